@@ -1,0 +1,96 @@
+"""Labels of mixed images: K classes, K weights and a doubt. Touches nothing but its own tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import UserError
+
+
+class MixedLabels(NamedTuple):
+    """Which classes an image shows, how much of each, and how unsure that is.
+
+    The target distribution over C classes is  t_c = (1 - doubt) · Σ_k weights_k · 1[classes_k = c] + doubt / C.
+
+    classes: (N, K) int64; a class may stand in several columns. ``classes[:, 0]`` belongs to the image that was
+        there first.
+    weights: (N, K) float32, non-negative, each row sums to 1: the share that each source image has in the picture.
+    doubt: (N,) float32 in [0, 1], the share spread evenly over all classes; 0 unless a method was asked for it.
+    """
+
+    classes: Tensor
+    weights: Tensor
+    doubt: Tensor
+
+    @classmethod
+    def of(cls, labels: Tensor | MixedLabels) -> MixedLabels:
+        """Plain (N,) int64 labels as mixed labels of one class each, weight 1, no doubt; mixed ones unchanged."""
+        if isinstance(labels, MixedLabels):
+            return labels
+        if labels.ndim != 1 or labels.is_floating_point():
+            raise UserError(
+                f"labels have shape {tuple(labels.shape)} and type {labels.dtype}: give one integer class per image, "
+                "shape (N,), or MixedLabels"
+            )
+        weights = torch.ones(len(labels), 1, device=labels.device)
+        return cls(labels.long()[:, None], weights, torch.zeros(len(labels), device=labels.device))
+
+    @classmethod
+    def mix(cls, sources: list[MixedLabels], shares: Tensor) -> MixedLabels:
+        """Labels of pictures made of several labelled images.
+
+        sources: S labels of N rows each, the base image's first; shares: (N, S), rows sum to 1.
+        A source's weights and doubt count by its share, so mixing what is mixed already stays exact.
+        """
+        shares = shares.to(torch.float32)
+        kept = torch.stack([(1 - s.doubt) for s in sources], 1) * shares  # what each source still vouches for
+        vouched = kept.sum(1, keepdim=True)
+        scale = torch.where(vouched > 0, kept / vouched.clamp_min(1e-30), shares)
+        weights = torch.cat([s.weights * scale[:, i : i + 1] for i, s in enumerate(sources)], 1)
+        return cls(torch.cat([s.classes for s in sources], 1), weights, (1 - vouched[:, 0]).clamp(0, 1))
+
+    def dense(self, num_classes: int) -> Tensor:
+        """The target distribution, (N, num_classes) float32, rows sum to 1."""
+        target = torch.zeros(len(self.classes), num_classes, device=self.weights.device)
+        target.scatter_add_(1, self.classes, self.weights * (1 - self.doubt)[:, None])
+        return target + (self.doubt / num_classes)[:, None]
+
+    def cross_entropy(self, logits: Tensor, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
+        """Cross-entropy −Σ_c t_c log softmax(logits)_c, in nats, without building the dense target.
+
+        logits: (N, C); label_smoothing ε replaces t by (1 − ε) t + ε/C; reduction "mean" (scalar), "sum" or
+        "none" ((N,)). Equals `torch.nn.functional.cross_entropy` where K = 1 and doubt = 0.
+        """
+        log_p = F.log_softmax(logits, dim=1)
+        loss = -(log_p.gather(1, self.classes) * self.weights).sum(1)
+        spread = 1 - (1 - self.doubt) * (1 - label_smoothing)
+        loss = (1 - spread) * loss - spread * log_p.mean(1)
+        return _reduce(loss, reduction)
+
+    def bce(self, logits: Tensor, reduction: str = "mean") -> Tensor:
+        """Binary cross-entropy of every class against the dense target; logits (N, C).
+
+        "mean" is over images and classes, "none" gives (N, C).
+        """
+        return F.binary_cross_entropy_with_logits(logits, self.dense(logits.shape[1]), reduction=reduction)
+
+    def accuracy(self, logits: Tensor) -> Tensor:
+        """Mean weight of the class that is predicted, a scalar in [0, 1]; ordinary accuracy where K = 1."""
+        hit = (logits.argmax(1, keepdim=True) == self.classes).to(self.weights.dtype)
+        return (hit * self.weights).sum(1).mean()
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> MixedLabels:
+        """The same labels on another device."""
+        return MixedLabels(*(t.to(device, non_blocking=non_blocking) for t in self))
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return loss
+    if reduction not in ("mean", "sum"):
+        raise UserError(f"reduction={reduction!r} is unknown: use 'mean', 'sum' or 'none'")
+    return loss.mean() if reduction == "mean" else loss.sum()

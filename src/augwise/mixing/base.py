@@ -1,0 +1,62 @@
+"""What every mixer is: a function from a batch of images to a batch of mixed images, with labels that say what is shown.
+
+A method writes `make_params` (all random numbers) and `mix` (pure). The mixed map joins the maps as the images are
+joined, so mixers chain and their labels can be checked from the picture.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..labels import MixedLabels
+from ..sample import Batch
+
+
+class Mixer(nn.Module, ABC):
+    """Mixes the images of a batch with one another. Every image draws its own numbers.
+
+    ``mixer(batch)`` takes and returns a `Batch`; ``mixer(images, labels)`` is the short form without maps and returns
+    ``(images, MixedLabels)``. The input is never modified.
+
+    generator: where the numbers come from; default is torch's own CPU stream.
+    """
+
+    @property
+    def guarded(self) -> bool:
+        """True if this mixer consults the importance maps, and so refuses to run without them."""
+        return False
+
+    @abstractmethod
+    def make_params(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Any]:
+        """Draw every random number for the batch."""
+
+    @abstractmethod
+    def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
+        """Apply what `make_params` drew. Pure; the labels of the result are `MixedLabels`."""
+
+    def forward(
+        self, batch: Batch | Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Batch | tuple[Tensor, MixedLabels]:
+        """Not to be overridden: write `make_params` and `mix`."""
+        short = not isinstance(batch, Batch)
+        if short:
+            if labels is None:
+                raise UserError(f"{type(self).__name__} got images without labels: give a Batch, or (images, labels)")
+            batch = Batch.of(batch, labels)
+        if self.guarded and batch.importance is None:
+            raise UserError(
+                f"{type(self).__name__} is guarded but got no importance maps: read the data through "
+                "aw.WithImportance, or leave out its quantile and importance labels for the plain form"
+            )
+        # Collation and indexing drop the tensor types; Batch.of puts them back.
+        batch = Batch.of(batch.images, batch.labels, batch.importance, batch.indices, batch.evidence)
+        if not len(batch.images):
+            mixed = batch._replace(labels=MixedLabels.of(batch.labels))
+        else:
+            mixed = self.mix(batch, self.make_params(batch, generator))
+        return (mixed.images.as_subclass(Tensor), mixed.labels) if short else mixed
