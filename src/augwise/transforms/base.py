@@ -73,9 +73,7 @@ class Augmentation(nn.Module, ABC):
                 f"{type(self).__name__} got an image of shape {tuple(image.shape)}: give (C, H, W) or (N, C, H, W)"
             )
         if image.dtype != torch.uint8 and not image.is_floating_point():
-            raise UserError(
-                f"{type(self).__name__} got an image of type {image.dtype}: give uint8, or float in [0, 1]"
-            )
+            raise UserError(f"{type(self).__name__} got an image of type {image.dtype}: give uint8, or float in [0, 1]")
         if self.guarded and importance is None:
             raise UserError(
                 f"{type(self).__name__} is guarded but got no importance map: read the data through aw.WithImportance, "
