@@ -30,7 +30,7 @@ class Sample(NamedTuple):
     image: Tensor
     importance: ImportanceMap | None
     label: int
-    index: int = -1
+    index: int = -1  # pyright: ignore[reportIncompatibleMethodOverride]
     evidence: float = 0.0
 
 

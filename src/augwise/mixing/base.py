@@ -1,4 +1,4 @@
-"""What every mixer is: a function from a batch of images to a batch of mixed images, with labels that say what is shown.
+"""What every mixer is: from a batch of images to a batch of mixed images, with labels that say what is shown.
 
 A method writes `make_params` (all random numbers) and `mix` (pure). The mixed map joins the maps as the images are
 joined, so mixers chain and their labels can be checked from the picture.

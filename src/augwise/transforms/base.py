@@ -51,20 +51,20 @@ class Augmentation(nn.Module, ABC):
         """Not to be overridden: write `make_params` and `transform`."""
         given = inputs[0] if len(inputs) == 1 else inputs
         if isinstance(given, Sample):
-            image, importance = self._apply(given.image, given.importance, generator)
+            image, importance = self._augment(given.image, given.importance, generator)
             return given._replace(image=image, importance=importance)
         if isinstance(given, Batch):
-            images, importance = self._apply(given.images, given.importance, generator)
+            images, importance = self._augment(given.images, given.importance, generator)
             return given._replace(images=images, importance=importance)
         leaves, spec = pytree.tree_flatten(given)
         at, map_at = _find(leaves)
-        image, importance = self._apply(leaves[at], None if map_at is None else leaves[map_at], generator)
+        image, importance = self._augment(leaves[at], None if map_at is None else leaves[map_at], generator)
         leaves[at] = image
         if map_at is not None:
             leaves[map_at] = importance
         return pytree.tree_unflatten(leaves, spec)
 
-    def _apply(
+    def _augment(
         self, image: Tensor, importance: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, ImportanceMap | None]:
         single = image.ndim == 3
