@@ -1,0 +1,59 @@
+"""What every estimator of importance is: images in, one map per image out.
+
+An estimator knows nothing of files, progress, processes or devices; `augwise.estimate` runs it. Add one by writing a
+frozen dataclass (every constant a field with a docstring line) in a file of its own.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Estimated(NamedTuple):
+    """The maps of one batch.
+
+    importance: (B, H, W) float32, ≥ 0 and finite, in any unit (one scale per image is kept).
+    failed: (B,) bool, True where an attack did not reach its goal, so that the map says less; all False for
+        estimators without a goal.
+    """
+
+    importance: Tensor
+    failed: Tensor
+
+
+class Estimator(ABC):
+    """A method that says how much each pixel decides the class. Concrete ones are frozen dataclasses.
+
+    An image's map may depend on the image, its label, its seed and the model, never on its neighbours in the batch
+    (in float32: as far as the convolution library allows).
+    """
+
+    name: ClassVar[str]
+    """Short lower-case name, as on the command line and in a store's meta.json."""
+    needs_model: ClassVar[bool] = True
+    """Whether `estimate` must be given a classifier."""
+    sparse: ClassVar[bool] = False
+    """Whether maps consist of few key points and an attack may fail: then both are reported."""
+    chunk: ClassVar[int] = 128
+    """Images per call unless the caller chooses."""
+
+    def check(self, height: int, width: int) -> None:  # noqa: B027  (most methods fit every size)
+        """Raise `UserError` where the method does not fit images of this size, naming what to use instead."""
+
+    def cost(self) -> str:
+        """Rough work per image in words for the dry run, such as "100 forward and backward passes per image"."""
+        return "not stated by this method"
+
+    @abstractmethod
+    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
+        """The maps of a batch.
+
+        model: frozen, in eval mode, on the device of the images; takes pixels in [0, 1] and returns (B, K) logits.
+            None for methods that need none.
+        images: (B, C, H, W) float32 in [0, 1]; labels: (B,) int64 on the same device.
+        seeds: one 32-bit seed per image, a function of (seed, the image's own bytes) alone; all numbers an image needs
+            are drawn from it.
+        """
