@@ -1,3 +1,106 @@
-"""augwise."""
+"""augwise: augmentation that keeps the evidence.
+
+``import augwise as aw`` costs nothing: every name is fetched from its module when it is first used, so that
+``augwise --help`` answers without importing torch. The library half (everything up to `augwise.data`) needs torch,
+torchvision, NumPy and tqdm alone; training, analysis and the command line bring the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    # words
+    "Batch": "sample",
+    "ImportanceMap": "importance_map",
+    "MixedLabels": "labels",
+    "Sample": "sample",
+    "UserError": "errors",
+    # importance
+    "CDIEA": "importance.cdiea",
+    "CentrePrior": "importance.centre",
+    "Estimator": "importance.estimator",
+    "GradientSaliency": "importance.saliency",
+    "HarrisCorners": "importance.corners",
+    "ImportanceStore": "importance.store",
+    "Occlusion": "importance.occlusion",
+    "UniformRandom": "importance.uniform",
+    "estimate": "importance.estimate",
+    "merge": "importance.merge",
+    # transforms and mixing
+    "CutMix": "mixing.cutmix",
+    "Cutout": "transforms.cutout",
+    "Preserve": "transforms.preserve",
+    "RandomCrop": "transforms.crop_flip",
+    "RandomHorizontalFlip": "transforms.crop_flip",
+    # models and data
+    "BatchPipeline": "data.pipeline",
+    "EpochSampler": "data.samplers",
+    "Normalize": "data.pipeline",
+    "Normalized": "models.normalized",
+    "Resident": "data.resident",
+    "WithImportance": "data.with_importance",
+    "collate": "data.collate",
+    "open_source": "data.sources",
+    # verbs
+    "compare": "analysis.compare",
+    "evaluate": "training.evaluate",
+    "quickstart": "recipes.quickstart",
+    "train": "training.train",
+}
+_MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
+
+__all__ = sorted([*_HOME, *_MODULES, "__version__"])
+
+if TYPE_CHECKING:
+    from .analysis.compare import compare as compare
+    from .data.collate import collate as collate
+    from .data.pipeline import BatchPipeline as BatchPipeline
+    from .data.pipeline import Normalize as Normalize
+    from .data.resident import Resident as Resident
+    from .data.samplers import EpochSampler as EpochSampler
+    from .data.sources import open_source as open_source
+    from .data.with_importance import WithImportance as WithImportance
+    from .errors import UserError as UserError
+    from .importance.cdiea import CDIEA as CDIEA
+    from .importance.centre import CentrePrior as CentrePrior
+    from .importance.corners import HarrisCorners as HarrisCorners
+    from .importance.estimate import estimate as estimate
+    from .importance.estimator import Estimator as Estimator
+    from .importance.merge import merge as merge
+    from .importance.occlusion import Occlusion as Occlusion
+    from .importance.saliency import GradientSaliency as GradientSaliency
+    from .importance.store import ImportanceStore as ImportanceStore
+    from .importance.uniform import UniformRandom as UniformRandom
+    from .importance_map import ImportanceMap as ImportanceMap
+    from .labels import MixedLabels as MixedLabels
+    from .mixing.cutmix import CutMix as CutMix
+    from .models.normalized import Normalized as Normalized
+    from .recipes.quickstart import quickstart as quickstart
+    from .sample import Batch as Batch
+    from .sample import Sample as Sample
+    from .training.evaluate import evaluate as evaluate
+    from .training.train import train as train
+    from .transforms.crop_flip import RandomCrop as RandomCrop
+    from .transforms.crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
+    from .transforms.cutout import Cutout as Cutout
+    from .transforms.preserve import Preserve as Preserve
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module 'augwise' has no attribute {name!r}")
+    # A submodule of the same name (importance.estimate, say) must never stand in for the function.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

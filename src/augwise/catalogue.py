@@ -1,0 +1,78 @@
+"""The one explicit list of methods and estimators.
+
+The command line, the contract tests, the comparison and the documentation read it; nothing registers itself by being
+imported. This file imports no torch: an entry names its class, `Entry.load` fetches it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import UserError
+
+Kind = Literal["estimator", "deletion", "image", "mixing"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method or estimator.
+
+    name: as on the command line; kind: what it does to an image ("deletion", "image" for whole-image transforms,
+    "mixing") or "estimator"; target: ``module:callable`` below augwise, whose keyword arguments are its options;
+    strength: the option that a comparison turns up; summary: one line for help and report.
+    """
+
+    name: str
+    kind: Kind
+    target: str
+    summary: str
+    strength: str = ""
+
+    def load(self) -> Callable[..., Any]:
+        """The class, or the factory function, that makes it."""
+        module, name = self.target.split(":")
+        return getattr(importlib.import_module(f"augwise.{module}"), name)
+
+
+ENTRIES = (
+    Entry("cdiea", "estimator", "importance.cdiea:CDIEA", "sparse adversarial key points (IPF-RDA, Eq. 5-10)"),
+    Entry(
+        "occlusion",
+        "estimator",
+        "importance.occlusion:Occlusion",
+        "mean drop of the true class's log-probability when a window over the pixel is covered",
+    ),
+    Entry("saliency", "estimator", "importance.saliency:GradientSaliency", "absolute input gradient"),
+    Entry("corners", "estimator", "importance.corners:HarrisCorners", "Harris corner response, needs no model"),
+    Entry("centre", "estimator", "importance.centre:CentrePrior", "one fixed Gaussian at the centre: the lower bar"),
+    Entry("uniform", "estimator", "importance.uniform:UniformRandom", "random key points: no information at all"),
+    Entry("cutout", "deletion", "transforms.cutout:Cutout", "erase one square (DeVries and Taylor 2017)", "length"),
+    Entry("trivialaugment", "image", "transforms.policies:trivialaugment", "one random operation per image", "length"),
+    Entry("randaugment", "image", "transforms.policies:randaugment", "a few random operations per image", "magnitude"),
+    Entry("autoaugment", "image", "transforms.policies:autoaugment", "published policies of operation pairs", "length"),
+    Entry("colorjitter", "image", "transforms.policies:colorjitter", "brightness, contrast, saturation", "strength"),
+    Entry("cutmix", "mixing", "mixing.cutmix:CutMix", "paste a box of another image (Yun et al. 2019)", "length"),
+)
+
+
+def estimators() -> dict[str, Entry]:
+    """Every importance estimator by name."""
+    return {e.name: e for e in ENTRIES if e.kind == "estimator"}
+
+
+def methods() -> dict[str, Entry]:
+    """Every augmentation method by name."""
+    return {e.name: e for e in ENTRIES if e.kind != "estimator"}
+
+
+def find(name: str, among: dict[str, Entry]) -> Entry:
+    """The entry called ``name``; an unknown name is a `UserError` that lists what there is."""
+    if name in among:
+        return among[name]
+    close = difflib.get_close_matches(name, among, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise UserError(f"{name!r} is unknown: {hint}choose one of {', '.join(among)}")

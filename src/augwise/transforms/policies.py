@@ -1,0 +1,75 @@
+"""torchvision's whole-image policies inside `Preserve`, one factory each, so that the command line can offer them.
+
+Each returns `Preserve(policy)`: plain without a quantile, guarded with one (IPF-RDA, Alg. 2 (b)). In Python any
+transform goes into `Preserve` directly; these add nothing but names and defaults.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torchvision.transforms import v2
+
+from ..regions import Window
+from .preserve import Preserve
+
+
+def trivialaugment(length: int | float = 8, quantile: float | None = None, window: Window = "clipped") -> Preserve:
+    """TrivialAugmentWide: one operation of 14 with a random magnitude for each image (Müller and Hutter 2021).
+
+    length: side of the region that the guard restores, pixels or share of the shorter side.
+    quantile: share of an image's regions that count as unimportant; without it the plain policy.
+    window: regions clipped at the border, or inside the image.
+    """
+    return Preserve(v2.TrivialAugmentWide(), length=length, quantile=quantile, window=window)
+
+
+def randaugment(
+    magnitude: int = 9,
+    operations: int = 2,
+    length: int | float = 8,
+    quantile: float | None = None,
+    window: Window = "clipped",
+) -> Preserve:
+    """RandAugment: a fixed number of operations at one magnitude (Cubuk et al. 2020).
+
+    magnitude: strength of every operation, 0 to 30.
+    operations: how many are applied one after the other.
+    length: side of the region that the guard restores, pixels or share of the shorter side.
+    quantile: share of an image's regions that count as unimportant; without it the plain policy.
+    window: regions clipped at the border, or inside the image.
+    """
+    policy = v2.RandAugment(num_ops=operations, magnitude=magnitude)
+    return Preserve(policy, length=length, quantile=quantile, window=window)
+
+
+def autoaugment(
+    policy: Literal["cifar10", "imagenet", "svhn"] = "cifar10",
+    length: int | float = 8,
+    quantile: float | None = None,
+    window: Window = "clipped",
+) -> Preserve:
+    """AutoAugment: one of 25 published pairs of operations for each image (Cubuk et al. 2019).
+
+    policy: the data set for which the pairs were searched.
+    length: side of the region that the guard restores, pixels or share of the shorter side.
+    quantile: share of an image's regions that count as unimportant; without it the plain policy.
+    window: regions clipped at the border, or inside the image.
+    """
+    return Preserve(
+        v2.AutoAugment(v2.AutoAugmentPolicy(policy)), length=length, quantile=quantile, window=window
+    )
+
+
+def colorjitter(
+    strength: float = 0.4, length: int | float = 8, quantile: float | None = None, window: Window = "clipped"
+) -> Preserve:
+    """ColorJitter of brightness, contrast and saturation by factors in [1 - strength, 1 + strength].
+
+    strength: largest relative change, 0 to 1.
+    length: side of the region that the guard restores, pixels or share of the shorter side.
+    quantile: share of an image's regions that count as unimportant; without it the plain jitter.
+    window: regions clipped at the border, or inside the image.
+    """
+    jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
+    return Preserve(jitter, length=length, quantile=quantile, window=window)
