@@ -1,1 +1,1 @@
-"""Speed and accuracy of this library beside its peers; run each file as a module: ``python -m benchmarks.NAME --json FILE``."""
+"""Speed and accuracy of this library beside its peers: ``python -m benchmarks.NAME --json FILE``."""
