@@ -1,0 +1,150 @@
+"""From a name to a classifier with the right head. Reads no files of the user's; downloads only where asked to."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from ..errors import UserError
+from ..randomness import stream
+from .resnet import resnet18, resnet50
+from .small_cnn import SmallCNN
+
+OWN: dict[str, Callable[[int, int], nn.Module]] = {"small_cnn": SmallCNN, "resnet18": resnet18, "resnet50": resnet50}
+"""Classifiers for small images; everything else is ``torchvision:NAME`` or ``timm:NAME``."""
+
+_WARN_WITHOUT_INIT = ("googlenet", "inception_v3")
+
+
+def build(
+    name: str, num_classes: int, in_channels: int = 3, pretrained: bool = False, seed: int | None = None
+) -> nn.Module:
+    """A classifier (N, in_channels, H, W) -> (N, num_classes) logits.
+
+    name: "small_cnn", "resnet18", "resnet50" (for small images: 3×3 stem, no max-pooling), "torchvision:NAME" or
+        "timm:NAME" (those libraries' own stems, made for larger images).
+    pretrained: start from that library's default ImageNet weights, with a new head; needs the network once. The images
+        then want that library's normalisation (for most ImageNet's mean and std).
+    seed: of the initial weights; without it they come from torch's current stream. A new head is drawn either way.
+    """
+    for argument, value in (("num_classes", num_classes), ("in_channels", in_channels)):
+        if value < 1:
+            raise UserError(f"{argument} is {value}: give at least 1")
+    library, _, inner = name.rpartition(":")
+    makers = {"": _own, "timm": _timm, "torchvision": _torchvision}
+    if library not in makers:
+        raise UserError(f"model {name!r} is unknown: write timm:NAME, torchvision:NAME or one of {', '.join(OWN)}")
+    with nullcontext() if seed is None else stream("model", name, seed):
+        return makers[library](inner, num_classes, in_channels, pretrained)
+
+
+def find_head(model: nn.Module) -> str:
+    """Name of the layer that gives the logits: the last linear layer, or last convolution if there is none."""
+    layers = list(model.named_modules())
+    linear = [name for name, m in layers if isinstance(m, nn.Linear)]
+    found = linear or [name for name, m in layers if isinstance(m, nn.Conv2d)]
+    if not found:
+        raise UserError(f"{type(model).__name__} has neither a linear nor a convolutional layer to be its head")
+    return found[-1]
+
+
+def replace_head(model: nn.Module, num_classes: int) -> None:
+    """Put a fresh layer with ``num_classes`` outputs in place of the head, in place."""
+    name = find_head(model)
+    old = model.get_submodule(name)
+    if isinstance(old, nn.Linear):
+        new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    else:
+        assert isinstance(old, nn.Conv2d)
+        new = nn.Conv2d(old.in_channels, num_classes, 1, bias=old.bias is not None)
+    model.set_submodule(name, new)
+
+
+def _own(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
+    if name not in OWN:
+        there = [*OWN, *(f"torchvision:{n}" for n in _torchvision_names())]
+        raise _unknown(name, there, [n.rpartition(":")[2] for n in there])
+    if pretrained:
+        raise UserError(
+            f"{name} has no pretrained weights: use torchvision:resnet18 or timm:NAME, or load a checkpoint"
+        )
+    return OWN[name](num_classes, in_channels)
+
+
+def _timm(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
+    try:
+        import timm
+    except ImportError as error:
+        raise UserError(f"model timm:{name} needs timm: pip install augwise[timm]") from error
+    if not timm.is_model(name.partition(".")[0]):
+        raise _unknown(f"timm:{name}", [f"timm:{n}" for n in timm.list_models()])
+    if not pretrained:
+        return timm.create_model(name, num_classes=num_classes, in_chans=in_channels)
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=num_classes, in_chans=in_channels)
+    except Exception as error:  # timm's hub raises half a dozen unrelated types where the network is missing
+        raise _no_weights(f"timm:{name}", error) from error
+
+
+def _torchvision(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
+    if name not in _torchvision_names():
+        raise _unknown(f"torchvision:{name}", [f"torchvision:{n}" for n in _torchvision_names()])
+    options = {"init_weights": True} if name in _WARN_WITHOUT_INIT and not pretrained else {}
+    try:
+        model = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+    except (OSError, RuntimeError) as error:  # no network; a download whose hash is wrong
+        raise _no_weights(f"torchvision:{name}", error) from error
+    for auxiliary in ("AuxLogits", "aux1", "aux2"):  # heads of 1000 classes that only training would use
+        if hasattr(model, auxiliary):
+            setattr(model, auxiliary, None)
+            model.aux_logits = False
+    replace_head(model, num_classes)
+    if in_channels != 3:
+        _replace_stem(model, in_channels)
+    return model
+
+
+def _torchvision_names() -> list[str]:
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def _replace_stem(model: nn.Module, in_channels: int) -> None:
+    """A first convolution of ``in_channels``: the old one's mean over its three channels, so that an image that repeats
+    one channel gives what it gave before.
+    """
+    name, old = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    new = nn.Conv2d(
+        in_channels,
+        old.out_channels,
+        old.kernel_size,  # pyright: ignore[reportArgumentType]
+        old.stride,  # pyright: ignore[reportArgumentType]
+        old.padding,  # pyright: ignore[reportArgumentType]
+        bias=old.bias is not None,
+    )
+    with torch.no_grad():
+        weight: Tensor = old.weight.mean(1, keepdim=True) * (3 / in_channels)
+        new.weight.copy_(weight.expand_as(new.weight))
+        if old.bias is not None and new.bias is not None:
+            new.bias.copy_(old.bias)
+    model.set_submodule(name, new)
+
+
+def _unknown(name: str, there: list[str], match: list[str] | None = None) -> UserError:
+    close = difflib.get_close_matches(name, match or there, n=3)
+    names = [there[(match or there).index(c)] for c in close]
+    hint = f"did you mean {', '.join(names)}? " if names else ""
+    return UserError(
+        f"model {name!r} is unknown: {hint}Own ones: {', '.join(OWN)}; others: timm:NAME, torchvision:NAME"
+    )
+
+
+def _no_weights(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"could not get the pretrained weights of {name} ({type(error).__name__}: {error}). Without access to the "
+        "network, copy the weights here and load them as a checkpoint, or leave out pretrained"
+    )
