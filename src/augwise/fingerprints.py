@@ -29,7 +29,7 @@ def hash_pixels(image: Tensor) -> int:
     if image.dtype != torch.uint8 or image.ndim != 3:
         raise UserError(f"image has shape {tuple(image.shape)} and type {image.dtype}: give (C, H, W) uint8 pixels")
     digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(image.as_subclass(Tensor).cpu().numpy()))
+    digest.update(np.ascontiguousarray(image.as_subclass(Tensor).cpu().numpy()).data)
     return int.from_bytes(digest.digest(), "little")
 
 
@@ -85,7 +85,7 @@ def model_fingerprint(model: nn.Module) -> str:
         digest.update(_plain(name).encode())
         if isinstance(value, Tensor):
             digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         else:
             digest.update(repr(value).encode())
     return digest.hexdigest()
