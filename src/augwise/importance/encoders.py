@@ -1,0 +1,140 @@
+"""Encoders of the sparse attack: from a perturbation to one number per pixel, one private network per image.
+
+The attack trains a network per image for about a hundred steps. Here a whole batch of such networks is kept in closed
+form, so that the training costs little beside the classifier's own passes. Touches nothing but tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from .. import randomness
+
+
+class Encoder(ABC):
+    """One network per image, F: (C, H, W) -> (H, W), each trained on its own image alone.
+
+    A step is ``forward``, ``backward``, ``step`` in this order; ``forward`` alone may be called at the end.
+    """
+
+    @abstractmethod
+    def forward(self, delta: Tensor) -> Tensor:
+        """F_t(delta): (B, C, H, W) -> (B, H, W)."""
+
+    @abstractmethod
+    def backward(self, grad: Tensor) -> Tensor:
+        """The gradient that reaches the input of the last ``forward``, (B, H, W) -> (B, C, H, W); keeps what ``step``
+        needs."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """One SGD step of every image's network with the gradient of the last ``backward``."""
+
+
+def sgd_response(steps: int, lr: float, momentum: float, weight_decay: float) -> tuple[Tensor, Tensor]:
+    """How SGD answers: w_t = decay[t] * w_0 + sum over s < t of response[t - s] * g_s, for gradients g_0, g_1, ...
+
+    SGD with momentum and weight decay (no dampening, no Nesterov, constant rate, as `torch.optim.SGD`) is linear in the
+    gradients of the loss: v <- momentum v + g + weight_decay w, w <- w - lr v. So a weight without gradients
+    (``decay``) and the trace of a single unit gradient (``response``) say everything.
+
+    Returns two (steps + 1,) float64 tensors; decay[0] = 1, response[0] = 0, response[1] = -lr.
+    """
+
+    def run(w: float, first_gradient: float) -> Tensor:
+        v, trace = 0.0, [w]
+        for t in range(steps):
+            v = momentum * v + (first_gradient if t == 0 else 0.0) + weight_decay * w
+            w = w - lr * v
+            trace.append(w)
+        return torch.tensor(trace, dtype=torch.float64)
+
+    return run(1.0, 0.0), run(0.0, 1.0)
+
+
+@lru_cache(maxsize=2)
+def initial_linear(
+    channels: int, height: int, width: int, seed: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """W_0 (H W, C H W) and b_0 (H W,), both U(-1/sqrt(C H W), 1/sqrt(C H W)), PyTorch's initialisation of a linear layer.
+
+    Drawn in float64 on the CPU and then converted: the same numbers for every dtype and device. Kept for the next batch.
+    """
+    pixels, fan_in = height * width, channels * height * width
+    generator = randomness.generator(seed, "linear encoder", channels, height, width)
+    bound = 1 / math.sqrt(fan_in)
+    draws = torch.empty(pixels, fan_in + 1, dtype=torch.float64).uniform_(-bound, bound, generator=generator)
+    draws = draws.to(device=device, dtype=dtype)
+    return draws[:, :fan_in].contiguous(), draws[:, fan_in].contiguous()
+
+
+class LowRankLinear(Encoder):
+    """One fully connected layer C H W -> H W per image, trained by SGD, without ever storing a weight matrix per image.
+
+    The loss reaches the layer's output h_s as u_s, so the gradient of its weights is the outer product u_s delta_s^T
+    and that of its bias is u_s. With ``decay`` a and ``response`` r of `sgd_response`,
+
+        W_t = a_t W_0 + sum over s < t of r_{t-s} u_s delta_s^T,        b_t = a_t b_0 + sum over s < t of r_{t-s} u_s,
+
+    exactly. W_0 and b_0 are shared by all images, so a step takes one matrix product for the batch and four products
+    with the image's own short history, U (t, H W) and D (t, C H W):
+
+        F_t(delta) = a_t (W_0 delta + b_0) + U^T (r * (D delta + 1)),    W_t^T u = a_t W_0^T u + D^T (r * (U u)).
+
+    Memory: steps * (C + 1) * H * W numbers per image instead of two matrices of C * (H W)^2.
+
+    shape: (B, C, H, W) of the perturbations; steps: the most ``step`` calls; seed: of W_0 and b_0.
+    """
+
+    def __init__(
+        self,
+        shape: torch.Size,
+        steps: int,
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
+        seed: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        batch, channels, height, width = self.shape = shape
+        self.weight, self.bias = initial_linear(channels, height, width, seed, dtype, device)
+        decay, response = sgd_response(steps, lr, momentum, weight_decay)
+        self.decay: list[float] = decay.tolist()
+        self.response = response[1:].flip(0).to(device=device, dtype=dtype)  # its last t numbers are r_t, ..., r_1
+        self.deltas = torch.empty(batch, steps, channels * height * width, dtype=dtype, device=device)
+        self.grads = torch.empty(batch, steps, height * width, dtype=dtype, device=device)
+        self.t = 0
+
+    def _history(self) -> tuple[Tensor, Tensor, Tensor]:
+        t = self.t
+        return self.deltas[:, :t], self.grads[:, :t], self.response[len(self.response) - t :]
+
+    def forward(self, delta: Tensor) -> Tensor:
+        self._delta = delta.flatten(1)
+        out = torch.addmm(self.bias, self._delta, self.weight.T).mul_(self.decay[self.t])
+        if self.t:
+            deltas, grads, response = self._history()
+            share = torch.bmm(self._delta[:, None], deltas.mT).add_(1).mul_(response)  # (B, 1, t); a row is faster
+            out += torch.bmm(share, grads)[:, 0]
+        return out.view(self.shape[0], *self.shape[2:])
+
+    def backward(self, grad: Tensor) -> Tensor:
+        self._grad = grad.flatten(1)
+        out = torch.mm(self._grad, self.weight).mul_(self.decay[self.t])
+        if self.t:
+            deltas, grads, response = self._history()
+            share = torch.bmm(self._grad[:, None], grads.mT).mul_(response)
+            out += torch.bmm(share, deltas)[:, 0]
+        return out.view(self.shape)
+
+    def step(self) -> None:
+        self.deltas[:, self.t] = self._delta
+        self.grads[:, self.t] = self._grad
+        self.t += 1

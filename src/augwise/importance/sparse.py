@@ -1,0 +1,261 @@
+"""The sparse adversarial attack behind the papers' importance maps: few pixels that decide the class.
+
+A perturbation delta is multiplied by a mask m = sigmoid(alpha * F(delta)), F a small network per image (the encoder),
+and both are trained so that x + delta * m changes the class with few open pixels; alpha grows until the mask is
+binary. CDIEA (IPF-RDA) and AdvMask's attack are this one loop with two recipes: what is minimised, where the
+perturbation starts and how alpha moves. The loop knows no recipe by name.
+
+All images of a batch are attacked at once. Losses are summed and every norm, weight, alpha and stopping rule is kept
+per image, so an image's result does not depend on its neighbours. Touches nothing but tensors and the frozen model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from . import encoders
+from .estimator import Estimated, Estimator
+
+LINEAR_LIMIT = 64
+"""Longest side in pixels of images for which the fully connected encoder is offered."""
+
+TOUCHED = 1e-3
+"""A pixel counts as perturbed where some |delta_c| exceeds this share of epsilon: above rounding, below one step."""
+
+
+class Start(NamedTuple):
+    """Where the attack on a batch begins, as a recipe decides.
+
+    delta: (B, C, H, W) first perturbation; it is clipped to what is allowed.
+    targets: (B,) int64, the class the recipe's loss speaks of (the one to reach, or the one to leave).
+    scale: (B,) a number per image that the recipe's loss may be measured by.
+    """
+
+    delta: Tensor
+    targets: Tensor
+    scale: Tensor
+
+    def rows(self, index: Tensor) -> Start:
+        return Start(*(value[index] for value in self))
+
+
+class SparseAttack(NamedTuple):
+    """What the attack found, per image.
+
+    delta: (B, C, H, W), |delta| <= epsilon and image + delta in [0, 1]; dense, the sparse one is ``delta * mask``.
+    mask: (B, H, W) bool, the key points: where F(delta) > 0, which is m > 0.5, and delta is not zero.
+    success: (B,) bool: argmax f(image + delta * mask) differs from the label.
+    wrong_before: (B,) bool: the clean image was not recognised either.
+    targets: (B,) int64, as in `Start`.
+    """
+
+    delta: Tensor
+    mask: Tensor
+    success: Tensor
+    wrong_before: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Recipe(Estimator):
+    """A sparse attack as an estimator of importance: the constants the loop needs, and four decisions left open.
+
+    A concrete recipe says where to start (`start`), what to minimise (`class_loss`, `sparsity_weight`) and how alpha
+    moves (`next_alpha`); it may ask for another attempt on the images that failed (`retry`).
+    """
+
+    needs_model: ClassVar[bool] = True
+    sparse: ClassVar[bool] = True
+
+    epsilon: float = 8 / 255
+    """Largest perturbation of a channel of a pixel, in pixel values of [0, 1]."""
+    steps: int = 100
+    """Steps of the attack: forward and backward passes of the classifier per image."""
+    beta: float = 2 / 255
+    """Step of the perturbation (Eq. 9), in pixel values."""
+    momentum: float = 0.9
+    """Decay sigma of the accumulated gradient of the perturbation (Eq. 9)."""
+    gradient: Literal["full", "direct"] = "full"
+    """Gradient of the perturbation: of the whole loss, or without the path through the encoder."""
+    encoder_lr: float = 0.01
+    """Learning rate of the encoder's SGD."""
+    encoder_momentum: float = 0.9
+    """Momentum of the encoder's SGD."""
+    encoder_weight_decay: float = 5e-4
+    """Weight decay of the encoder's SGD, on weights and bias."""
+    encoder_seed: int = 0
+    """Seed of the encoder's initial weights, which all images share."""
+    alpha_start: float = 0.1
+    """Sharpness of the mask at the first step."""
+    alpha_end: float = 100.0
+    """Sharpness of the mask at the last step."""
+    reduce: Literal["mean", "max"] = "mean"
+    """How |delta| of the channels becomes one number per pixel in the importance (Eq. 10)."""
+    floor: float | None = None
+    """Smallest |delta| that counts in the importance, so that a pixel held at 0 or 1 cannot dominate; default epsilon / 4."""
+
+    def __post_init__(self) -> None:
+        positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end")
+        for name in positive + (("floor",) if self.floor is not None else ()):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{self.name}: {name} must be above 0, not {getattr(self, name)}")
+        if self.epsilon > 1:
+            raise UserError(f"{self.name}: epsilon {self.epsilon} is in pixel values of [0, 1]; did you mean {self.epsilon}/255?")
+        for name in ("momentum", "encoder_momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{self.name}: {name} must lie in [0, 1), not {getattr(self, name)}")
+        if self.encoder_weight_decay < 0:
+            raise UserError(f"{self.name}: encoder_weight_decay must not be negative, not {self.encoder_weight_decay}")
+        for name, choices in (("gradient", ("full", "direct")), ("reduce", ("mean", "max"))):
+            one_of(self.name, name, getattr(self, name), choices)
+
+    @abstractmethod
+    def start(self, model: nn.Module, images: Tensor, labels: Tensor, logits: Tensor, seeds: list[int]) -> Start:
+        """First perturbation and target; logits: (B, K) of the clean images."""
+
+    @abstractmethod
+    def class_loss(self, logits: Tensor, start: Start) -> Tensor:
+        """(B, K) logits of the perturbed images -> (B,) the part of the loss that asks for another class."""
+
+    @abstractmethod
+    def sparsity_weight(self, share: Tensor) -> Tensor:
+        """(B,) share of the mask above 0.5 -> (B,) weight of the mask's mean in the loss."""
+
+    @abstractmethod
+    def next_alpha(self, step: int, alpha: Tensor, mask: Tensor) -> Tensor:
+        """alpha after step ``step`` (from 0): (B,) and the mask (B, H, W) that it made -> (B,)."""
+
+    def retry(self) -> Recipe | None:
+        """The recipe for another attempt, from the same start, on the images that failed; None: no other attempt."""
+        return None
+
+    def encoder(self, images: Tensor) -> encoders.Encoder:
+        """Fresh encoders for a batch."""
+        return encoders.LowRankLinear(
+            images.shape,
+            self.steps,
+            lr=self.encoder_lr,
+            momentum=self.encoder_momentum,
+            weight_decay=self.encoder_weight_decay,
+            seed=self.encoder_seed,
+            dtype=images.dtype,
+            device=images.device,
+        )
+
+    def check(self, height: int, width: int) -> None:
+        if max(height, width) > LINEAR_LIMIT:
+            gigabytes = 3 * (height * width) ** 2 * 4 / 1e9
+            raise UserError(
+                f"{self.name}: the linear encoder does not fit images of {height}x{width} (it would need {gigabytes:.1f} GB "
+                f"for its weights); it is meant for sides up to {LINEAR_LIMIT} px. Use Occlusion, or a smaller image size"
+            )
+
+    def cost(self) -> str:
+        return f"{self.steps} forward and backward passes per image"
+
+    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
+        if model is None:
+            raise UserError(f"{self.name} attacks a classifier and was given none: pass a trained model")
+        found = attack(model, images, labels, self, seeds)
+        floor = self.epsilon / 4 if self.floor is None else self.floor
+        eta = importance(found.delta, found.mask & found.success[:, None, None], self.reduce, floor)
+        return Estimated(eta.float(), ~found.success)
+
+
+def one_of(owner: str, name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `UserError` unless the value is one of the choices."""
+    if value not in choices:
+        raise UserError(f"{owner}: {name} must be one of {', '.join(choices)}, not {value!r}")
+
+
+def importance(delta: Tensor, mask: Tensor, reduce: Literal["mean", "max"], floor: float) -> Tensor:
+    """eta = 1 / max(reduce_c |delta_c|, floor) on the mask, 0 elsewhere (IPF-RDA, Eq. 10).
+
+    A pixel that needs little perturbation is important. The paper prints a signed delta and one number per pixel; here
+    it is the magnitude, reduced over the channels. delta: (B, C, H, W); mask: (B, H, W) bool -> (B, H, W).
+    """
+    size = delta.abs().mean(1) if reduce == "mean" else delta.abs().amax(1)
+    return mask / size.clamp_min(floor)
+
+
+@torch.no_grad()
+def attack(
+    model: nn.Module, images: Tensor, labels: Tensor, recipe: Recipe, seeds: list[int] | None = None
+) -> SparseAttack:
+    """Sparse perturbations that change the class, for a batch of images.
+
+        minimise over delta and the encoder F:  L_class(f(x + delta * m)) + mu * mean(m),   m = sigmoid(alpha F(delta))
+        subject to |delta| <= epsilon and x + delta in [0, 1]
+
+    by ``recipe.steps`` steps of sign descent with momentum on delta (IPF-RDA, Eq. 9; AdvMask, Eq. 5) and SGD on F; the
+    recipe gives L_class, mu, the start and the course of alpha. Finally m is cut at 0.5.
+
+    model: in eval mode, takes pixels in [0, 1], returns (B, K) logits; freeze its parameters to save memory.
+    images: (B, C, H, W) floats in [0, 1] of any floating dtype (all arithmetic follows it); labels: (B,) int64.
+    seeds: one per image, for recipes that draw; default zeros.
+    Raises `UserError` for a model in training mode and for labels outside its classes.
+    """
+    if model.training:
+        raise UserError("the model is in training mode, so images would depend on their neighbours: call model.eval()")
+    logits = model(images)
+    if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
+        raise UserError(f"labels reach from {int(labels.min())} to {int(labels.max())}, the model has {logits.shape[1]} classes")
+    start = recipe.start(model, images, labels, logits, seeds if seeds is not None else [0] * len(images))
+    delta, mask = _optimise(model, images, start, recipe)
+    success = _fooled(model, images, labels, delta, mask)
+    again = recipe.retry()
+    while again is not None and not bool(success.all()):
+        failed = (~success).nonzero()[:, 0]
+        some = images[failed]
+        delta[failed], mask[failed] = _optimise(model, some, start.rows(failed), again)
+        success[failed] = _fooled(model, some, labels[failed], delta[failed], mask[failed])
+        again = again.retry()
+    return SparseAttack(delta, mask, success, logits.argmax(1) != labels, start.targets)
+
+
+def _fooled(model: nn.Module, images: Tensor, labels: Tensor, delta: Tensor, mask: Tensor) -> Tensor:
+    return model(images + delta * mask[:, None]).argmax(1) != labels
+
+
+def _optimise(model: nn.Module, images: Tensor, start: Start, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """The loop: dense perturbation (B, C, H, W) and its hard mask (B, H, W)."""
+    low, high = (-images).clamp_min(-recipe.epsilon), (1 - images).clamp_max(recipe.epsilon)
+    delta = start.delta.clamp(low, high)
+    velocity = torch.zeros_like(delta)
+    alpha = images.new_full((len(images), 1, 1), recipe.alpha_start)
+    encoder = recipe.encoder(images)
+    for step in range(recipe.steps):
+        mask = torch.sigmoid(alpha * encoder.forward(delta))
+        grad = _input_gradient(model, images + delta * mask[:, None], start, recipe)
+        mean_weight = recipe.sparsity_weight((mask > 0.5).to(mask.dtype).mean((1, 2)))
+        # L = L_class(x + delta * m) + mu * mean(m), differentiated by hand: autograd sees the classifier alone
+        to_mask = (grad * delta).sum(1) + (mean_weight / mask[0].numel())[:, None, None]
+        through_encoder = encoder.backward(to_mask * alpha * mask * (1 - mask))
+        grad = grad * mask[:, None]
+        if recipe.gradient == "full":
+            grad = grad + through_encoder
+        velocity = recipe.momentum * velocity + _unit(grad)
+        delta = (delta - recipe.beta * velocity.sign()).clamp(low, high)
+        encoder.step()
+        alpha = recipe.next_alpha(step, alpha[:, 0, 0], mask)[:, None, None]
+    hard = encoder.forward(delta) > 0  # sigmoid(alpha * h) > 0.5 for every alpha
+    return delta, hard & (delta.abs().amax(1) > TOUCHED * recipe.epsilon)
+
+
+def _input_gradient(model: nn.Module, inputs: Tensor, start: Start, recipe: Recipe) -> Tensor:
+    with torch.enable_grad():
+        inputs = inputs.detach().requires_grad_()
+        loss = recipe.class_loss(model(inputs), start).sum()
+    return torch.autograd.grad(loss, inputs)[0]
+
+
+def _unit(grad: Tensor) -> Tensor:
+    """Each image's gradient divided by its L1 norm; a zero gradient stays zero."""
+    norm = grad.abs().sum((1, 2, 3), keepdim=True)
+    return grad / norm.clamp_min(torch.finfo(grad.dtype).tiny)
