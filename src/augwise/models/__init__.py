@@ -1,7 +1,7 @@
 """Classifiers, and the wrapper through which estimators and attacks see them."""
 
-from .build import build, find_head, replace_head
+from .build import build, find_head
 from .normalized import Normalized
 from .weights import load_weights, read_weights
 
-__all__ = ["Normalized", "build", "find_head", "load_weights", "read_weights", "replace_head"]
+__all__ = ["Normalized", "build", "find_head", "load_weights", "read_weights"]

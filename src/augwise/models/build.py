@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 import torchvision
@@ -61,7 +62,8 @@ def replace_head(model: nn.Module, num_classes: int) -> None:
         new = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
     else:
         assert isinstance(old, nn.Conv2d)
-        new = nn.Conv2d(old.in_channels, num_classes, 1, bias=old.bias is not None)
+        size: Any = old.kernel_size
+        new = nn.Conv2d(old.in_channels, num_classes, size, bias=old.bias is not None)
     model.set_submodule(name, new)
 
 
@@ -70,9 +72,7 @@ def _own(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.
         there = [*OWN, *(f"torchvision:{n}" for n in _torchvision_names())]
         raise _unknown(name, there, [n.rpartition(":")[2] for n in there])
     if pretrained:
-        raise UserError(
-            f"{name} has no pretrained weights: use torchvision:resnet18 or timm:NAME, or load a checkpoint"
-        )
+        raise UserError(f"{name} has no pretrained weights: take torchvision:resnet18 or timm:NAME, or a checkpoint")
     return OWN[name](num_classes, in_channels)
 
 
@@ -102,7 +102,7 @@ def _torchvision(name: str, num_classes: int, in_channels: int, pretrained: bool
     for auxiliary in ("AuxLogits", "aux1", "aux2"):  # heads of 1000 classes that only training would use
         if hasattr(model, auxiliary):
             setattr(model, auxiliary, None)
-            model.aux_logits = False
+            setattr(model, "aux_logits", False)  # noqa: B010  (a plain attribute)
     replace_head(model, num_classes)
     if in_channels != 3:
         _replace_stem(model, in_channels)
@@ -118,14 +118,8 @@ def _replace_stem(model: nn.Module, in_channels: int) -> None:
     one channel gives what it gave before.
     """
     name, old = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
-    new = nn.Conv2d(
-        in_channels,
-        old.out_channels,
-        old.kernel_size,  # pyright: ignore[reportArgumentType]
-        old.stride,  # pyright: ignore[reportArgumentType]
-        old.padding,  # pyright: ignore[reportArgumentType]
-        bias=old.bias is not None,
-    )
+    geometry: dict[str, Any] = {"kernel_size": old.kernel_size, "stride": old.stride, "padding": old.padding}
+    new = nn.Conv2d(in_channels, old.out_channels, **geometry, bias=old.bias is not None)
     with torch.no_grad():
         weight: Tensor = old.weight.mean(1, keepdim=True) * (3 / in_channels)
         new.weight.copy_(weight.expand_as(new.weight))
@@ -138,9 +132,7 @@ def _unknown(name: str, there: list[str], match: list[str] | None = None) -> Use
     close = difflib.get_close_matches(name, match or there, n=3)
     names = [there[(match or there).index(c)] for c in close]
     hint = f"did you mean {', '.join(names)}? " if names else ""
-    return UserError(
-        f"model {name!r} is unknown: {hint}Own ones: {', '.join(OWN)}; others: timm:NAME, torchvision:NAME"
-    )
+    return UserError(f"model {name!r} is unknown: {hint}use {', '.join(OWN)}, timm:NAME or torchvision:NAME")
 
 
 def _no_weights(name: str, error: Exception) -> UserError:

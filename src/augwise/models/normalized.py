@@ -40,8 +40,7 @@ class Normalized(nn.Module):
             )
         if images.ndim != 4 or images.shape[1] != len(self.mean):
             raise UserError(
-                f"aw.Normalized got images of shape {tuple(images.shape)}: it was made for (N, {len(self.mean)}, H, W), "
-                "one mean and std per channel"
+                f"aw.Normalized got images of shape {tuple(images.shape)}: it has mean and std for (N, {len(self.mean)}, H, W)"
             )
         return self.model((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
 

@@ -14,7 +14,6 @@ from .build import find_head
 from .normalized import Normalized
 
 _NESTED = ("model", "models", "state_dict", "model_state_dict")  # where checkpoints keep the weights, ours first
-_PREFIXES = ("module.", "_orig_mod.")  # left behind by DistributedDataParallel and torch.compile
 
 
 def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False) -> nn.Module:
@@ -54,9 +53,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     found = _unnest(_read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path))
     if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
         raise UserError(f"{path} holds no state dict: save model.state_dict() with torch.save or safetensors")
-    for prefix in _PREFIXES:
-        if all(str(k).startswith(prefix) for k in found):
-            found = {str(k)[len(prefix) :]: v for k, v in found.items()}
+    found = {str(k).replace("_orig_mod.", ""): v for k, v in found.items()}  # left behind by torch.compile
+    if all(k.startswith("module.") for k in found):  # by DistributedDataParallel
+        found = {k.removeprefix("module."): v for k, v in found.items()}
     return found
 
 
@@ -93,7 +92,7 @@ def _fit_wrapper(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tens
     wrapped = {"mean", "std"} <= weights.keys()
     if isinstance(model, Normalized) and not wrapped:
         return {f"model.{k}": v for k, v in weights.items()} | {"mean": model.mean, "std": model.std}
-    if not isinstance(model, Normalized) and wrapped:
+    if wrapped and not {"mean", "std"} & model.state_dict().keys():
         return {k.removeprefix("model."): v for k, v in weights.items() if k.startswith("model.")}
     return weights
 
