@@ -1,0 +1,151 @@
+"""From single runs to the table of a comparison: pure functions on plain data, so that the table can be made again.
+
+Accuracies are shares in [0, 1] in the data and per cent in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..catalogue import find, methods
+from .compare_plan import Arm, Cell, CompareConfig, Run, cells, run_of
+from .statistics import paired, summarise
+
+DIFFERENCES: tuple[tuple[Arm, Arm], ...] = (("guarded", "plain"), ("guarded", "control"), ("control", "plain"))
+MEASURES = ("last_accuracy", "median_last_ten")
+
+
+def table(config: CompareConfig, results: dict[Run, dict[str, Any]], measure: str = "last_accuracy") -> list[dict]:
+    """One row per cell: mean ± std of each arm over its finished seeds, and the paired differences between arms.
+
+    results: what each finished run recorded: the measures, ``validation_accuracy``, ``area_touched`` and
+    ``importance_touched`` (shares in [0, 1]). Cells without any finished run are left out.
+    """
+    rows = []
+    for cell in cells(config):
+        arms = {arm: _by_seed(config, cell, arm, results) for arm in config.arms}
+        if not any(arms.values()):
+            continue
+        scores = {arm: {s: r[measure] for s, r in runs.items()} for arm, runs in arms.items()}
+        row: dict[str, Any] = {
+            "method": cell.method,
+            "kind": find(cell.method, methods()).kind,
+            "strength": cell.strength,
+            "window": cell.window,
+            "estimator": cell.estimator,
+            "arms": {arm: summarise(list(v.values())) for arm, v in scores.items() if v},
+            "differences": {
+                f"{a}-{b}": paired(scores[a], scores[b])
+                for a, b in DIFFERENCES
+                if a in scores and b in scores and run_of(config, cell, a, 0) != run_of(config, cell, b, 0)
+            },
+        }
+        for name in ("validation_accuracy", "area_touched", "importance_touched"):
+            row[name] = {arm: _mean(r.get(name) for r in runs.values()) for arm, runs in arms.items()}
+        rows.append(row)
+    return rows
+
+
+def baseline(config: CompareConfig, results: dict[Run, dict[str, Any]], measure: str = "last_accuracy") -> dict | None:
+    """Mean ± std of the runs with crop and flip alone; None before the first is finished."""
+    values = [results[run][measure] for s in range(config.seeds) if (run := Run("baseline", s)) in results]
+    return dict(summarise(values)) if values else None
+
+
+def best_strengths(config: CompareConfig, results: dict[Run, dict[str, Any]], measure: str = "last_accuracy") -> list:
+    """Each arm at its own best strength, chosen by mean validation accuracy and never by the test set.
+
+    A guard lets one augment harder, so plain and guarded are best at different strengths. One row per method, window
+    and estimator; empty where no validation split was held out, or a strength has no finished run.
+    """
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in cells(config):
+        groups.setdefault((cell.method, cell.window, cell.estimator), []).append(cell)
+    rows = []
+    for (method, window, estimator), group in groups.items():
+        chosen = {arm: _best(config, group, arm, results, measure) for arm in config.arms}
+        if len(group) < 2 or not all(chosen.values()):
+            continue
+        scores = {arm: c["scores"] for arm, c in chosen.items() if c}
+        rows.append(
+            {
+                "method": method,
+                "window": window,
+                "estimator": estimator,
+                "arms": {
+                    arm: {"strength": c["strength"], **summarise(list(c["scores"].values()))}
+                    for arm, c in chosen.items()
+                    if c
+                },
+                "differences": {
+                    f"{a}-{b}": paired(scores[a], scores[b]) for a, b in DIFFERENCES if a in scores and b in scores
+                },
+            }
+        )
+    return rows
+
+
+def as_text(rows: list[dict], base: dict | None, chance: str = "") -> str:
+    """The table for a terminal: per cent, one line per cell; ``*`` marks differences whose interval excludes 0."""
+    head = f"{'method':<15}{'strength':>8}  {'window':<8}{'maps':<10}"
+    head += "".join(f"{name:>14}" for name in ("plain", "guarded", "control"))
+    head += f"{'guarded-plain':>24}{'guarded-control':>24}{'importance / area touched':>34}"
+    lines = [head, "-" * len(head)]
+    for row in rows:
+        line = f"{row['method']:<15}{row['strength']:>8g}  {row['window']:<8}{row['estimator'] or '-':<10}"
+        line += "".join(f"{percent(row['arms'].get(arm)):>14}" for arm in ("plain", "guarded", "control"))
+        line += "".join(f"{difference(row['differences'].get(d)):>24}" for d in ("guarded-plain", "guarded-control"))
+        lines.append(line + f"{_touched(row):>34}")
+    if base:
+        lines.append(f"without it (crop and flip alone): {percent(base)}, n = {base['n']}")
+    return "\n".join(lines + ([chance] if chance else []))
+
+
+def percent(summary: dict | None) -> str:
+    """``91.2 ± 0.4``: mean and sample standard deviation in per cent."""
+    if summary is None:
+        return "-"
+    spread = "" if summary["std"] is None else f" ± {100 * summary['std']:.1f}"
+    return f"{100 * summary['mean']:.1f}{spread}"
+
+
+def difference(interval: dict | None) -> str:
+    """``+0.6 [-0.1, +1.3]``: mean and 95 % interval in percentage points, ``*`` where it excludes 0."""
+    if interval is None:
+        return "-"
+    if interval["low"] is None:
+        return f"{100 * interval['mean']:+.1f} (n = 1)"
+    mark = " *" if interval["low"] > 0 or interval["high"] < 0 else ""
+    return f"{100 * interval['mean']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]{mark}"
+
+
+def _by_seed(config: CompareConfig, cell: Cell, arm: Arm, results: dict[Run, dict]) -> dict[int, dict]:
+    runs = {seed: run_of(config, cell, arm, seed) for seed in range(config.seeds)}
+    return {seed: results[run] for seed, run in runs.items() if run in results}
+
+
+def _best(config: CompareConfig, group: list[Cell], arm: Arm, results: dict[Run, dict], measure: str) -> dict | None:
+    candidates = []
+    for cell in group:
+        runs = _by_seed(config, cell, arm, results)
+        validation = _mean(r.get("validation_accuracy") for r in runs.values())
+        if validation is None:
+            return None
+        candidates.append((validation, cell.strength, {s: r[measure] for s, r in runs.items()}))
+    _, strength, scores = max(candidates, key=lambda c: c[0])
+    return {"strength": strength, "scores": scores}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    given = [v for v in values if v is not None]
+    return sum(given) / len(given) if given else None
+
+
+def _touched(row: dict) -> str:
+    parts = []
+    for arm in ("plain", "guarded"):
+        importance, area = row["importance_touched"].get(arm), row["area_touched"].get(arm)
+        if importance is not None and area is not None:
+            parts.append(f"{arm[0]} {100 * importance:.0f}/{100 * area:.0f} %")
+    return "  ".join(parts) or "-"
