@@ -143,7 +143,7 @@ def plan(config: CompareConfig) -> list[Run]:
 
 
 def _plain(entry: Entry, cell: Cell) -> tuple[tuple[str, Any], ...]:
-    """Options of the plain arm: only what changes the plain method, so that the guard's own settings do not split it."""
+    """Options of the plain arm: only what changes the plain method; the guard's own settings must not split it."""
     if entry.kind == "image":
         return ((entry.strength, _number(cell.strength)),) if entry.strength != "length" else ()
     return ((entry.strength, _number(cell.strength)), ("window", cell.window))

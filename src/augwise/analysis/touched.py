@@ -1,0 +1,53 @@
+"""How much of a picture, and of its evidence, an augmentation leaves as it was. Changes nothing.
+
+The method is handed marker images in which every pixel tells whose it is, so that whatever it overwrites is seen
+without knowing how the method works: erased, pasted over, or (inside `Preserve`) changed and not restored.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..randomness import stream
+from ..sample import Batch
+from ..transforms.preserve import Preserve
+
+
+class Touched(NamedTuple):
+    """Per image, shares in [0, 1]: of the area, and of the sum of the importance map. (N,) float64 each.
+
+    importance is NaN where the image's own map is all zero.
+    """
+
+    area: Tensor
+    importance: Tensor
+
+    def means(self) -> dict[str, float]:
+        """Means over the images, as a comparison records them."""
+        return {"area_touched": float(self.area.mean()), "importance_touched": float(self.importance.nanmean())}
+
+
+def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: tuple[int | str, ...] = (0,)) -> Touched:
+    """Share of area and of importance that ``step`` overwrites in each of N pictures.
+
+    step: an augmentation of ours that keeps the geometry, or a mixer. A transform wrapped in `Preserve` counts as
+        changing every pixel, so what remains is what the guard restored.
+    own: (N, H, W) importance that is accounted for; guide: (N, H, W) maps that the step is shown (the control's are
+        another image's), None for ``own``.
+    key: of the random stream; ``step`` draws the same for N pictures of the same size under the same key.
+    """
+    n, height, width = own.shape
+    # Image i has values between (i + 0.4)/N and (i + 0.6)/N, none equal to its own mean: fills and pastes both show.
+    checker = torch.where((torch.arange(height)[:, None] + torch.arange(width)) % 2 == 0, 0.4, 0.6)
+    marked = ((torch.arange(n)[:, None, None] + checker) / n)[:, None]
+    before = marked.expand(n, 3, height, width).contiguous()
+    batch = Batch.of(before, torch.zeros(n, dtype=torch.int64), own if guide is None else guide)
+    step = step.around(torch.zeros_like) if isinstance(step, Preserve) else step
+    with stream(*key):
+        after = step(batch)
+    changed = (after.images.as_subclass(Tensor) != before).any(1)
+    own = own.as_subclass(Tensor).double()
+    return Touched(changed.double().mean((1, 2)), (own * changed).sum((1, 2)) / own.sum((1, 2)))
