@@ -1,7 +1,8 @@
 """Classifiers, and the wrapper through which estimators and attacks see them."""
 
+from ..fingerprints import model_fingerprint as fingerprint
 from .build import build, find_head
 from .normalized import Normalized
 from .weights import load_weights, read_weights
 
-__all__ = ["Normalized", "build", "find_head", "load_weights", "read_weights"]
+__all__ = ["Normalized", "build", "find_head", "fingerprint", "load_weights", "read_weights"]

@@ -40,7 +40,8 @@ class Normalized(nn.Module):
             )
         if images.ndim != 4 or images.shape[1] != len(self.mean):
             raise UserError(
-                f"aw.Normalized got images of shape {tuple(images.shape)}: it has mean and std for (N, {len(self.mean)}, H, W)"
+                f"aw.Normalized got images of shape {tuple(images.shape)}: give (N, {len(self.mean)}, H, W), as many "
+                "channels as it has means"
             )
         return self.model((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
 

@@ -1,0 +1,44 @@
+"""Importance without information: random key points, as the papers compare with. Needs no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from .. import randomness
+from ..errors import UserError
+from .estimator import Estimated, Estimator
+
+
+@dataclass(frozen=True)
+class UniformRandom(Estimator):
+    """η = 1 at a fixed number of pixels, drawn uniformly without replacement for each image; 0 elsewhere.
+
+    What a guard gains with these maps comes from the statistics of its regions, not from evidence. The draw depends on
+    the image's seed alone. Returns maps (B, H, W).
+    """
+
+    share: float = 0.16
+    """share of the pixels that are key points; IPF-RDA reports 164 of 1024 for CDIEA (Table IX)"""
+
+    name: ClassVar[str] = "uniform"
+    needs_model: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UserError(f"share is {self.share}: give a share of the pixels above 0 and at most 1")
+
+    def cost(self) -> str:
+        return "no pass through a model"
+
+    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+        n, (height, width) = len(images), images.shape[-2:]
+        points = max(1, round(self.share * height * width))
+        importance = torch.zeros(n, height * width)
+        for row, seed in zip(importance, seeds, strict=True):
+            row[torch.randperm(height * width, generator=randomness.generator(self.name, seed))[:points]] = 1
+        importance = importance.view(n, height, width).to(images.device)
+        return Estimated(importance, torch.zeros(n, dtype=torch.bool, device=images.device))
