@@ -1,1 +1,28 @@
+"""Where images come from and how they reach a model: sources, the sample path, the batch path, the resident path."""
 
+from .arrays import ArraySource
+from .collate import collate
+from .pipeline import BatchPipeline, Normalize, run_steps
+from .resident import Resident
+from .samplers import EpochSampler, epoch_order
+from .sources import Resized, Source, Subset, as_source, limited, open_source, split_validation
+from .with_importance import WithImportance
+
+__all__ = [
+    "ArraySource",
+    "BatchPipeline",
+    "EpochSampler",
+    "Normalize",
+    "Resident",
+    "Resized",
+    "Source",
+    "Subset",
+    "WithImportance",
+    "as_source",
+    "collate",
+    "epoch_order",
+    "limited",
+    "open_source",
+    "run_steps",
+    "split_validation",
+]

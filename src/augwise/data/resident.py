@@ -1,0 +1,101 @@
+"""A whole data set on the training device: no workers, no copies, batches by indexing.
+
+Reads its source and store once; afterwards touches its own tensors alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..sample import Batch
+from .collate import check_alike
+from .sources import Source, as_source
+from .with_importance import attach, fit, total
+
+
+@final
+class Resident:
+    """Images, labels and maps of a data set on one device.
+
+    images: (N, C, H, W) uint8; labels: (N,) int64; maps: (N, h, w) uint8 with scale (N,) float32, or both None;
+    indices: (N,) int64, rows in the source. Make one with `Resident.load`.
+    """
+
+    def __init__(
+        self, images: Tensor, labels: Tensor, maps: Tensor | None, scale: Tensor | None, class_names: list[str]
+    ) -> None:
+        self.images, self.labels, self.maps, self.scale = images, labels, maps, scale
+        self.indices = torch.arange(len(images), device=images.device)
+        self.class_names = class_names
+
+    @classmethod
+    def load(
+        cls, source: Any, store: Any = None, device: torch.device | str = "cpu", progress: bool = True
+    ) -> Resident:
+        """Read a whole source (and its maps) onto a device.
+
+        source: a `Source` or any map-style data set, all images of one size; store: see `WithImportance`.
+        Raises `UserError` where sizes differ or the device has too little memory.
+        """
+        source = as_source(source)
+        attached = attach(store, source)
+        first = source[0][0]
+        grid = 0 if attached is None else _grid(attached)
+        check_memory(len(source) * (first.numel() + grid), torch.device(device))
+        images = torch.empty(len(source), *first.shape, dtype=torch.uint8)
+        for i in tqdm(range(len(source)), desc=f"reading {source.name}", disable=not progress, leave=False):
+            image = source[i][0]
+            check_alike(first, image, 0, i)
+            images[i] = image
+        maps = scale = None
+        if attached is not None:
+            maps, scale = (torch.as_tensor(part).to(device) for part in attached.packed())
+        return cls(images.to(device), _labels(source).to(device), maps, scale, list(source.class_names))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, rows: Tensor) -> Batch:
+        """The images of these rows, (n,) int64 on any device, as a fresh `Batch`: uint8 images, float32 maps."""
+        rows = rows.to(self.images.device, non_blocking=True)
+        importance = evidence = None
+        if self.maps is not None and self.scale is not None:
+            importance = self.maps[rows].float() * self.scale[rows][:, None, None]
+            importance = fit(importance, *self.images.shape[-2:])
+            evidence = total(importance)
+        return Batch.of(self.images[rows], self.labels[rows], importance, self.indices[rows], evidence)
+
+
+def check_memory(needed: int, device: torch.device) -> None:
+    """Raise `UserError` if ``needed`` bytes are more than nine tenths of what the device has free."""
+    free = _free_bytes(device)
+    if free is not None and needed > 0.9 * free:
+        raise UserError(
+            f"the data set needs {needed / 2**30:.1f} GiB on {device}, which has {free / 2**30:.1f} GiB free: read it "
+            "through WithImportance and a DataLoader instead, use smaller images (size=), or fewer (limit=)"
+        )
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if device.type != "cpu" or not meminfo.is_file():
+        return None
+    fields = (line.split() for line in meminfo.read_text().splitlines())
+    return next((int(parts[1]) * 1024 for parts in fields if parts[0] == "MemAvailable:"), None)
+
+
+def _grid(attached: Any) -> int:
+    row = attached.read(0)
+    return row.shape[-1] * row.shape[-2]
+
+
+def _labels(source: Source) -> Tensor:
+    return torch.as_tensor(source.labels, dtype=torch.int64).clone()

@@ -1,0 +1,196 @@
+"""Where images come from: one small protocol, and the ways to open, wrap, shorten and split what follows it.
+
+Reads what the opened source reads; draws keyed random numbers of its own for subsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, final, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as V
+
+from .. import randomness
+from ..errors import UserError
+from ..fingerprints import hash_bytes
+from .arrays import ArraySource
+from .digits import open_digits
+from .folder import open_folder
+from .npz import open_npz
+from .torchvision_sets import open_cifar
+from .wrapped import WrappedDataset
+
+Split = Literal["train", "val", "test"]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A labelled image set: ``len(source)``, ``source[i] -> (image (C, H, W) uint8, label)`` and what is known of it.
+
+    class_names: one per class; labels: (N,) int64, without decoding an image; name: for tables and reports;
+    flip: whether a mirrored image is still a sensible picture of its class.
+    """
+
+    class_names: list[str]
+    labels: np.ndarray
+    name: str
+    flip: bool
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> tuple[Tensor, int]: ...
+
+    def fingerprint(self, index: int, /) -> int:
+        """64-bit hash of what image ``index`` consists of (its file's bytes or its pixels), independent of where it
+        stands: maps find their image by it."""
+        ...
+
+
+def open_source(
+    spec: str, split: str = "train", size: int | None = None, limit: int | None = None, seed: int = 0
+) -> Source:
+    """Open a data set by its name.
+
+    spec: "digits", "npz:FILE", "folder:DIR", "cifar10" or "cifar100"; split: "train", "val" or "test".
+    size: resize the shorter side to so many pixels and cut out the centre square.
+    limit: keep only so many images, the classes as evenly as they allow, drawn by ``seed``; a smaller limit keeps a
+        part of what a larger one keeps. The order stays that of the data set.
+    """
+    split = {"validation": "val"}.get(split, split)
+    if split not in ("train", "val", "test"):
+        raise UserError(f"split {split!r} is unknown: use 'train', 'val' or 'test'")
+    source = _open(spec, split)
+    if size is not None:
+        source = Resized(source, size)
+    return source if limit is None else limited(source, limit, seed)
+
+
+def _open(spec: str, split: str) -> Source:
+    kind, _, rest = spec.partition(":")
+    if kind == "digits" and not rest:
+        return open_digits(split)
+    if kind in ("cifar10", "cifar100") and not rest:
+        return open_cifar(kind, split)
+    if kind in ("npz", "folder"):
+        if not rest:
+            raise UserError(f"source {spec!r} names no path: use {'npz:FILE' if kind == 'npz' else 'folder:DIR'}")
+        return open_npz(rest, split) if kind == "npz" else open_folder(rest, split)
+    hint = f" (did you mean 'npz:{spec}'?)" if spec.endswith(".npz") else ""
+    raise UserError(f"source {spec!r} is unknown: use digits, npz:FILE, folder:DIR, cifar10 or cifar100{hint}")
+
+
+def as_source(dataset: Any) -> Source:
+    """Any labelled image set as a `Source`.
+
+    A `Source` passes through; what reads one (such as `WithImportance`) gives its own; any other map-style torch
+    data set is wrapped, see `WrappedDataset`.
+    """
+    if isinstance(dataset, Source):
+        return dataset
+    inner = getattr(dataset, "source", None)
+    return inner if isinstance(inner, Source) else WrappedDataset(dataset)
+
+
+@final
+class Subset:
+    """Some rows of a source, in the order given. Row ``i`` of the subset is row ``rows[i]`` of the source."""
+
+    def __init__(self, source: Source, rows: Sequence[int] | np.ndarray) -> None:
+        self.source = source
+        self.rows = np.asarray(rows, dtype=np.int64)
+        wrong = np.flatnonzero((self.rows < 0) | (self.rows >= len(source)))
+        if len(wrong):
+            raise UserError(
+                f"row {self.rows[wrong[0]]} is not in {source.name}: its {len(source)} rows go from 0 to "
+                f"{len(source) - 1}"
+            )
+        self.labels = source.labels[self.rows]
+        self.class_names, self.name, self.flip = source.class_names, source.name, source.flip
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.source[int(self.rows[index])]
+
+    def fingerprint(self, index: int) -> int:
+        """The source's fingerprint of this row."""
+        return self.source.fingerprint(int(self.rows[index]))
+
+
+@final
+class Resized:
+    """A source whose images are resized (bilinear, antialiased): shorter side to ``size``, then the centre square."""
+
+    def __init__(self, source: Source, size: int) -> None:
+        if size < 1:
+            raise UserError(f"size={size} is not a picture: give the side in pixels, 1 or more")
+        self.source, self.size = source, size
+        self.labels, self.class_names = source.labels, source.class_names
+        self.name, self.flip = source.name, source.flip
+        # The map of a whole square image is that of its centre square; otherwise the two must not be confused.
+        self._same_view = isinstance(source, ArraySource) and source.images.shape[2] == source.images.shape[3]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, label = self.source[index]
+        height, width = image.shape[-2:]
+        shorter = min(height, width)
+        if shorter != self.size:
+            target = [max(self.size, round(side * self.size / shorter)) for side in (height, width)]
+            image = V.resize(image, target, antialias=True)
+        return V.center_crop(image, [self.size, self.size]), label
+
+    def fingerprint(self, index: int) -> int:
+        """The source's fingerprint, marked as "centre square" where that is not the whole image; any size alike."""
+        whole = self.source.fingerprint(index)
+        return whole if self._same_view else hash_bytes(b"centre square" + whole.to_bytes(8, "little"))
+
+
+def limited(source: Source, limit: int, seed: int) -> Source:
+    """The source, or a class-balanced subset of ``limit`` images drawn by ``seed``, in the source's order."""
+    if limit < 1:
+        raise UserError(f"limit={limit} leaves no images: give 1 or more, or leave it out for all {len(source)}")
+    if limit >= len(source):
+        return source
+    rank, order = _rank_in_class(source.labels, "limit", seed)
+    chosen = np.lexsort((order, rank))[:limit]  # the first of every class, then the second of every class, ...
+    return Subset(source, np.sort(chosen))
+
+
+def split_validation(source: Source, share: float, seed: int) -> tuple[Source, Source]:
+    """Cut a validation split from training data: (rest, validation), disjoint, together the whole.
+
+    share: of all images, in (0, 1); exactly round(share · N) images are cut, from each class its proportion (largest
+    remainders get the odd ones). seed: who is chosen; both parts keep the source's order.
+    """
+    n = len(source)
+    count = round(share * n) if 0 < share < 1 else 0
+    if not 0 < count < n:
+        raise UserError(
+            f"a validation share of {share} leaves one part of the {n} images empty: give a share between "
+            f"{1 / max(n, 2):.2g} and {1 - 1 / max(n, 2):.2g}"
+        )
+    rank, _ = _rank_in_class(source.labels, "validation", seed)
+    sizes = np.bincount(source.labels)
+    ideal = sizes * (count / n)
+    quota = np.floor(ideal + 1e-9).astype(np.int64)
+    remainders = np.argsort(-(ideal - quota), kind="stable")
+    quota[remainders[: count - quota.sum()]] += 1
+    chosen = rank < quota[source.labels]
+    return Subset(source, np.flatnonzero(~chosen)), Subset(source, np.flatnonzero(chosen))
+
+
+def _rank_in_class(labels: np.ndarray, purpose: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A random place of every row among the rows of its class, and the random order of all rows behind it."""
+    order = torch.randperm(len(labels), generator=randomness.generator(seed, purpose)).numpy()
+    rank = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        rank[members[np.argsort(order[members])]] = np.arange(len(members))
+    return rank, order
