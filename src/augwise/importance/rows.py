@@ -1,0 +1,149 @@
+"""Any map-style data set seen as rows of pixels, label and hash, which is all that estimators and stores need.
+
+Knows nothing of particular data sets: what they offer (``fingerprint``, ``fingerprints``, ``labels``,
+``class_names``, ``name``) is used, what they lack is computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..fingerprints import hash_pixels, pixels
+
+
+class Rows:
+    """A data set with ``len(dataset)`` and ``dataset[i] -> image, label``, checked as it is read.
+
+    Images may be (C, H, W) uint8 or float tensors in [0, 1], PIL images or uint8 arrays, all of one size.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise UserError(
+                f"the data set is a {type(dataset).__name__} without length or rows: give a map-style data set "
+                "(len(dataset), dataset[i] -> image, label)"
+            )
+        if len(dataset) == 0:
+            raise UserError("the data set is empty: give one with at least one image")
+        self.dataset = dataset
+        self._hashes: np.ndarray | None = None
+        self._labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @property
+    def name(self) -> str:
+        """What the data set calls itself, else its class."""
+        return str(getattr(self.dataset, "name", type(self.dataset).__name__))
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The classes by name, where the data set knows them."""
+        names = getattr(self.dataset, "class_names", None)
+        return None if names is None else list(names)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """(C, H, W) uint8 pixels and the class of one row; errors name the row."""
+        item = self.dataset[index]
+        try:
+            image, label = item[0], item[1]
+        except (TypeError, IndexError, KeyError):
+            raise UserError(f"row {index} of {self.name} is a {type(item).__name__}: give (image, label)") from None
+        try:
+            return pixels(image), _label(label)
+        except UserError as error:
+            raise UserError(f"row {index} of {self.name}: {error}") from None
+
+    def fingerprint(self, index: int) -> int:
+        """The 64-bit hash of one row: what the data set says, else of its pixels."""
+        if hasattr(self.dataset, "fingerprint"):
+            return int(self.dataset.fingerprint(index))
+        return hash_pixels(self[index][0])
+
+    def some(self, rows: Iterable[int]) -> np.ndarray:
+        """Hashes of some rows, (n,) uint64, without computing all."""
+        if self._hashes is not None:
+            return self._hashes[np.asarray(rows)]
+        return np.array([self.fingerprint(int(i)) for i in rows], np.uint64)
+
+    def hashes(self, progress: bool = False) -> np.ndarray:
+        """Hashes of all rows, (N,) uint64; a bar appears where this takes more than two seconds."""
+        if self._hashes is None:
+            self._read(progress)
+        assert self._hashes is not None
+        return self._hashes
+
+    def labels(self, progress: bool = False) -> np.ndarray:
+        """Classes of all rows, (N,) int64."""
+        if self._labels is None:
+            labels = getattr(self.dataset, "labels", None)
+            if labels is not None and len(labels) == len(self):
+                self._labels = _labels(labels)
+            else:
+                self._read(progress)
+        assert self._labels is not None
+        return self._labels
+
+    def _read(self, progress: bool) -> None:
+        """Go once through the data set for what it does not offer at once."""
+        data, n = self.dataset, len(self)
+        given = np.asarray(data.fingerprints(), np.uint64) if hasattr(data, "fingerprints") else None
+        own = hasattr(data, "fingerprint")
+        has_labels = getattr(data, "labels", None) is not None and len(data.labels) == n
+        need_item = not has_labels or (given is None and not own)
+        hashes = np.zeros(n, np.uint64) if given is None else given
+        labels = _labels(data.labels) if has_labels else np.zeros(n, np.int64)
+        if need_item or given is None:
+            for i in tqdm(range(n), desc="hashing images", delay=2, leave=False, disable=not progress):
+                image = None
+                if need_item:
+                    image, labels[i] = self[i]
+                if given is None:
+                    hashes[i] = data.fingerprint(i) if own or image is None else hash_pixels(image)
+        self._hashes, self._labels = hashes, labels
+
+    def check_repeatable(self) -> None:
+        """Refuse a data set that gives another image each time it is asked for the same row."""
+        for i in range(min(4, len(self))):
+            if any(not torch.equal(self[i][0], self[i][0]) for _ in range(2)):
+                raise UserError(
+                    f"row {i} of {self.name} is another image each time it is read: give the data set without random "
+                    "augmentation"
+                )
+
+    def check_sizes(self, shape: tuple[int, ...], rows: Iterable[int]) -> None:
+        """Refuse images whose (C, H, W) differs from ``shape``."""
+        for i in rows:
+            check_size(self[int(i)][0], shape, int(i))
+
+
+def check_size(image: Tensor, shape: tuple[int, ...], row: int) -> None:
+    """`UserError` if an image's (C, H, W) is not ``shape``."""
+    if tuple(image.shape) != tuple(shape):
+        raise UserError(
+            f"row {row} has an image of shape {tuple(image.shape)}, others have {tuple(shape)}: resize all images to "
+            "one size first"
+        )
+
+
+def _label(label: Any) -> int:
+    if isinstance(label, Tensor | np.ndarray | np.generic) and int(np.prod(label.shape)) == 1:
+        label = label.item()
+    if isinstance(label, bool) or not isinstance(label, int) or label < 0:
+        raise UserError(f"the label is {label!r}: give one class index, an integer from 0")
+    return label
+
+
+def _labels(labels: Any) -> np.ndarray:
+    array = np.asarray(labels)
+    if array.ndim == 1 and array.dtype.kind in "iu" and array.min() >= 0:
+        return array.astype(np.int64)
+    return np.array([_label(label) for label in labels], np.int64)
