@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchvision import tv_tensors
 
 from ..errors import UserError
 from ..labels import MixedLabels
@@ -43,8 +44,8 @@ class Mixer(nn.Module, ABC):
         self, batch: Batch | Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Batch | tuple[Tensor, MixedLabels]:
         """Not to be overridden: write `make_params` and `mix`."""
-        short = not isinstance(batch, Batch)
-        if short:
+        given, short = batch, not isinstance(batch, Batch)
+        if not isinstance(batch, Batch):
             if labels is None:
                 raise UserError(f"{type(self).__name__} got images without labels: give a Batch, or (images, labels)")
             batch = Batch.of(batch, labels)
@@ -55,8 +56,16 @@ class Mixer(nn.Module, ABC):
             )
         # Collation and indexing drop the tensor types; Batch.of puts them back.
         batch = Batch.of(batch.images, batch.labels, batch.importance, batch.indices, batch.evidence)
-        if not len(batch.images):
-            mixed = batch._replace(labels=MixedLabels.of(batch.labels))
-        else:
-            mixed = self.mix(batch, self.make_params(batch, generator))
-        return (mixed.images.as_subclass(Tensor), mixed.labels) if short else mixed
+        self._check(batch)
+        mixed = self.mix(batch, self.make_params(batch, generator))
+        if not short:
+            return mixed
+        images = mixed.images if isinstance(given, tv_tensors.Image) else mixed.images.as_subclass(Tensor)
+        return images, MixedLabels.of(mixed.labels)
+
+    def _check(self, batch: Batch) -> None:
+        name, images, labels = type(self).__name__, batch.images, MixedLabels.of(batch.labels)
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise UserError(f"{name} got images of type {images.dtype}: give uint8, or float in [0, 1]")
+        if len(labels.classes) != len(images):
+            raise UserError(f"{name} got {len(images)} images and {len(labels.classes)} labels: give one for each")

@@ -8,6 +8,7 @@ is given and puts the results back in the same place.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ class Augmentation(nn.Module, ABC):
 
     def _augment(
         self, image: Tensor, importance: Tensor | None, generator: torch.Generator | None
-    ) -> tuple[Tensor, ImportanceMap | None]:
+    ) -> tuple[Tensor, Tensor | None]:
         single = image.ndim == 3
         if not single and image.ndim != 4:
             raise UserError(
@@ -88,13 +89,34 @@ class Augmentation(nn.Module, ABC):
             )
         if single:
             images, maps = images[None], None if maps is None else maps[None]
-        if len(images):
-            params = self.make_params(images, maps, generator)
-            images, maps = self.transform(images, maps, params)
+        images, maps = self.transform(images, maps, self.make_params(images, maps, generator))
         if single:
             images, maps = images[0], None if maps is None else maps[0]
         wrapped = tv_tensors.Image(images) if isinstance(image, tv_tensors.Image) else images
         return wrapped, None if maps is None else ImportanceMap(maps)
+
+
+def check_fill(fill: float | Sequence[float]) -> float | tuple[float, ...]:
+    """A colour as one number or one per channel, all in [0, 1]."""
+    given = (fill,) if isinstance(fill, int | float) else tuple(fill)
+    if not given or not all(isinstance(v, int | float) and 0 <= v <= 1 for v in given):
+        raise UserError(f"fill={fill!r} is no colour: give one number, or one per channel, each from 0 to 1")
+    return fill if isinstance(fill, int | float) else given
+
+
+def colour(fill: float | Sequence[float], images: Tensor) -> Tensor:
+    """The colour ``fill`` (values in [0, 1]) in the units of ``images`` (N, C, H, W): (C,) of their type.
+
+    uint8 images count to 255, so there the colour is multiplied by 255 and rounded.
+    """
+    channels = images.shape[-3]
+    given = [fill] * channels if isinstance(fill, int | float) else list(fill)
+    if len(given) != channels:
+        raise UserError(f"fill={fill} has {len(given)} numbers, the images have {channels} channels: give one for each")
+    values = torch.tensor(given, dtype=torch.float64)
+    if images.dtype == torch.uint8:
+        values = (values * 255).round()
+    return values.to(images.device, images.dtype)
 
 
 def _find(leaves: list[Any]) -> tuple[int, int | None]:

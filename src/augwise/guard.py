@@ -1,0 +1,90 @@
+"""What guarded methods share: the arguments of a guard, checked once, and the choice of one region per image.
+
+Deletion and mixing ask for regions that score low, `Preserve` for one that scores high; all else is the same. Draws
+nothing itself: the uniforms come from the method, so that its plain and its guarded form use up the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from . import regions
+from .errors import UserError
+from .regions import Reduce, Size, Window
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Which regions of an image a method may use.
+
+    quantile: τ in (0, 1], share of an image's regions, by ascending importance score, that count as unimportant;
+        None: any region, the map is not looked at (the plain form).
+    window: regions "clipped" at the border, centre uniform over all pixels (the papers), or "inside" the image.
+    reduce: score of a region = "sum" of the map over it (IPF-RDA, Eq. 11), or the "mean".
+    """
+
+    quantile: float | None = None
+    window: Window = "clipped"
+    reduce: Reduce = "sum"
+
+    def __post_init__(self) -> None:
+        if self.quantile is not None and not 0 < self.quantile <= 1:
+            raise UserError(
+                f"quantile={self.quantile} is out of range: give a share above 0 and up to 1 (0.6 in the papers), "
+                "or None for the plain form"
+            )
+        for name, kinds in (("window", Window), ("reduce", Reduce)):
+            if getattr(self, name) not in get_args(kinds):
+                raise UserError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(get_args(kinds))}")
+
+    def boxes(
+        self,
+        images: Tensor,
+        importance: Tensor | None,
+        size: Size,
+        u: Tensor,
+        keep: Literal["low", "high"] = "low",
+    ) -> Tensor:
+        """One region per image, uniform among those that the guard accepts.
+
+        images: (N, C, H, W); importance: (N, H, W), not looked at without a quantile; size: see `regions.sample`;
+        u: (N, regions.DRAWS) uniforms; keep: regions that score "low" (at most the threshold of their image) or
+        "high" (at least the threshold, and above 0 unless the whole map is 0). Returns (N, 4) int64 boxes
+        (top, left, bottom, right), clipped at the border, on the device of the images.
+        """
+        n, (height, width) = len(images), images.shape[-2:]
+        if self.quantile is None or importance is None:
+            blank = torch.zeros((1, 1, 1), dtype=torch.int32, device=images.device)
+            return regions.sample(blank.expand(n, height + 1, width + 1), size, u, window=self.window)
+        return regions.sample(
+            regions.integral(importance),
+            size,
+            u,
+            quantile=self.quantile,
+            keep=keep,
+            window=self.window,
+            reduce=self.reduce,
+            positive=keep == "high",
+        )
+
+
+def check_length(length: int | float) -> int | float:
+    """``length`` itself, if it can be the side of a square: pixels (int), or a share of the shorter side (float)."""
+    fits = length >= 1 if isinstance(length, int) else 0 < length <= 1
+    if isinstance(length, bool) or not fits:
+        raise UserError(
+            f"length={length!r} cannot be the side of a square: give whole pixels (16), or a share of the image's "
+            "shorter side as a float above 0 and up to 1.0 (0.5)"
+        )
+    return length
+
+
+def check_probability(p: float) -> float:
+    """``p`` itself, if it is a probability."""
+    if not 0 <= p <= 1:
+        raise UserError(f"p={p} is not a probability: give a number from 0 to 1")
+    return p

@@ -1,0 +1,168 @@
+"""Paste a box of another image into each image (CutMix), anywhere or where the base image has no evidence (IPF-RDA)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from .. import randomness, regions
+from ..errors import UserError
+from ..guard import Guard, check_length, check_probability
+from ..labels import MixedLabels
+from ..regions import Reduce, Window
+from ..sample import Batch
+from .base import Mixer
+
+Labels = Literal["area", "importance"]
+Partner = Literal["same", "other"]
+
+
+def cutmix(images: Tensor, partner: Tensor, boxes: Tensor, source_corner: Tensor | None = None) -> Tensor:
+    """Fill one box of each image with pixels of its partner; an empty box leaves the image as it is.
+
+    images: (N, C, H, W), or maps (N, H, W); partner: (N,) int64, row of the image that is pasted; boxes: (N, 4) int64
+    (top, left, bottom, right); source_corner: (N, 2) top and left of the partner's box, by default the same place.
+    """
+    return regions.paste_boxes(images, images, boxes, source_corner=source_corner, source_rows=partner)
+
+
+def area_share(boxes: Tensor, height: int, width: int) -> Tensor:
+    """(N,) float64 share of the pixels that lie inside the boxes (N, 4)."""
+    return ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).double() / (height * width)
+
+
+def importance_share(base: Tensor, pasted: Tensor, area: Tensor, whole: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    """Weight ω of the partner by importance, IS(M_b) / IS(x~) (IPF-RDA, Eq. 12); (N,) float64.
+
+    base: importance of the base image that is still visible, IS_a(all) - IS_a(S); pasted: importance that the box
+    brought, IS_b(S); area: the share to use where the picture shows no importance at all. whole: sums of the two
+    whole maps: where either is 0 its image was never judged, and the area share is used too.
+    """
+    total = base + pasted
+    known = total > 0
+    if whole is not None:
+        known &= (whole[0] > 0) & (whole[1] > 0)
+    return torch.where(known, pasted / torch.where(known, total, 1.0), area)
+
+
+class CutMix(Mixer):
+    """Paste a box of a partner into each image of the batch; partners come from one permutation of the batch.
+
+    Exactly one of alpha and length gives the size (h, w) of the box, for an image of H by W:
+
+    alpha: share of the area 1 - λ, λ ~ Beta(alpha, alpha) for each image; h = round(H √(1 - λ)), w alike (Yun et al.
+        2019, Eq. 2).
+    length: a square, in pixels (int) or as share of the shorter side (float) (IPF-RDA, Alg. 2 (c)).
+    quantile: τ; the box is drawn uniformly among the regions of this size with IS(S) <= Q_τ in the base image, where
+        IS(S) is the sum of its map over S and Q_τ the quantile over all regions of this size; None: any region.
+    labels: "area": the partner's weight is its exact share of pixels. "importance": ω = IS_b(S') / (IS_a(all) -
+        IS_a(S) + IS_b(S')) (IPF-RDA, Eq. 12), the share of the picture's importance that the partner brought; the
+        area share where either map is all zero or nothing important is left. Needs maps.
+    partner: the box shows the "same" place of the partner (Yun et al.), or an "other" one of equal size, uniform
+        inside the partner (IPF-RDA, Alg. 2 line 20).
+    window: "clipped" at the border, centre uniform over all pixels (both papers), or "inside" the image.
+    reduce: score of a region by "sum" or by "mean".
+    p: probability that an image is mixed at all; an image that is not has weight 1 for itself and 0 for the partner.
+    normalize: for importance labels, make the two maps of a pair sum to 1 first.
+
+    The mixed map joins the maps as the images are joined. ``evidence`` becomes that of the base image plus what the
+    box brought, so importance.sum() / evidence stays in [0, 1] and falls below its old value only by what the box
+    covered; the part of the partner that is not shown was never in this picture.
+    """
+
+    def __init__(
+        self,
+        alpha: float | None = None,
+        length: int | float | None = None,
+        quantile: float | None = None,
+        labels: Labels = "area",
+        partner: Partner = "same",
+        window: Window = "clipped",
+        reduce: Reduce = "sum",
+        p: float = 1.0,
+        normalize: bool = False,
+    ) -> None:
+        super().__init__()
+        if (alpha is None) == (length is None):
+            raise UserError(
+                f"alpha={alpha} and length={length}: give exactly one, CutMix(alpha=1.0) or CutMix(length=16)"
+            )
+        if alpha is not None and not alpha > 0:
+            raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")
+        for name, value, kinds in (("labels", labels, Labels), ("partner", partner, Partner)):
+            if value not in get_args(kinds):
+                raise UserError(f"{name}={value!r} is unknown: use one of {', '.join(get_args(kinds))}")
+        self.alpha, self.labels, self.partner, self.normalize = alpha, labels, partner, normalize
+        self.length = None if length is None else check_length(length)
+        self.guard = Guard(quantile, window, reduce)
+        self.p = check_probability(p)
+
+    @property
+    def guarded(self) -> bool:
+        return self.guard.quantile is not None or self.labels == "importance"
+
+    def make_params(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Any]:
+        images, n = batch.images, len(batch.images)
+        mixed = randomness.uniform(n, generator=generator) < self.p
+        partner = randomness.permutation(n, generator=generator)
+        size = self._size(n, *images.shape[-2:], generator=generator)
+        mixed &= (size > 0).all(1)
+        u = randomness.uniform(n, regions.DRAWS, generator=generator)
+        maps = None if batch.importance is None else batch.importance.as_subclass(Tensor)
+        boxes = self.guard.boxes(images, maps, self._sampled(size), u)
+        params = {"partner": partner, "boxes": boxes * mixed[:, None].to(boxes.device)}
+        if self.partner == "other":
+            where = randomness.uniform(n, 2, generator=generator).to(boxes.device)
+            free = torch.tensor(images.shape[-2:], device=boxes.device) - (boxes[:, 2:] - boxes[:, :2]) + 1
+            params["source_corner"] = (where * free).long()
+        return params
+
+    def _size(self, n: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        """(n, 2) int64 height and width of every box, 0 where the drawn share rounds to nothing."""
+        if self.alpha is None:
+            assert self.length is not None
+            return torch.full((n, 2), regions.resolve_length(self.length, height, width))
+        pasted = 1 - randomness.beta(self.alpha, n, generator=generator)
+        sides = torch.tensor([height, width], dtype=torch.float64)
+        return (sides * pasted.sqrt()[:, None]).round().long()
+
+    def _sampled(self, size: Tensor) -> Tensor | int:
+        if self.alpha is None and len(size):
+            return int(size[0, 0])  # one size for all is the faster way
+        return size.clamp_min(1)
+
+    def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
+        partner, boxes, corner = params["partner"], params["boxes"], params.get("source_corner")
+        weight = area_share(boxes, *batch.images.shape[-2:])
+        importance, evidence = batch.importance, batch.evidence
+        if importance is not None:
+            before = importance.as_subclass(Tensor)
+            importance = cutmix(before, partner, boxes, corner)
+            pasted = regions.box_sums(importance, boxes)
+            evidence = evidence + pasted.to(evidence.dtype)
+            if self.labels == "importance":
+                weight = self._by_importance(before, partner, boxes, pasted, weight)
+        labels = MixedLabels.of(batch.labels)
+        theirs = MixedLabels(*(t[partner.to(t.device)] for t in labels))
+        return Batch.of(
+            cutmix(batch.images.as_subclass(Tensor), partner, boxes, corner),
+            MixedLabels.mix([labels, theirs], torch.stack([1 - weight, weight], 1)),
+            importance,
+            batch.indices,
+            evidence,
+        )
+
+    def _by_importance(self, maps: Tensor, partner: Tensor, boxes: Tensor, pasted: Tensor, area: Tensor) -> Tensor:
+        whole = maps.sum((1, 2), dtype=torch.float64)
+        theirs = whole[partner.to(whole.device)]
+        # Summed over what is left, not as a difference: an exact 0 must stay one.
+        base = regions.fill_boxes(maps, boxes, 0).sum((1, 2), dtype=torch.float64)
+        if self.normalize:
+            base, pasted = base / whole.clamp_min(1e-300), pasted / theirs.clamp_min(1e-300)
+        return importance_share(base, pasted, area, (whole, theirs))
+
+    def extra_repr(self) -> str:
+        size = f"alpha={self.alpha}" if self.alpha is not None else f"length={self.length}"
+        return f"{size}, {self.guard}, labels={self.labels!r}, partner={self.partner!r}, p={self.p}"
