@@ -1,0 +1,202 @@
+"""The batches of an epoch, from step ``start`` on: read, augmented on the training device, normalised.
+
+Order and draws are keyed by (seed, epoch, step, place in the global batch), so nothing has to be replayed to resume,
+readers are interchangeable, and several processes together see what one would have seen.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .. import randomness
+from ..data import BatchPipeline, Resident, WithImportance, collate, epoch_order
+from ..errors import UserError
+from ..labels import MixedLabels
+from ..sample import Batch
+
+Observe = Callable[[Batch, Batch], dict[str, Tensor]]
+"""Called with the batch before and after the method's steps; the scalars it returns become columns of the curve."""
+
+
+class Reader(ABC):
+    """Where batches of whole images come from, onto one device."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, epoch: int, chunks: Sequence[np.ndarray]) -> Iterator[Batch]:
+        """One batch for each array of rows, in order, uint8 images. epoch keys per-sample transforms."""
+
+
+@final
+class ResidentReader(Reader):
+    """From images that live on the device."""
+
+    def __init__(self, resident: Resident) -> None:
+        self.resident = resident
+
+    def __len__(self) -> int:
+        return len(self.resident)
+
+    def read(self, epoch: int, chunks: Sequence[np.ndarray]) -> Iterator[Batch]:  # noqa: ARG002
+        for rows in chunks:
+            yield self.resident.batch(torch.from_numpy(rows))
+
+
+@final
+class LoaderReader(Reader):
+    """From a `WithImportance`, by a `DataLoader` whose workers stay alive between epochs."""
+
+    def __init__(self, dataset: WithImportance, device: torch.device, num_workers: int = 0) -> None:
+        self.dataset, self.device = dataset, device
+        self._chunks = _Chunks()
+        self._loader = DataLoader(
+            dataset,
+            batch_sampler=self._chunks,
+            collate_fn=collate,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            pin_memory=device.type == "cuda",
+        )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, epoch: int, chunks: Sequence[np.ndarray]) -> Iterator[Batch]:
+        self._chunks.items = [[(epoch, int(row)) for row in rows] for rows in chunks]
+        for batch in self._loader:
+            # Pinning and pickling may drop the tensor types; Batch.of puts them back.
+            whole = Batch.of(batch.images, batch.labels, batch.importance, batch.indices, batch.evidence)
+            yield whole.to(self.device, non_blocking=True)
+
+
+class _Chunks:
+    """A batch sampler whose content is set anew before each pass."""
+
+    def __init__(self) -> None:
+        self.items: list[list[tuple[int, int]]] = []
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        return iter(self.items)
+
+
+@final
+class Batches:
+    """Training batches: ``len()`` steps an epoch, the incomplete last batch left out.
+
+    shared: steps that every arm of a comparison has (crop, flip); method: the augmentations and mixers under test;
+    last: `Normalize`. Positions are counted through, so arms with the same shared steps see the same crops and flips.
+    batch_size: of all processes together.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        shared: Sequence[Any] = (),
+        method: Sequence[Any] = (),
+        last: Sequence[Any] = (),
+        *,
+        seed: int = 0,
+        batch_size: int = 128,
+        rank: int = 0,
+        processes: int = 1,
+        channels_last: bool = False,
+        observe: Observe | None = None,
+    ) -> None:
+        if batch_size % processes:
+            raise UserError(f"batch_size={batch_size} cannot be shared by {processes} processes: give a multiple")
+        if len(reader) < batch_size:
+            raise UserError(
+                f"batch_size={batch_size} is more than the {len(reader)} training images, so no full batch is left: "
+                "give a smaller batch_size or more images"
+            )
+        self.reader, self.seed, self.batch_size = reader, seed, batch_size
+        self.rank, self.local = rank, batch_size // processes
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.observe = observe or importance_lost
+        self.measured: dict[str, Tensor] = {}
+        self.pipeline = BatchPipeline([*shared, self._before, *method, self._after, *last], seed)
+
+    def __len__(self) -> int:
+        return len(self.reader) // self.batch_size
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """Batches of ``epoch`` from step ``start`` on; images plain float tensors, ready for a model.
+
+        What `observe` measured of a batch stands in ``measured`` while the batch is used.
+        """
+        order = epoch_order(len(self.reader), self.seed, epoch)
+        first = self.rank * self.local
+        chunks = [order[s * self.batch_size + first :][: self.local] for s in range(start, len(self))]
+        for step, batch in enumerate(self.reader.read(epoch, chunks), start):
+            with randomness.shard(first, self.batch_size):
+                batch = self.pipeline(batch, epoch, step)
+            images = batch.images.as_subclass(Tensor).contiguous(memory_format=self.format)
+            yield batch._replace(images=images)
+
+    def _before(self, batch: Batch) -> Batch:
+        self._held = batch
+        return batch
+
+    def _after(self, batch: Batch) -> Batch:
+        self.measured = self.observe(self._held, batch)
+        del self._held
+        return batch
+
+
+def importance_lost(before: Batch, after: Batch) -> dict[str, Tensor]:
+    """Mean share of each image's importance that the steps in between took away, as ``importance_erased``.
+
+    Images that show no importance before do not count. Empty without maps, and where images were mixed.
+    """
+    if before.importance is None or after.importance is None or isinstance(after.labels, MixedLabels):
+        return {}
+    had = before.importance.as_subclass(Tensor).sum((1, 2))
+    kept = after.importance.as_subclass(Tensor).sum((1, 2))
+    counts = had > 0
+    lost = torch.where(counts, 1 - kept / had.clamp_min(1e-30), 0.0)
+    return {"importance_erased": lost.sum() / counts.sum().clamp_min(1)}
+
+
+def evaluation_batches(
+    reader: Reader, normalize: Any, batch_size: int, *, rank: int = 0, processes: int = 1, channels_last: bool = False
+) -> Iterator[Batch]:
+    """All images once, in order, normalised; with several processes this one's share of them."""
+    rows = np.arange(len(reader))[rank::processes]
+    chunks = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    for batch in reader.read(0, chunks):
+        images = normalize(batch.images.as_subclass(Tensor))
+        if channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        yield batch._replace(images=images)
+
+
+def channel_statistics(reader: Reader, most: int = 10_000) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of every channel over all pixels, in units of [0, 1].
+
+    Of ``most`` images, spread evenly over the data, where there are more. A channel that never changes gets 1 as its
+    deviation.
+    """
+    n = len(reader)
+    rows = np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
+    count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for batch in reader.read(0, [rows[i : i + 64] for i in range(0, len(rows), 64)]):
+        # Exact integer sums: the same whatever the device and however the images are grouped.
+        pixels = batch.images.as_subclass(Tensor).transpose(0, 1).flatten(1).long()
+        count += pixels.shape[1]
+        total = total + pixels.sum(1).cpu().double()
+        squares = squares + (pixels * pixels).sum(1).cpu().double()
+    mean = total / count
+    deviation = (squares / count - mean * mean).clamp_min(0).sqrt()
+    return (mean / 255).tolist(), torch.where(deviation > 0, deviation / 255, 1.0).tolist()

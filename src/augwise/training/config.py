@@ -1,0 +1,213 @@
+"""One object per verb for the command line and for Python: what is trained or evaluated, on what, and how.
+
+Touches no torch, so that ``--help`` answers at once. The line under each field is what the help shows. What is
+augmented is not here: `train` takes augmentations and mixers as objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import UserError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The same configuration and data give the same weights, however often the run is interrupted."""
+
+    # what
+    data: str = "digits"
+    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    split: str = "train"
+    """Split that is trained on."""
+    eval_split: str = "test"
+    """Split whose accuracy is measured after each epoch."""
+    val_share: float = 0.0
+    """Above 0: set this share of the training data aside (seeded, per class) and measure on it; use it to choose
+    anything, and leave the test split for the final number."""
+    limit: int | None = None
+    """Train on this many images only, a seeded subset with balanced classes."""
+    eval_limit: int | None = None
+    """Measure on this many images only."""
+    size: int | None = None
+    """Resize images to this many pixels a side; needed where files differ in size."""
+    data_seed: int = 0
+    """Seed of limit and val_share; kept apart from seed, so that runs that differ in seed see the same images."""
+    model: str = "small_cnn"
+    """small_cnn, resnet18, resnet50, timm:NAME or torchvision:NAME; always with a new head."""
+    pretrained: bool = False
+    """Start from the ImageNet weights that timm or torchvision offers (needs the network once)."""
+    checkpoint: Path | None = None
+    """Start from the weights in this file (safetensors, or a torch file of plain tensors); a head for another number
+    of classes is replaced by a new one."""
+
+    # how long, how large
+    epochs: int = 20
+    """Passes over the training data."""
+    batch_size: int = 128
+    """Images per step, over all processes together; the incomplete last batch of an epoch is left out."""
+
+    # optimiser
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """sgd is with Nesterov momentum."""
+    lr: float | None = None
+    """Highest learning rate; left out: 0.1 for sgd, 0.001 for adamw."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float | None = None
+    """Weight decay; left out: 5e-4 for sgd, 0.05 for adamw."""
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """cosine falls to zero over the run; steps multiplies by gamma at each milestone. Both count single steps."""
+    warmup_epochs: float = 0.0
+    """The learning rate rises linearly during these epochs."""
+    milestones: tuple[int, ...] = ()
+    """Epochs at whose beginning the steps schedule lowers the learning rate."""
+    gamma: float = 0.2
+    """Factor of the steps schedule."""
+    label_smoothing: float = 0.0
+    """Share of the label that is spread evenly over all classes."""
+    clip: float | None = None
+    """Largest norm of the gradient; a longer one is scaled down to it."""
+    ema: float = 0.0
+    """Above 0: measure and save an exponential moving average of the weights with this decay per step, as 0.999."""
+
+    # augmentation that every arm of a comparison shares
+    crop_padding: int = 4
+    """Random crop out of the image padded by this many pixels; 0 for none."""
+    flip: bool | None = None
+    """Random horizontal flip; left out: what the data source says of itself (digits are not flipped)."""
+    mean: tuple[float, ...] | None = None
+    """Mean of each channel for normalisation, in [0, 1]; left out: measured on the training data."""
+    std: tuple[float, ...] | None = None
+    """Standard deviation of each channel, as mean."""
+
+    # machine
+    seed: int = 0
+    """Seed of weights, order, augmentation and dropout."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    precision: Precision = "auto"
+    """fp32 or bf16 (mixed); auto is bf16 on CUDA, else fp32."""
+    channels_last: bool = True
+    """Keep images as (N, H, W, C) in memory, which convolutions like best."""
+    threads: int | None = None
+    """Threads torch computes with on the CPU; left out: as torch is set, less num_workers."""
+    loader: Literal["resident", "workers"] = "resident"
+    """resident holds all images on the device; workers reads each batch anew, for data that does not fit."""
+    num_workers: int = 0
+    """Processes that read images (loader=workers); 0 is best on a CPU that also trains."""
+
+    # result
+    out: Path | None = Path("run")
+    """Folder for results.json, curve.csv, weights and the checkpoint of an unfinished run; None writes nothing."""
+    checkpoint_steps: int | None = None
+    """Also write the checkpoint every so many steps, not only after each epoch."""
+    checkpoint_seconds: float | None = None
+    """Also write the checkpoint when this many seconds have passed since the last."""
+    tensorboard: bool = True
+    """Write the curve for TensorBoard too, if it is installed."""
+    quiet: bool = False
+    """No progress bar."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be meant, before anything is read or written."""
+        for name in ("epochs", "batch_size"):
+            _positive(name, getattr(self, name))
+        for name in ("limit", "eval_limit", "size", "threads", "checkpoint_steps", "checkpoint_seconds", "clip", "lr"):
+            if getattr(self, name) is not None:
+                _positive(name, getattr(self, name))
+        for name in ("crop_padding", "num_workers", "warmup_epochs", "momentum", "gamma"):
+            _within(name, getattr(self, name), 0, None)
+        if self.weight_decay is not None:
+            _within("weight_decay", self.weight_decay, 0, None)
+        for name in ("val_share", "label_smoothing", "ema"):
+            _within(name, getattr(self, name), 0, 1)
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
+            raise UserError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}: make it less")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UserError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(known)}")
+        if self.num_workers and self.loader == "resident":
+            raise UserError(f"num_workers={self.num_workers} has no use with loader=resident: set loader=workers")
+        if (self.mean is None) != (self.std is None):
+            raise UserError("give both mean and std, or neither")
+        self._check_milestones()
+
+    def _check_milestones(self) -> None:
+        inside = all(0 < m < self.epochs for m in self.milestones)
+        if self.schedule == "steps" and not (self.milestones and inside):
+            raise UserError(
+                f"schedule=steps needs milestones within the {self.epochs} epochs, as 10 15; got {self.milestones}"
+            )
+        if self.schedule == "cosine" and self.milestones:
+            raise UserError(f"milestones={self.milestones} have no use with schedule=cosine: set schedule=steps")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How well a trained classifier does: accuracy per class, confusion matrix, expected calibration error."""
+
+    run: Path | None = None
+    """Folder of a finished training run: gives model, weights, data and normalisation."""
+    data: str | None = None
+    """Data source; left out: the run's."""
+    split: str = "test"
+    """Split that is measured."""
+    limit: int | None = None
+    """Measure on this many images only, a seeded subset with balanced classes."""
+    size: int | None = None
+    """Resize images to this many pixels a side; left out: the run's."""
+    model: str | None = None
+    """Without a run: the model's name."""
+    checkpoint: Path | None = None
+    """Without a run: the file of its weights."""
+    mean: tuple[float, ...] | None = None
+    """Without a run: mean of each channel that the model was trained with, in [0, 1]."""
+    std: tuple[float, ...] | None = None
+    """Without a run: standard deviation of each channel."""
+    batch_size: int = 256
+    """Images per forward pass."""
+    bins: int = 15
+    """Bins of confidence for the calibration error."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+    precision: Precision = "auto"
+    """fp32 or bf16 (mixed); auto is bf16 on CUDA, else fp32."""
+    out: Path | None = None
+    """Write the result to this JSON file."""
+    quiet: bool = False
+    """No progress bar."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be meant."""
+        for name in ("batch_size", "bins"):
+            _positive(name, getattr(self, name))
+        given = [name for name in ("data", "model", "checkpoint", "mean", "std") if getattr(self, name) is not None]
+        if self.run is None and len(given) < 5:
+            missing = [name for name in ("data", "model", "checkpoint", "mean", "std") if name not in given]
+            raise UserError(f"give run, the folder of a finished training run, or else also {', '.join(missing)}")
+        clash = [name for name in given if name != "data"]
+        if self.run is not None and clash:
+            raise UserError(f"run gives the model already: leave out {', '.join(clash)}")
+
+
+_CHOICES = {
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("cosine", "steps"),
+    "precision": ("auto", "fp32", "bf16"),
+    "loader": ("resident", "workers"),
+}
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0:
+        raise UserError(f"{name}={value} is not positive")
+
+
+def _within(name: str, value: float, low: float, high: float | None) -> None:
+    if not (value >= low and (high is None or value < high)):
+        raise UserError(f"{name}={value} is out of range: give {low} or more" + (f", below {high}" if high else ""))

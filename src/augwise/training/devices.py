@@ -1,0 +1,52 @@
+"""Accelerate's `Accelerator` for one run: device, processes, mixed precision. Sampling and checkpoints are ours.
+
+Accelerate keeps its state for the whole process and refuses a second run of another kind; it is reset here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from ..errors import UserError
+
+
+def accelerator_for(device: str = "auto", precision: str = "auto") -> Accelerator:
+    """An accelerator on ``device`` (auto, cpu, cuda, mps) with fp32 or bf16 ("auto": bf16 on CUDA, else fp32).
+
+    Started by ``torchrun``, each process gets its own GPU, or its share of the CPU.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if device not in there:
+        raise UserError(f"device={device!r} is unknown: use auto, cpu, cuda or mps; torchrun chooses among several")
+    if not there[device]:
+        raise UserError(f"device={device!r} is not available here: use {', '.join(n for n in there if there[n])}")
+    if precision not in ("auto", "fp32", "bf16"):
+        raise UserError(f"precision={precision!r} is unknown: use auto, fp32 or bf16")
+    mixed = precision == "bf16" or (precision == "auto" and device == "cuda")
+    if mixed and device == "cuda" and not torch.cuda.is_bf16_supported():
+        if precision == "bf16":
+            raise UserError("this GPU does not compute in bf16: use precision=fp32")
+        mixed = False
+    threads = torch.get_num_threads()
+    AcceleratorState._reset_state(reset_partial_state=True)
+    accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if mixed else "no")
+    torch.set_num_threads(threads)
+    return accelerator
+
+
+@contextmanager
+def threads(wanted: int | None, workers: int = 0) -> Iterator[None]:
+    """Inside the block torch computes with ``wanted`` threads; None: as now, less one for every worker."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted if wanted is not None else max(1, before - workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

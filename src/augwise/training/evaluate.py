@@ -1,0 +1,189 @@
+"""How well a classifier does: plain accuracy for the curve, and the full account of a finished one.
+
+The full account uses torchmetrics, which takes seconds to import and is therefore imported where it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..errors import UserError
+from ..sample import Batch
+from .config import EvaluateConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def accuracy(model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator | None = None) -> float:
+    """Share of images whose most probable class is their label, in [0, 1]; ``model`` is left in evaluation mode.
+
+    With an accelerator: in its precision, and over the batches of all processes.
+    """
+    hits: list[Tensor] = []
+    count = 0
+    for logits, labels in _predictions(model, batches, accelerator):
+        hits.append((logits.argmax(1) == labels).sum())
+        count += len(labels)
+    both = torch.stack([torch.stack(hits).sum(), torch.tensor(count, device=hits[0].device)])
+    if accelerator is not None and accelerator.num_processes > 1:
+        both = accelerator.reduce(both, reduction="sum")
+    right, of = both.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+    return right / of
+
+
+def account(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    class_names: list[str],
+    *,
+    bins: int = 15,
+    accelerator: Accelerator | None = None,
+) -> dict[str, Any]:
+    """The full account of a classifier.
+
+    accuracy: share of images that are right. per_class: for each class its name, number of images and share that is
+    right (None without images). confusion: confusion[i][j] counts images of class i that were taken for class j.
+    ece: expected calibration error Σ_b n_b / n · |acc_b − conf_b| over ``bins`` equal bins of the highest
+    probability (Guo et al. 2017, equation 3). loss: mean cross-entropy in nats.
+    """
+    from torchmetrics.classification import MulticlassCalibrationError, MulticlassConfusionMatrix
+
+    classes = len(class_names)
+    confusion = MulticlassConfusionMatrix(classes)
+    calibration = MulticlassCalibrationError(classes, n_bins=bins, norm="l1")
+    loss, count = 0.0, 0
+    for logits, labels in _predictions(model, batches, accelerator):
+        probabilities, labels = logits.float().softmax(1).cpu(), labels.cpu()
+        confusion.update(probabilities.argmax(1), labels)
+        calibration.update(probabilities, labels)
+        loss += nn.functional.cross_entropy(logits.float().cpu(), labels, reduction="sum").item()
+        count += len(labels)
+    table: list[list[int]] = confusion.compute().tolist()
+    per_class = [
+        {"class": name, "images": sum(row), "accuracy": row[i] / sum(row) if sum(row) else None}
+        for i, (name, row) in enumerate(zip(class_names, table, strict=True))
+    ]
+    return {
+        "images": count,
+        "accuracy": sum(row[i] for i, row in enumerate(table)) / count,
+        "loss": loss / count,
+        "ece": calibration.compute().item(),
+        "per_class": per_class,
+        "confusion": table,
+    }
+
+
+@torch.no_grad()
+def _predictions(
+    model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator | None
+) -> Iterable[tuple[Tensor, Tensor]]:
+    from contextlib import nullcontext
+
+    model.eval()
+    for batch in batches:
+        assert isinstance(batch.labels, Tensor)
+        with nullcontext() if accelerator is None else accelerator.autocast():
+            logits = model(batch.images)
+        yield logits, batch.labels
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Measure a trained classifier on a data set; see `account` for what is returned (beside what was measured).
+
+    ``config.run`` is the folder of a finished training run; without it, model, checkpoint, data, mean and std say
+    what to measure.
+    """
+    config.check()
+    from .. import models
+    from ..data import Normalize, Resident, open_source
+    from .batches import ResidentReader, evaluation_batches
+    from .devices import accelerator_for
+    from .results import environment, write_json
+
+    given = _given(config)
+    source = open_source(given["data"], config.split, size=given["size"], limit=config.limit)
+    accelerator = accelerator_for(config.device, config.precision)
+    device = accelerator.device
+    classes = list(source.class_names)
+    reader = ResidentReader(Resident.load(source, device=device, progress=not config.quiet))
+    channels = reader.resident.images.shape[1]
+    if given["classes"] is not None and given["classes"] != classes:
+        raise UserError(
+            f"the run was trained on the classes {given['classes']}, {source.name} has {classes}: evaluate it on data "
+            "with the same classes in the same order"
+        )
+    model = models.load_weights(models.build(given["model"], len(classes), channels), given["checkpoint"])
+    batches = evaluation_batches(reader, Normalize(given["mean"], given["std"]), config.batch_size)
+    total = -(-len(reader) // config.batch_size)
+    shown = tqdm(batches, total=total, desc="evaluating", unit="batch", disable=config.quiet, leave=False)
+    result = {
+        "kind": "evaluate",
+        "model": given["model"],
+        "checkpoint": str(given["checkpoint"]),
+        "data": {"name": source.name, "split": config.split, "limit": config.limit},
+        **account(model.to(device), shown, classes, bins=config.bins, accelerator=accelerator),
+        "environment": environment(device),
+    }
+    if config.out is not None:
+        write_json(config.out, result)
+    return result
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result of `evaluate` as text: accuracy, calibration, each class, and the commonest confusions."""
+    head = (
+        f"{result['data']['name']} ({result['data']['split']}), {result['images']} images: accuracy "
+        f"{100 * result['accuracy']:.2f} %, loss {result['loss']:.4f}, calibration error {100 * result['ece']:.2f} %"
+    )
+    width = max(len(row["class"]) for row in result["per_class"])
+    lines = [
+        f"  {row['class']:<{width}}  {row['images']:>6} images  "
+        + ("no images" if row["accuracy"] is None else f"{100 * row['accuracy']:6.2f} %")
+        for row in result["per_class"]
+    ]
+    names, table = [row["class"] for row in result["per_class"]], result["confusion"]
+    wrong = [(table[i][j], names[i], names[j]) for i in range(len(names)) for j in range(len(names)) if i != j]
+    common = [f"{true} as {seen} ({n})" for n, true, seen in sorted(wrong, key=lambda w: -w[0])[:5] if n]
+    tail = [f"most often confused: {', '.join(common)}"] if common else []
+    return "\n".join([head, *lines, *tail])
+
+
+def _given(config: EvaluateConfig) -> dict[str, Any]:
+    """What is evaluated, from the run's folder or from the configuration itself."""
+    if config.run is None:
+        names = ("data", "model", "checkpoint", "mean", "std", "size")
+        return {**{name: getattr(config, name) for name in names}, "classes": None}
+    from .results import RESULTS, WEIGHTS
+
+    run = read_run(config.run / RESULTS)
+    settings, data = run["config"], run["data"]
+    return {
+        "data": config.data or settings["data"],
+        "model": settings["model"],
+        "checkpoint": config.run / WEIGHTS,
+        "mean": data["mean"],
+        "std": data["std"],
+        "size": config.size or settings["size"],
+        "classes": data["classes"],
+    }
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """The results.json of a training run; `UserError` if it is missing, damaged or of another kind."""
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: give the folder of a finished training run") from None
+    except (OSError, ValueError) as e:
+        raise UserError(f"{path} cannot be read ({e}): give the folder of a finished training run") from None
+    if not isinstance(found, dict) or found.get("kind") != "train":
+        raise UserError(f"{path} is not the result of a training run: give the folder of one")
+    return found

@@ -1,0 +1,107 @@
+"""What a training run leaves behind: results.json, curve.csv, weights, TensorBoard's files, and on what it ran."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import platform
+import statistics
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torchvision
+
+from .checkpoint import write_atomically
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+RESULTS, CURVE, WEIGHTS, CHECKPOINT = "results.json", "curve.csv", "weights.safetensors", "checkpoint.pt"
+"""File names in the folder of a run."""
+
+
+def summary(curve: list[dict[str, float]]) -> dict[str, float]:
+    """The two accuracies that are reported: of the last epoch, and the median of the last ten. Never the best."""
+    accuracies = [row["test_accuracy"] for row in curve]
+    return {"last_accuracy": accuracies[-1], "median_last_ten": statistics.median(accuracies[-10:])}
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions and hardware: what a number depends on beside its configuration."""
+    found = {
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+    commit = _commit()
+    return found if commit is None else {**found, "commit": commit}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that the working directory lies in, with ``+changes`` if files differ from it."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_results(results: dict[str, Any], folder: Path) -> None:
+    """curve.csv, then results.json, whose presence says that the run is complete."""
+    write_atomically(folder / CURVE, lambda file: file.write(curve_csv(results["curve"]).encode()))
+    write_json(folder / RESULTS, results)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain data whole or not at all."""
+    text = json.dumps(content, indent=2) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def curve_csv(curve: list[dict[str, float]]) -> str:
+    """The curve as comma-separated values, one line per epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(curve[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curve)
+    return text.getvalue()
+
+
+def tensorboard(folder: Path) -> SummaryWriter | None:
+    """A writer into ``folder/tensorboard``, or None if TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"))
+
+
+def to_tensorboard(writer: SummaryWriter, row: dict[str, float]) -> None:
+    """One row of the curve."""
+    for name, value in row.items():
+        if name != "epoch":
+            writer.add_scalar(name, value, int(row["epoch"]))
+    writer.flush()

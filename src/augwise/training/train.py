@@ -1,0 +1,355 @@
+"""One supervised training run from a configuration: data, batches, model, loop, results.
+
+Reads the data and the maps, writes into ``config.out``. Everything that can be wrong is found before the first step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import __version__, models, randomness
+from ..data import (
+    Normalize,
+    Resident,
+    Source,
+    WithImportance,
+    as_source,
+    limited,
+    open_source,
+    split_validation,
+)
+from ..data.pipeline import flatten_steps
+from ..errors import UserError
+from ..transforms import RandomCrop, RandomHorizontalFlip
+from . import optimizers
+from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
+from .checkpoint import Checkpoint, plain, refuse_other, require_writable, save_weights
+from .config import TrainConfig
+from .devices import accelerator_for, threads
+from .evaluate import accuracy, read_run
+from .loop import fit
+from .objectives.supervised import Supervised
+from .results import CHECKPOINT, RESULTS, WEIGHTS, environment, summary, tensorboard, to_tensorboard, write_results
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+# What may differ between two calls of one run: where and how it is watched, and what changes speed alone.
+_FREE = ("out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "threads", "num_workers")
+
+
+def train(
+    config: TrainConfig,
+    *,
+    source: Any = None,
+    test: Any = None,
+    maps: Any = None,
+    steps: Any = None,
+    transform: Any = None,
+    model: nn.Module | None = None,
+    observe: Observe | None = None,
+    also: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train a classifier and return what ``results.json`` in ``config.out`` holds.
+
+    source, test: data in place of ``config.data`` (a `Source` or any map-style torch data set); limit and val_share
+        apply to it as well. test may be left out where val_share sets a part aside.
+    maps: importance maps of the training images: an `ImportanceStore`, the path of one, or attached maps.
+    steps: augmentations and mixers of the batch path, after crop and flip and before normalisation.
+    transform: augmentations of the sample path, before all those; needs ``loader="workers"``.
+    model: a classifier in place of ``config.model``; it is trained in place.
+    observe: called with each batch before and after ``steps``; returns scalars whose means become columns of the
+        curve. By default the share of importance erased, where there are maps.
+    also: further data sets by name, measured once at the end: their accuracies stand under "also" in the result.
+
+    Interrupted, the same call goes on where it stopped; finished, it returns the result without training. A folder
+    that holds another run is refused with the difference named. The accuracies reported are the last epoch's and the
+    median of the last ten epochs', on ``config.eval_split`` (or the part set aside), never the best.
+    """
+    config.check()
+    if config.out is not None:
+        require_writable(Path(config.out))
+    with threads(config.threads, config.num_workers):
+        accelerator = accelerator_for(config.device, config.precision)
+        data = _open(config, source, test, maps)
+        run = _Run(config, accelerator, data, flatten_steps(steps), transform, model)
+        return run.finished() or run.go(observe, also or {})
+
+
+@dataclass(frozen=True)
+class _Data:
+    train: Source
+    test: Source
+    tested_on: str
+    maps: Any
+
+
+def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
+    if isinstance(maps, str | Path):
+        from ..importance.store import ImportanceStore
+
+        maps = ImportanceStore(maps)
+    train = open_source(config.data, config.split, size=config.size) if source is None else as_source(source)
+    if config.val_share:
+        train, held_out = split_validation(train, config.val_share, config.data_seed)
+        tested_on = f"{config.val_share:g} of {config.split}, set aside"
+    elif test is None and source is not None:
+        raise UserError("source comes without test: give test=, or val_share to set a part of source aside")
+    else:
+        held_out = open_source(config.data, config.eval_split, size=config.size) if test is None else as_source(test)
+        tested_on = config.eval_split
+    if list(train.class_names) != list(held_out.class_names):
+        raise UserError(
+            f"training data has the classes {train.class_names}, the test data {held_out.class_names}: "
+            "give data with the same classes in the same order"
+        )
+    data = _Data(
+        train if config.limit is None else limited(train, config.limit, config.data_seed),
+        held_out if config.eval_limit is None else limited(held_out, config.eval_limit, config.data_seed),
+        tested_on,
+        maps,
+    )
+    for part in (data.train, data.test):
+        _check_labels(part)
+    return data
+
+
+def _check_labels(source: Source) -> None:
+    classes = len(source.class_names)
+    wrong = np.flatnonzero((source.labels < 0) | (source.labels >= classes))
+    if len(wrong):
+        raise UserError(
+            f"image {wrong[0]} of {source.name} has label {source.labels[wrong[0]]}, but there are {classes} classes: "
+            f"labels go from 0 to {classes - 1}"
+        )
+
+
+class _Run:
+    """The parts of one run, built in the order in which they can fail cheapest."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        accelerator: Accelerator,
+        data: _Data,
+        steps: list[Callable[..., Any]],
+        transform: Any,
+        model: nn.Module | None,
+    ) -> None:
+        if transform is not None and config.loader == "resident":
+            raise UserError("transform acts on single samples: set loader='workers', or give it among steps")
+        _check_guards(steps, data.maps)
+        self.config, self.accelerator, self.data = config, accelerator, data
+        self.steps, self.transform, self.given = steps, transform, model
+        self.out = None if config.out is None else Path(config.out)
+        self.settings = plain(asdict(config))
+        self.identity = {
+            "config": {k: v for k, v in self.settings.items() if k not in _FREE},
+            "steps": [_describe(step) for step in [*flatten_steps(transform), *steps]],
+            "model": None if model is None else models.fingerprint(model),
+            "data": _fingerprint(data.train),
+            "test": _fingerprint(data.test),
+            "maps": _maps_fingerprint(data.maps, data.train),
+        }
+
+    def finished(self) -> dict[str, Any] | None:
+        """The results, if this run is complete."""
+        if self.out is None or not (self.out / RESULTS).exists():
+            return None
+        found = read_run(self.out / RESULTS)
+        refuse_other(found["identity"], self.identity, self.out)
+        return found
+
+    def go(self, observe: Observe | None, also: Mapping[str, Any]) -> dict[str, Any]:
+        config, accelerator = self.config, self.accelerator
+        checkpoint = self._checkpoint()
+        if checkpoint is not None:
+            checkpoint.load()  # refuse a foreign one before the images are read
+        train = self._reader(self.data.train, self.data.maps, self.transform)
+        test = self._reader(self.data.test)
+        mean, std = (config.mean, config.std) if config.mean and config.std else channel_statistics(train)
+        model = self._model(len(mean), train)
+        normalize = Normalize(mean, std)
+        size = next(train.read(0, [np.arange(1)])).images.shape[-2:]
+        rank, processes = accelerator.process_index, accelerator.num_processes
+        batches = Batches(
+            train,
+            self._shared(size),
+            self.steps,
+            [normalize],
+            seed=config.seed,
+            batch_size=config.batch_size,
+            rank=rank,
+            processes=processes,
+            channels_last=config.channels_last,
+            observe=observe,
+        )
+        optimizer = optimizers.build(
+            config.optimizer, model.parameters(), config.lr, config.momentum, config.weight_decay
+        )
+        ways: dict[str, Any] = {"rank": rank, "processes": processes, "channels_last": config.channels_last}
+
+        def measure(candidate: nn.Module, reader: Reader = test) -> float:
+            return accuracy(candidate, evaluation_batches(reader, normalize, 256, **ways), accelerator)
+
+        writer, on_epoch = self._writer()
+        try:
+            fitted = fit(
+                Supervised(model, optimizer, batches, config.label_smoothing),
+                accelerator,
+                self._schedule(),
+                seed=config.seed,
+                clip=config.clip,
+                ema=config.ema,
+                evaluate=measure,
+                checkpoint=checkpoint,
+                on_epoch=on_epoch,
+                quiet=config.quiet,
+            )
+        finally:
+            if writer is not None:
+                writer.close()
+        results = self._results(fitted.curve, mean, std)
+        results["also"] = {name: measure(fitted.model, self._reader(as_source(d))) for name, d in also.items()}
+        self._write(results, fitted.model, checkpoint)
+        return results
+
+    def _reader(self, source: Source, maps: Any = None, transform: Any = None) -> Reader:
+        config, device = self.config, self.accelerator.device
+        if config.loader == "resident":
+            quiet = config.quiet or not self.accelerator.is_main_process
+            return ResidentReader(Resident.load(source, maps, device, progress=not quiet))
+        dataset = WithImportance(source, maps, transform=transform, seed=config.seed)
+        return LoaderReader(dataset, device, config.num_workers)
+
+    def _shared(self, size: Sequence[int]) -> list[nn.Module]:
+        config = self.config
+        flip = self.data.train.flip if config.flip is None else config.flip
+        crop = RandomCrop((size[0], size[1]), padding=config.crop_padding) if config.crop_padding else nn.Identity()
+        # A step that is left out keeps its place, so that the draws of the others stay the same.
+        return [crop, RandomHorizontalFlip() if flip else nn.Identity()]
+
+    def _model(self, channels: int, reader: Reader) -> nn.Module:
+        config, classes = self.config, len(self.data.train.class_names)
+        model = self.given or models.build(
+            config.model, classes, channels, pretrained=config.pretrained, seed=config.seed
+        )
+        if config.checkpoint is not None:
+            models.load_weights(model, config.checkpoint, new_head=True)
+        model = model.to(self.accelerator.device)
+        if config.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        images = next(reader.read(0, [np.arange(min(2, len(reader)))])).images
+        _check_output(model, torch.zeros(images.shape, device=images.device), classes)
+        return model
+
+    def _schedule(self) -> optimizers.Schedule:
+        c = self.config
+        return optimizers.Schedule(c.epochs, c.schedule, c.warmup_epochs, c.milestones, c.gamma)
+
+    def _checkpoint(self) -> Checkpoint | None:
+        if self.out is None:
+            return None
+        circumstances = {
+            "threads": torch.get_num_threads(),
+            "device": self.accelerator.device.type,
+            "processes": self.accelerator.num_processes,
+            "torch": torch.__version__,
+        }
+        c = self.config
+        return Checkpoint(self.out / CHECKPOINT, self.identity, circumstances, c.checkpoint_steps, c.checkpoint_seconds)
+
+    def _writer(self) -> tuple[Any, Callable[[dict[str, float]], None] | None]:
+        if self.out is None or not self.config.tensorboard or not self.accelerator.is_main_process:
+            return None, None
+        writer = tensorboard(self.out)
+        return writer, None if writer is None else lambda row: to_tensorboard(writer, row)
+
+    def _results(self, curve: list[dict[str, float]], mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
+        data = self.data
+        return {
+            "kind": "train",
+            "augwise": __version__,
+            "config": self.settings,
+            "steps": self.identity["steps"],
+            "data": {
+                "name": data.train.name,
+                "train": len(data.train),
+                "test": len(data.test),
+                "tested_on": data.tested_on,
+                "classes": list(data.train.class_names),
+                "flip": data.train.flip if self.config.flip is None else self.config.flip,
+                "mean": list(mean),
+                "std": list(std),
+            },
+            "environment": environment(self.accelerator.device),
+            "precision": self.accelerator.mixed_precision,
+            "processes": self.accelerator.num_processes,
+            "test": summary(curve),
+            "curve": curve,
+            "seconds": sum(row["seconds"] for row in curve),
+            "identity": self.identity,
+        }
+
+    def _write(self, results: dict[str, Any], model: nn.Module, checkpoint: Checkpoint | None) -> None:
+        if self.out is not None and checkpoint is not None and self.accelerator.is_main_process:
+            save_weights(model, self.out / WEIGHTS)
+            write_results(results, self.out)
+            checkpoint.remove()
+        self.accelerator.wait_for_everyone()
+
+
+def _check_guards(steps: Sequence[Any], maps: Any) -> None:
+    guarded = next((step for step in steps if getattr(step, "guarded", False)), None)
+    if guarded is not None and maps is None:
+        raise UserError(
+            f"{type(guarded).__name__} is guarded but there are no importance maps: give maps=, or leave out its "
+            "quantile for the plain form"
+        )
+
+
+@torch.no_grad()
+def _check_output(model: nn.Module, images: torch.Tensor, classes: int) -> None:
+    """A forward pass in evaluation mode, which leaves running statistics alone."""
+    logits = model.eval()(images)
+    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if shape != (len(images), classes):
+        raise UserError(
+            f"{type(model).__name__} gives {shape} for {len(images)} images, where {classes} classes need "
+            f"{(len(images), classes)}: give its last layer {classes} outputs"
+        )
+
+
+def _describe(step: Any) -> str:
+    """What a step is, without addresses in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{step!r}")
+
+
+def _fingerprint(source: Source) -> dict[str, Any]:
+    """Enough of a source to notice that it changed: all labels, and the content of some images."""
+    n = len(source)
+    some = sorted({int(i) for i in np.linspace(0, n - 1, 16)}) if n else []
+    content = [int(source.fingerprint(i)) for i in some]
+    digest = hashlib.blake2b(np.ascontiguousarray(source.labels, dtype=np.int64).tobytes(), digest_size=8)
+    return {"images": n, "content": randomness.derive("content", digest.hexdigest(), *content)}
+
+
+def _maps_fingerprint(maps: Any, source: Source) -> int | None:
+    """The maps of some images; whoever keeps them knows the rest."""
+    if maps is None:
+        return None
+    attached = maps.attach(source) if hasattr(maps, "attach") else maps
+    some = sorted({int(i) for i in np.linspace(0, len(source) - 1, 16)})
+    digest = hashlib.blake2b(digest_size=8)
+    for i in some:
+        digest.update(np.ascontiguousarray(np.asarray(attached.read(i), dtype=np.float32)).tobytes())
+    return randomness.derive("maps", digest.hexdigest())
