@@ -25,6 +25,8 @@ class Rows:
     """
 
     def __init__(self, dataset: Any) -> None:
+        if not hasattr(dataset, "fingerprint"):
+            dataset = getattr(dataset, "source", dataset)  # what only reads a source, such as WithImportance
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise UserError(
                 f"the data set is a {type(dataset).__name__} without length or rows: give a map-style data set "
@@ -32,6 +34,7 @@ class Rows:
             )
         if len(dataset) == 0:
             raise UserError("the data set is empty: give one with at least one image")
+        self._known = hasattr(dataset, "fingerprint")  # one of ours, whose labels can be trusted too
         self.dataset = dataset
         self._hashes: np.ndarray | None = None
         self._labels: np.ndarray | None = None
@@ -64,7 +67,7 @@ class Rows:
 
     def fingerprint(self, index: int) -> int:
         """The 64-bit hash of one row: what the data set says, else of its pixels."""
-        if hasattr(self.dataset, "fingerprint"):
+        if self._known:
             return int(self.dataset.fingerprint(index))
         return hash_pixels(self[index][0])
 
@@ -84,30 +87,33 @@ class Rows:
     def labels(self, progress: bool = False) -> np.ndarray:
         """Classes of all rows, (N,) int64."""
         if self._labels is None:
-            labels = getattr(self.dataset, "labels", None)
-            if labels is not None and len(labels) == len(self):
-                self._labels = _labels(labels)
-            else:
+            labels = self._stated_labels()
+            if labels is None:
                 self._read(progress)
+            else:
+                self._labels = labels
         assert self._labels is not None
         return self._labels
+
+    def _stated_labels(self) -> np.ndarray | None:
+        labels = getattr(self.dataset, "labels", None) if self._known else None
+        return _labels(labels) if labels is not None and len(labels) == len(self) else None
 
     def _read(self, progress: bool) -> None:
         """Go once through the data set for what it does not offer at once."""
         data, n = self.dataset, len(self)
         given = np.asarray(data.fingerprints(), np.uint64) if hasattr(data, "fingerprints") else None
-        own = hasattr(data, "fingerprint")
-        has_labels = getattr(data, "labels", None) is not None and len(data.labels) == n
-        need_item = not has_labels or (given is None and not own)
+        stated = self._stated_labels()
+        need_item = stated is None or not (given is not None or self._known)
         hashes = np.zeros(n, np.uint64) if given is None else given
-        labels = _labels(data.labels) if has_labels else np.zeros(n, np.int64)
+        labels = np.zeros(n, np.int64) if stated is None else stated
         if need_item or given is None:
             for i in tqdm(range(n), desc="hashing images", delay=2, leave=False, disable=not progress):
                 image = None
                 if need_item:
                     image, labels[i] = self[i]
                 if given is None:
-                    hashes[i] = data.fingerprint(i) if own or image is None else hash_pixels(image)
+                    hashes[i] = data.fingerprint(i) if self._known or image is None else hash_pixels(image)
         self._hashes, self._labels = hashes, labels
 
     def check_repeatable(self) -> None:

@@ -90,6 +90,7 @@ class ImportanceStore:
         meta = Meta(
             method="own maps", arguments={}, sparse=False, model=None, seed=0, data=rows.name,
             height=first.shape[0], width=first.shape[1], chunk=_BLOCK, segments=(len(rows),),
+            environments=(files.environment("cpu"),),
         )  # fmt: skip
         constant = {"hashes": rows.hashes(True), "labels": rows.labels(True), "status": np.full(len(rows), DONE, "u1")}
         blocks = (

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from .. import __version__
 from ..errors import UserError
 
 FORMAT = "augwise importance store"
@@ -158,13 +160,17 @@ def open_arrays(folder: Path, meta: Meta) -> dict[str, np.ndarray]:
     }
 
 
-def _open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _look(path: Path) -> tuple[tuple[tuple[int, ...], bool, np.dtype], int]:
+    """What the header of an array says, and the size of its file."""
     try:
         with path.open("rb") as file:
-            found = _read_header(file.read(_HEADER))
-            size = os.fstat(file.fileno()).st_size
+            return _read_header(file.read(_HEADER)), os.fstat(file.fileno()).st_size
     except (OSError, ValueError, TypeError, SyntaxError, EOFError) as error:
         raise UserError(f"{path} cannot be read ({error}): the store is damaged, compute it again") from None
+
+
+def _open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    found, size = _look(path)
     if found != (shape, False, dtype) or size != _size(dtype, shape):
         raise UserError(
             f"{path} should hold {dtype} {shape} in {_size(dtype, shape)} bytes, but says {found[2]} {found[0]} in "
@@ -189,20 +195,32 @@ def reserve(folder: Path, meta: Meta) -> None:
 
     Raises `UserError` naming the folder and the bytes needed, after giving back what was taken.
     """
+    make_folder(folder, meta)
     before: dict[Path, int] = {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, (dtype, shape) in meta.arrays().items():
             path = folder / name
             before[path] = path.stat().st_size if path.exists() else -1
             _reserve_file(path, _size(dtype, shape))
     except OSError as error:
         _give_back(before)
-        raise UserError(
-            f"{folder} cannot be written: {meta.bytes()} bytes are needed for {meta.rows} maps of "
-            f"{meta.height}×{meta.width} ({error.strerror or error}). Choose a folder with enough space and write "
-            "permission"
-        ) from None
+        raise _cannot_write(folder, meta, error) from None
+
+
+def make_folder(folder: Path, meta: Meta) -> None:
+    """Create the store's folder and those above it; `UserError` where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, meta, error) from None
+
+
+def _cannot_write(folder: Path, meta: Meta, error: OSError) -> UserError:
+    return UserError(
+        f"{folder} cannot be written: {meta.bytes()} bytes are needed for {meta.rows} maps of "
+        f"{meta.height}×{meta.width} ({error.strerror or error}). Choose a folder with enough space and write "
+        "permission"
+    )
 
 
 def _give_back(before: dict[Path, int]) -> None:
@@ -248,15 +266,15 @@ def write_headers(folder: Path, meta: Meta) -> None:
 
 def repair(folder: Path, meta: Meta) -> None:
     """Undo what a growth left behind that was killed half-way; `UserError` if anything else is wrong."""
+    sound = True
     for name, (dtype, shape) in meta.arrays().items():
-        path = folder / name
-        with contextlib.suppress(OSError, ValueError, TypeError, SyntaxError):
-            with path.open("rb") as file:
-                found = _read_header(file.read(_HEADER))
-            if found[1:] == (False, dtype) and found[0][1:] == shape[1:] and path.stat().st_size >= _size(dtype, shape):
-                continue
-        _open_array(path, dtype, shape)  # raises with the reason
-    write_headers(folder, meta)
+        path, size = folder / name, _size(dtype, shape)
+        found, have = _look(path)
+        if found[1:] != (False, dtype) or found[0][1:] != shape[1:] or have < size:
+            _open_array(path, dtype, shape)  # raises with the reason
+        sound = sound and found[0] == shape and have == size
+    if not sound:
+        write_headers(folder, meta)
 
 
 def write_rows(folder: Path, name: str, start: int, values: np.ndarray) -> None:
@@ -283,15 +301,18 @@ class Lock:
     Released by the system when the holder dies, so a killed run never blocks the next.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / LOCK
+    def __init__(self, folder: Path, meta: Meta) -> None:
+        self.path, self.meta = folder / LOCK, meta
         self._file = None
 
     def __enter__(self) -> Lock:
         import fcntl  # only writers need it, and Windows lacks it
 
         while self._file is None:
-            file = self.path.open("a+", encoding="utf-8")
+            try:
+                file = self.path.open("a+", encoding="utf-8")
+            except OSError as error:
+                raise _cannot_write(self.path.parent, self.meta, error) from None
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -316,6 +337,14 @@ class Lock:
             self.path.unlink(missing_ok=True)
             self._file.close()
             self._file = None
+        with contextlib.suppress(OSError):
+            self.path.parent.rmdir()  # only goes where nothing could be written
+
+
+def environment(device: str) -> dict[str, Any]:
+    """The versions and the hardware that maps depend on in their last digits."""
+    versions = {"augwise": __version__, "torch": str(torch.__version__), "numpy": np.__version__}
+    return {**versions, "threads": torch.get_num_threads(), "device": device}
 
 
 def grown(meta: Meta, rows: int) -> Meta:

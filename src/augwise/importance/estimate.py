@@ -1,0 +1,218 @@
+"""`augwise.estimate`: the importance maps of a whole data set, computed once, resumable at any moment.
+
+Work is cut into fixed chunks of rows. An interrupted chunk is done again whole, and every image draws from a seed of
+its own, so a store that was stopped, resumed, or filled by several processes equals one from a single quiet run, byte
+for byte (same device, versions and thread count).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from . import store_files as files
+from . import writer
+from .estimator import Estimator
+from .job import Job, check_method, frozen
+from .processes import Processes
+from .rows import Rows
+from .store import ImportanceStore
+from .store_files import META, Meta
+
+_QUICK = 1.0  # seconds that one timed batch should last at most
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do: ``rows`` maps in all, ``pending`` still to compute, in ``seconds`` (rough)."""
+
+    rows: int
+    pending: int
+    bytes: int
+    images_per_second: float
+    seconds: float
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@overload
+def estimate(
+    model: nn.Module | None, dataset: Any, path: str | Path, method: Estimator, *, dry_run: Literal[False] = False,
+    seed: int = ..., chunk_size: int | None = ..., device: torch.device | str | None = ..., progress: bool = ...,
+    num_workers: int = ..., part: tuple[int, int] | None = ...,
+) -> ImportanceStore: ...  # fmt: skip
+@overload
+def estimate(
+    model: nn.Module | None, dataset: Any, path: str | Path, method: Estimator, *, dry_run: bool,
+    seed: int = ..., chunk_size: int | None = ..., device: torch.device | str | None = ..., progress: bool = ...,
+    num_workers: int = ..., part: tuple[int, int] | None = ...,
+) -> ImportanceStore | Plan: ...  # fmt: skip
+def estimate(
+    model: nn.Module | None,
+    dataset: Any,
+    path: str | Path,
+    method: Estimator,
+    *,
+    seed: int = 0,
+    chunk_size: int | None = None,
+    device: torch.device | str | None = None,
+    dry_run: bool = False,
+    progress: bool = True,
+    num_workers: int = 0,
+    part: tuple[int, int] | None = None,
+) -> ImportanceStore | Plan:
+    """Compute one importance map per image and keep them in a store on disk.
+
+    model: a classifier in eval mode that takes pixels in [0, 1] (`aw.Normalized` around one that wants normalised
+        ones) and returns logits (N, classes); None for methods that need none. Its parameters are frozen meanwhile.
+    dataset: a map-style data set, ``dataset[i] -> image, label``, all images of one size.
+    path: the store's folder. If a store of the same settings is there, it is gone on with: what is pending is
+        computed, and images that it does not know are added. Anything that differs is refused by name.
+    method: an estimator. seed: with an image's bytes, decides all numbers that are drawn for it.
+    chunk_size: images per step, the unit of resuming (default: the method's). device: default where the model is.
+    dry_run: write nothing, print and return the `Plan`. num_workers: processes that read images.
+    part: (i, n): only share i of n, for several machines with one folder each; join the folders with `augwise.merge`.
+
+    Under torchrun the processes of one machine share the work on one store. Ctrl-C and kills leave a store that the
+    same call resumes.
+    Raises `UserError` before any work for data, model, method, settings or folder that cannot be used.
+    """
+    check_method(method, model)
+    folder, rows = Path(path), Rows(dataset)
+    with (
+        Processes() as processes,
+        frozen(model if method.needs_model else None, _local(device)) as where,
+        ExitStack() as stack,
+    ):
+        quiet = not progress or processes.rank > 0
+        job = Job(
+            model, rows, method, seed=seed, chunk_size=chunk_size, device=where, part=part, progress=not quiet
+        )  # fmt: skip
+        if dry_run:
+            plan = _plan(job, folder, _planned(job, folder), processes.world)
+            if processes.rank == 0:
+                print(plan)
+            return plan
+
+        def begin() -> None:
+            if not (folder / META).exists():
+                writer.check_free(folder, job.meta)
+            files.make_folder(folder, job.meta)
+            stack.enter_context(files.Lock(folder, job.meta))
+            writer.begin(folder, job.meta, job.hashes, job.labels)
+
+        processes.first(begin)
+        _fill(job, folder, processes, num_workers, quiet)
+        processes.wait()
+        processes.first(lambda: writer.finish(folder))
+    return ImportanceStore(folder)
+
+
+def _local(device: torch.device | str | None) -> torch.device | str | None:
+    """Of several processes each takes the GPU of its number."""
+    if device is None or torch.device(device) != torch.device("cuda"):
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def _fill(job: Job, folder: Path, processes: Processes, num_workers: int, quiet: bool) -> None:
+    """Compute this process's share of the pending chunks."""
+    meta = files.read_meta(folder)
+    arrays = files.open_arrays(folder, meta)
+    hashes, labels = arrays["hashes"], arrays["labels"]
+    mine = [
+        (a, b) for i, a, b in writer.pending_chunks(meta, arrays["status"]) if i % processes.world == processes.rank
+    ]
+    if not mine:
+        return
+    chunks = [job.find(hashes[a:b], labels[a:b]).tolist() for a, b in mine]
+    if not quiet:
+        flat = [row for chunk in chunks for row in chunk]
+        tqdm.write(str(_plan(job, folder, flat, 1)), file=sys.stderr)
+    total = sum(b - a for a, b in mine)
+    with tqdm(total=total, desc=job.method.name, unit="img", disable=quiet) as bar:
+        tally = _Tally(job.meta.sparse)
+        for (a, b), (images, classes) in zip(mine, job.load(chunks, num_workers), strict=True):
+            importance, failed = job.compute(images, classes, hashes[a:b])
+            writer.write_chunk(folder, a, importance, failed)
+            bar.update(b - a)
+            bar.set_postfix_str(tally.add(importance, failed))
+
+
+class _Tally:
+    """Success rate and mean key points of what this call has computed, for the progress bar."""
+
+    def __init__(self, sparse: bool) -> None:
+        self.sparse, self.rows, self.failed, self.points = sparse, 0, 0, 0
+
+    def add(self, importance: np.ndarray, failed: np.ndarray) -> str:
+        if not self.sparse:
+            return ""
+        self.rows += len(failed)
+        self.failed += int(failed.sum())
+        self.points += int(np.count_nonzero(importance))
+        return f"success {1 - self.failed / self.rows:.1%}, key points {self.points / self.rows:.1f}"
+
+
+def _planned(job: Job, folder: Path) -> list[int]:
+    """The data set's rows that a run would compute, without touching the folder."""
+    if not (folder / META).exists():
+        writer.check_free(folder, job.meta)
+        return job.find(job.hashes, job.labels).tolist()
+    meta = files.read_meta(folder)
+    writer.check_same(folder, meta, job.meta)
+    arrays = files.open_arrays(folder, meta)
+    new = writer.new_rows(arrays["hashes"], arrays["labels"], job.hashes, job.labels)
+    writer.check_known(folder, meta, arrays, new, job.hashes, job.labels)
+    rows = [row for _, a, b in writer.pending_chunks(meta, arrays["status"]) for row in range(a, b)]
+    known = job.find(arrays["hashes"][rows], arrays["labels"][rows])
+    return [*known.tolist(), *job.find(job.hashes[new], job.labels[new]).tolist()]
+
+
+def _plan(job: Job, folder: Path, pending: list[int], world: int) -> Plan:
+    meta: Meta = job.meta
+    rate = _rate(job, pending) if pending else float("inf")
+    seconds = len(pending) / rate / world
+    size = "×".join(str(side) for side in job.shape)
+    text = (
+        f"{meta.method} on {meta.data}: {len(pending)} of {meta.rows} images of {size} to do in chunks of {meta.chunk} "
+        f"on {job.device} ({job.method.cost()}), about {_duration(seconds)} at {rate:.3g} images/s; "
+        f"maps go to {folder} ({meta.bytes() / 1e6:.1f} MB)"
+    )
+    if not pending:
+        text = f"{meta.method} on {meta.data}: all {meta.rows} maps are in {folder}, nothing to do"
+    return Plan(meta.rows, len(pending), meta.bytes(), rate, seconds, text)
+
+
+def _rate(job: Job, pending: list[int]) -> float:
+    """Images per second, from small batches that grow until one of them takes a second or is a whole chunk."""
+    size, seconds = 1, 0.0
+    while True:
+        rows = pending[:size]
+        (images, labels), hashes = next(job.load([rows])), job.rows.some(rows)
+        start = time.perf_counter()
+        job.compute(images, labels, hashes)
+        seconds = time.perf_counter() - start
+        if 4 * seconds > _QUICK or size >= min(job.meta.chunk, len(pending)):
+            return len(rows) / max(seconds, 1e-9)
+        size = min(4 * size, job.meta.chunk)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

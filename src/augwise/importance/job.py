@@ -1,0 +1,222 @@
+"""One estimation, checked from end to end before the first map is computed: data, model, method and settings.
+
+Reads images and runs the estimator on chunks of them. Knows nothing of files, progress or other processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from .. import randomness
+from ..errors import UserError
+from ..fingerprints import model_fingerprint
+from .attached import match
+from .estimator import Estimator
+from .rows import Rows, check_size
+from .store_files import Meta, environment
+
+_SPOT_CHECKS = 32
+
+
+class Job:
+    """What is to be computed for which images. Made once per call of `augwise.estimate`; raises `UserError`.
+
+    hashes, labels: (n,) of the rows to be done, the data set's own or one part of them; meta: of a store that holds
+    them all.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | None,
+        rows: Rows,
+        method: Estimator,
+        *,
+        seed: int,
+        chunk_size: int | None,
+        device: torch.device,
+        part: tuple[int, int] | None,
+        progress: bool,
+    ) -> None:
+        if chunk_size is not None and chunk_size < 1:
+            raise UserError(f"chunk_size={chunk_size}: give at least 1 image per chunk")
+        self.model = model if method.needs_model else None
+        self.method, self.rows, self.seed, self.device = method, rows, seed, device
+        self.shape = tuple(rows[0][0].shape)
+        method.check(*self.shape[1:])
+        rows.check_repeatable()
+        rows.check_sizes(self.shape, np.linspace(0, len(rows) - 1, min(_SPOT_CHECKS, len(rows))).astype(int))
+        hashes, labels = rows.hashes(progress), rows.labels(progress)
+        if self.model is not None:
+            check_model(self.model, self._images([0, len(rows) - 1])[0], int(labels.max()), rows.class_names)
+        chunk = chunk_size or method.chunk
+        own = _share(len(rows), chunk, part)
+        self.hashes, self.labels = hashes[own], labels[own]
+        self._own = own
+        self.meta = Meta(
+            method=method.name,
+            arguments=arguments(method),
+            sparse=method.sparse,
+            model=None if self.model is None else model_fingerprint(self.model),
+            seed=seed,
+            data=rows.name,
+            height=self.shape[1],
+            width=self.shape[2],
+            chunk=chunk,
+            segments=(len(own),),
+            part=None if part is None else {"index": part[0], "of": part[1], "rows": len(rows)},
+            environments=(environment(_device_name(device)),),
+        )
+
+    def find(self, hashes: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """The data set's row for each row of a store, (n,) int64, by hash and label."""
+        return self._own[match(self.hashes, self.labels, hashes, labels)]
+
+    def compute(self, images: Tensor, labels: Tensor, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Maps (n, H, W) float32 and failures (n,) bool of one chunk of images as `load` gives them."""
+        seeds = [randomness.derive(self.seed, fingerprint) for fingerprint in hashes.tolist()]
+        with torch.enable_grad():
+            result = self.method.estimate(self.model, images, labels, seeds)
+        importance = result.importance.detach().float().cpu().numpy()
+        if importance.shape != (len(images), *self.shape[1:]):
+            raise UserError(
+                f"{self.method.name} returned maps of shape {importance.shape} for images {tuple(images.shape)}: an "
+                "estimator gives one (H, W) map per image"
+            )
+        wrong = ~np.isfinite(importance).all((1, 2)) | (importance.min((1, 2)) < 0)
+        if wrong.any():
+            raise UserError(
+                f"{self.method.name} returned a map with values that are negative or not finite (image with hash "
+                f"{hashes[int(wrong.argmax())]}): an estimator gives finite values ≥ 0; does the model return NaN?"
+            )
+        return importance, result.failed.detach().cpu().numpy().astype(bool)
+
+    def load(self, chunks: list[list[int]], num_workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (n, C, H, W) float32 in [0, 1] and labels (n,) int64 of lists of rows, on the device."""
+        loader = DataLoader(
+            self.rows,  # pyright: ignore[reportArgumentType]
+            batch_sampler=_Numbered(chunks),
+            collate_fn=list,
+            num_workers=num_workers,
+            generator=torch.Generator(),  # a loader draws a number, which must not come from the user's stream
+        )
+        for rows, items in zip(chunks, loader, strict=True):
+            yield self._stack(rows, items)
+
+    def _images(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+        return self._stack(rows, [self.rows[row] for row in rows])
+
+    def _stack(self, rows: list[int], items: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        for row, (image, _) in zip(rows, items, strict=True):
+            check_size(image, self.shape, row)
+        images = torch.stack([image for image, _ in items]).to(self.device)
+        return images.float().div_(255), torch.tensor([label for _, label in items], device=self.device)
+
+
+class _Numbered:
+    """A batch sampler that gives lists of rows as they are."""
+
+    def __init__(self, chunks: list[list[int]]) -> None:
+        self.chunks = chunks
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.chunks)
+
+
+def _share(n: int, chunk: int, part: tuple[int, int] | None) -> np.ndarray:
+    """The rows of one part: every so manieth chunk, so that parts put together again give the chunks of one run."""
+    index, of = part or (0, 1)
+    if not 0 <= index < of:
+        raise UserError(f"part={part}: give (index, number of parts) with the index from 0 to the number less one")
+    own = [row for start in range(index * chunk, n, of * chunk) for row in range(start, min(start + chunk, n))]
+    if not own:
+        raise UserError(
+            f"part {index} of {of} has nothing to do: {n} images are {-(-n // chunk)} chunks of {chunk}. Use fewer "
+            "parts or a smaller chunk_size"
+        )
+    return np.array(own, np.int64)
+
+
+def arguments(method: Estimator) -> dict[str, Any]:
+    """All constants of an estimator as JSON has them."""
+    if not dataclasses.is_dataclass(method):
+        raise UserError(
+            f"{type(method).__name__} is not a dataclass: make it a frozen one, so that a store can say how"
+        )
+    values = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
+    return json.loads(json.dumps(values, default=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))))
+
+
+def check_method(method: Any, model: nn.Module | None) -> None:
+    """`UserError` unless this is an estimator, with the model that it needs."""
+    if not isinstance(method, Estimator):
+        hint = ", such as aw.CDIEA(steps=100)" if isinstance(method, str | type) else ""
+        raise UserError(f"method is {method!r}: give an estimator{hint}")
+    if method.needs_model and not isinstance(model, nn.Module):
+        raise UserError(f"{method.name} needs a classifier, but model is {model!r}: give a trained torch.nn.Module")
+
+
+def check_model(model: nn.Module, images: Tensor, largest: int, names: list[str] | None) -> None:
+    """`UserError` unless the model is in eval mode and gives finite logits for the classes of the data."""
+    training = [name or "the model" for name, module in model.named_modules() if module.training]
+    if training:
+        raise UserError(
+            f"the model is in training mode ({training[0]}): call model.eval() first, or its maps would depend on the "
+            "other images of a batch"
+        )
+    try:
+        with torch.no_grad():
+            logits = model(images)
+    except RuntimeError as error:
+        raise UserError(f"the model does not take images of shape {tuple(images.shape[1:])}: {error}") from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise UserError(f"the model returns {got} for {len(images)} images: it must return logits (N, classes)")
+    if not bool(torch.isfinite(logits).all()):
+        raise UserError("the model returns NaN or infinite logits: check its weights")
+    classes = logits.shape[1]
+    if largest >= classes:
+        raise UserError(f"labels go up to {largest}, but the model knows {classes} classes: give the right model")
+    named = names is not None and any(name != str(i) for i, name in enumerate(names))
+    if names is not None and named and len(names) != classes:
+        raise UserError(
+            f"the data has {len(names)} classes, the model {classes}: give a model trained on these classes"
+        )
+
+
+@contextmanager
+def frozen(model: nn.Module | None, device: torch.device | str | None) -> Iterator[torch.device]:
+    """Inside the block the model's parameters need no gradients and lie on the device, which is given back."""
+    if model is None:
+        yield torch.device(device or "cpu")
+        return
+    parameters = list(model.parameters())
+    home = parameters[0].device if parameters else torch.device("cpu")
+    target = home if device is None else torch.device(device)
+    flags = [parameter.requires_grad for parameter in parameters]
+    try:
+        if target != home:
+            model.to(target)
+        model.requires_grad_(False)
+        yield target
+    finally:
+        for parameter, flag in zip(model.parameters(), flags, strict=True):
+            parameter.requires_grad_(flag)
+        if target != home:
+            model.to(home)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
