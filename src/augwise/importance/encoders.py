@@ -61,9 +61,9 @@ def sgd_response(steps: int, lr: float, momentum: float, weight_decay: float) ->
 def initial_linear(
     channels: int, height: int, width: int, seed: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """W_0 (H W, C H W) and b_0 (H W,), both U(-1/sqrt(C H W), 1/sqrt(C H W)), PyTorch's initialisation of a linear layer.
+    """W_0 (H W, C H W) and b_0 (H W,), both U(-c, c), c = 1/sqrt(C H W): PyTorch's initialisation of a linear layer.
 
-    Drawn in float64 on the CPU and then converted: the same numbers for every dtype and device. Kept for the next batch.
+    Drawn in float64 on the CPU, then converted: the same numbers for every dtype and device. Kept for the next batch.
     """
     pixels, fan_in = height * width, channels * height * width
     generator = randomness.generator(seed, "linear encoder", channels, height, width)

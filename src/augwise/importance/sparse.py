@@ -35,13 +35,16 @@ class Start(NamedTuple):
     delta: (B, C, H, W) first perturbation; it is clipped to what is allowed.
     targets: (B,) int64, the class the recipe's loss speaks of (the one to reach, or the one to leave).
     scale: (B,) a number per image that the recipe's loss may be measured by.
+    possible: (B,) bool, images worth attacking; the others count as failed at once.
     """
 
     delta: Tensor
     targets: Tensor
     scale: Tensor
+    possible: Tensor
 
     def rows(self, index: Tensor) -> Start:
+        """The start of some of the images."""
         return Start(*(value[index] for value in self))
 
 
@@ -76,7 +79,9 @@ class Recipe(Estimator):
     epsilon: float = 8 / 255
     """Largest perturbation of a channel of a pixel, in pixel values of [0, 1]."""
     steps: int = 100
-    """Steps of the attack: forward and backward passes of the classifier per image."""
+    """Steps of the attack, each one forward and one backward pass of the classifier. The papers give no number, the
+    released code takes 360. Fewer fool the model as often but settle less on the points: 20, 50 and 100 steps share 46,
+    58 and 63 % of them with 400 steps from other encoder weights (intersection over union; small CNN, 48 images)."""
     beta: float = 2 / 255
     """Step of the perturbation (Eq. 9), in pixel values."""
     momentum: float = 0.9
@@ -98,7 +103,7 @@ class Recipe(Estimator):
     reduce: Literal["mean", "max"] = "mean"
     """How |delta| of the channels becomes one number per pixel in the importance (Eq. 10)."""
     floor: float | None = None
-    """Smallest |delta| that counts in the importance, so that a pixel held at 0 or 1 cannot dominate; default epsilon / 4."""
+    """Smallest |delta| in the importance, so that a pixel held at 0 or 1 cannot dominate; by default epsilon / 4."""
 
     def __post_init__(self) -> None:
         positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end")
@@ -106,7 +111,9 @@ class Recipe(Estimator):
             if not getattr(self, name) > 0:
                 raise UserError(f"{self.name}: {name} must be above 0, not {getattr(self, name)}")
         if self.epsilon > 1:
-            raise UserError(f"{self.name}: epsilon {self.epsilon} is in pixel values of [0, 1]; did you mean {self.epsilon}/255?")
+            raise UserError(
+                f"{self.name}: epsilon is in pixel values of [0, 1]: not {self.epsilon}, but {self.epsilon}/255"
+            )
         for name in ("momentum", "encoder_momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{self.name}: {name} must lie in [0, 1), not {getattr(self, name)}")
@@ -152,8 +159,8 @@ class Recipe(Estimator):
         if max(height, width) > LINEAR_LIMIT:
             gigabytes = 3 * (height * width) ** 2 * 4 / 1e9
             raise UserError(
-                f"{self.name}: the linear encoder does not fit images of {height}x{width} (it would need {gigabytes:.1f} GB "
-                f"for its weights); it is meant for sides up to {LINEAR_LIMIT} px. Use Occlusion, or a smaller image size"
+                f"{self.name}: the linear encoder does not fit images of {height}x{width} (its weights would need "
+                f"{gigabytes:.1f} GB); it is meant for sides up to {LINEAR_LIMIT} px. Use occlusion, or smaller images"
             )
 
     def cost(self) -> str:
@@ -199,28 +206,28 @@ def attack(
     model: in eval mode, takes pixels in [0, 1], returns (B, K) logits; freeze its parameters to save memory.
     images: (B, C, H, W) floats in [0, 1] of any floating dtype (all arithmetic follows it); labels: (B,) int64.
     seeds: one per image, for recipes that draw; default zeros.
-    Raises `UserError` for a model in training mode and for labels outside its classes.
+    Raises `UserError` for a model in training mode, pixels outside [0, 1] and labels outside the model's classes.
     """
     if model.training:
         raise UserError("the model is in training mode, so images would depend on their neighbours: call model.eval()")
+    if not bool(((images >= 0) & (images <= 1)).all()):
+        raise UserError("images must lie in [0, 1]; put the normalisation into the model (aw.Normalized)")
     logits = model(images)
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
-        raise UserError(f"labels reach from {int(labels.min())} to {int(labels.max())}, the model has {logits.shape[1]} classes")
+        raise UserError(
+            f"labels {int(labels.min())} to {int(labels.max())}, but the model has {logits.shape[1]} classes"
+        )
     start = recipe.start(model, images, labels, logits, seeds if seeds is not None else [0] * len(images))
-    delta, mask = _optimise(model, images, start, recipe)
-    success = _fooled(model, images, labels, delta, mask)
-    again = recipe.retry()
-    while again is not None and not bool(success.all()):
-        failed = (~success).nonzero()[:, 0]
-        some = images[failed]
-        delta[failed], mask[failed] = _optimise(model, some, start.rows(failed), again)
-        success[failed] = _fooled(model, some, labels[failed], delta[failed], mask[failed])
-        again = again.retry()
+    delta = torch.zeros_like(images)
+    mask = torch.zeros_like(images[:, 0], dtype=torch.bool)
+    success = torch.zeros_like(labels, dtype=torch.bool)
+    rows, attempt = start.possible.nonzero()[:, 0], recipe
+    while attempt is not None and len(rows):
+        delta[rows], mask[rows] = _optimise(model, images[rows], start.rows(rows), attempt)
+        perturbed = images[rows] + delta[rows] * mask[rows, None]
+        success[rows] = model(perturbed).argmax(1) != labels[rows]
+        rows, attempt = rows[~success[rows]], attempt.retry()
     return SparseAttack(delta, mask, success, logits.argmax(1) != labels, start.targets)
-
-
-def _fooled(model: nn.Module, images: Tensor, labels: Tensor, delta: Tensor, mask: Tensor) -> Tensor:
-    return model(images + delta * mask[:, None]).argmax(1) != labels
 
 
 def _optimise(model: nn.Module, images: Tensor, start: Start, recipe: Recipe) -> tuple[Tensor, Tensor]:
