@@ -28,7 +28,8 @@ def open_npz(path: str | Path, split: str) -> ArraySource:
     if not path.is_file():
         raise UserError(f"npz:{path} is not a file: give the path of a NumPy archive ({LAYOUT})")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise UserError(f"{path} is one array, not an archive: save it with np.savez ({LAYOUT})")
             return _read(archive, path, split)

@@ -117,7 +117,7 @@ class BatchPipeline:
 class Normalize(nn.Module):
     """The last step before the model: x ↦ (x − mean) / std per channel, with x in [0, 1] (uint8 is divided by 255).
 
-    mean, std: one number per channel, in units of [0, 1]. Takes a `Batch`, a `Sample` or images (..., C, H, W); gives
+    mean, std: one number per channel, or one for all, in units of [0, 1]. Takes a `Batch`, a `Sample` or images (..., C, H, W); gives
     float32 (other float types stay); memory format is kept.
     """
 
@@ -139,7 +139,7 @@ class Normalize(nn.Module):
 
     def _normalise(self, images: Tensor) -> Tensor:
         images = images.as_subclass(Tensor)
-        if images.shape[-3] not in (len(self.mean), 1) and len(self.mean) > 1:
+        if len(self.mean) not in (1, images.shape[-3]):
             raise UserError(
                 f"images of shape {tuple(images.shape)} have {images.shape[-3]} channels, mean and std "
                 f"{len(self.mean)}: give one number per channel"
