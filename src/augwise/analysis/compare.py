@@ -7,156 +7,224 @@ change their result, so a comparison can be stopped, continued and extended (mor
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import time
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..catalogue import estimators, find, methods
+from .. import __version__
+from ..catalogue import estimators, find
 from ..errors import UserError
-from ..training.config import TrainConfig
-from .compare_plan import CompareConfig, Run, plan, run_folder
+from .compare_plan import Arm, Cell, CompareConfig, Run, cells, plan, run_of
+from .compare_runs import Job, build, comparison_sources, run_all
 from .compare_table import as_text, baseline, best_strengths, table
 
 if TYPE_CHECKING:
     from ..data.sources import Source
     from ..importance.store import ImportanceStore
 
-# Settings of a run that do not change its result, or that the run's name holds anyway.
-_ELSEWHERE = ("out", "seed", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds")
+# Settings of a run that do not change its result, or that are the run's own.
+_ELSEWHERE = ("out", "seed", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "num_workers")
+_LOOKED_AT = 512  # images on which the share of area and importance touched is measured
+_SHOWN = 6  # images in the gallery
 
 
-def compare(config: CompareConfig, title: str = "Comparison") -> dict[str, Any]:
+def compare(config: CompareConfig, *, title: str = "Comparison", command: str = "") -> dict[str, Any]:
     """Run a comparison (or what is left of it) and write ``results.json``, ``table.txt`` and ``report.html``.
 
-    Data: a validation split is cut from the training data first if ``train.val_share`` says so, then ``train.limit``
-    images are taken; the test split is measured at the last epoch and chooses nothing. Maps come from a base model
-    trained on the same images without the method. Returns the content of ``results.json``.
+    Data: a validation split is cut from the training data first (``train.val_share``), then ``train.limit`` images
+    are taken; the test split is measured and chooses nothing. Maps come from a base model trained on the same images
+    without the method. Everything lands in ``train.out``. Returns the content of ``results.json``.
+
+    title and command head the page.
     """
     config.check()
-    config.train.check()
     out = _folder(config)
-    train, _, test = _sources(_data_settings(config.train))
-    base = _base_model(config, out)
-    stores = {name: _maps(config, name, out, base, train) for name in config.estimators}
-    settings = _settings(config.train)
-    identities = {name: _identity(store) for name, store in stores.items()}
-    runs = plan(config)
-    jobs = [_Job(config.train, run, run_folder(out, run.key(settings, identities)), _store(out, run)) for run in runs]
-    results = {}
-    state = {
+    data = comparison_sources(config.train)
+    base = _base_model(config, out, data.train, data.test)
+    stores = {name: _maps(config, name, out, base, data.train) for name in config.estimators}
+    touched = _touched(config, stores, data.train)
+    jobs = _jobs(config, out, stores)
+    results: dict[Run, dict[str, Any]] = {}
+    report = {
         "kind": "compare",
+        "augwise": __version__,
         "title": title,
-        "config": _plain(asdict(config)),
-        "data": {"name": train.name, "train": len(train), "test": len(test), "classes": list(train.class_names)},
-        "base": base["summary"],
-        "estimators": {name: {"method": store.meta["method"], **store.summary()} for name, store in stores.items()},
+        "command": command,
+        "config": json.loads(json.dumps(asdict(config), default=str)),
+        "data": {k: base["data"][k] for k in ("name", "train", "test", "classes", "mean", "std")},
         "environment": base["environment"],
+        "base": {
+            "model": config.train.model,
+            "epochs": base["config"]["epochs"],
+            "accuracy": base["test"]["last_accuracy"],
+        },
+        "estimators": {name: _about(store) for name, store in stores.items()},
         "planned": len(jobs),
     }
     try:
-        _run_all(jobs, config, results, lambda: _write(out, config, state, results))
+        run_all(
+            jobs,
+            results,
+            config.jobs,
+            quiet=config.train.quiet,
+            tick=lambda: _write(out, config, report, results, touched),
+        )
     finally:
-        report = _write(out, config, state, results)
-    _page(out, config, report)
+        report = _write(out, config, report, results, touched)
+        from ..report.page import write_comparison
+
+        write_comparison(out / "report.html", report, _galleries(config, stores, data.train))
+    if not config.train.quiet:
+        print((out / "table.txt").read_text())
+        print(f"{out / 'results.json'}  {out / 'report.html'}")
     return report
 
 
-@dataclass(frozen=True)
-class _Job:
-    train: TrainConfig
-    run: Run
-    folder: Path
-    store: Path | None
+def _folder(config: CompareConfig) -> Path:
+    from ..training.checkpoint import require_writable
 
-    def finished(self) -> dict[str, Any] | None:
-        """What the run recorded, if it is complete."""
-        path = self.folder / "summary.json"
-        return json.loads(path.read_text()) if path.exists() else None
+    if config.train.out is None:
+        raise UserError("a comparison needs a folder for its runs: give --out")
+    require_writable(config.train.out)
+    return config.train.out
 
 
-def _run_all(jobs: list[_Job], config: CompareConfig, results: dict, write: Any) -> None:
-    """Fill ``results`` run by run; the table on disk is renewed every half minute."""
-    from tqdm import tqdm
-
-    waiting = []
-    for job in jobs:
-        done = job.finished()
-        if done is None:
-            waiting.append(job)
-        else:
-            results[job.run] = done
-    workers, threads = _workers(config, len(waiting))
-    bar = tqdm(total=len(jobs), initial=len(results), desc="runs", unit="run", disable=config.train.quiet)
-    if not waiting:
-        bar.close()
-        return
-    written = time.monotonic()
-    # Spawned, not forked: torch's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(threads,))
-    try:
-        left: dict[Future, _Job] = {pool.submit(_execute, job): job for job in waiting}
-        while left:
-            for future in wait(left, timeout=1, return_when=FIRST_COMPLETED).done:
-                results[left.pop(future).run] = future.result()
-                bar.update()
-            if time.monotonic() - written > 30:
-                write()
-                written = time.monotonic()
-    except BaseException:
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        bar.close()
-
-
-def _start_worker(threads: int) -> None:
-    import signal
-
-    import torch
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends the workers
-    torch.set_num_threads(threads)
-
-
-def _execute(job: _Job) -> dict[str, Any]:
-    """One run, in a process of its own: train, measure on test and validation, write the summary last."""
-    from ..data.resident import Resident
-    from ..training.evaluate import accuracy
-    from ..training.results import write_json
+def _base_model(config: CompareConfig, out: Path, train_source: Source, test: Source) -> dict[str, Any]:
+    """The classifier that the maps look into: trained on the same images, crop and flip alone."""
     from ..training.train import train
 
-    settings = _data_settings(job.train)
-    source, validation, test = _sources(settings)
-    maps = None
-    if job.store is not None:
-        maps = _attached(settings, job.store)
-        if job.run.arm == "control":
-            maps = maps.deranged(job.run.seed)
-    step = build(job.run)
-    config = replace(job.train, seed=job.run.seed, out=job.folder, quiet=True, tensorboard=False, val_share=0.0)
-    result = train(config, source=source, test=test, maps=maps, steps=[step] if step else [])
-    summary = {
-        "run": asdict(job.run),
-        "last_accuracy": result["test"]["last_accuracy"],
-        "median_last_ten": result["test"]["median_last_ten"],
-        "validation_accuracy": None,
-        "seconds": result["seconds"],
-        "curve": [[row["train_loss"], row["test_accuracy"]] for row in result["curve"]],
+    settings = _run_settings(config, out / "base")
+    if config.base_epochs is not None:
+        settings = replace(settings, epochs=config.base_epochs)
+    # A seed of its own: no arm shares its initial weights with the network behind the maps.
+    return train(replace(settings, seed=1_000, quiet=config.train.quiet), source=train_source, test=test)
+
+
+def _run_settings(config: CompareConfig, folder: Path) -> Any:
+    """Training settings of a single run; the data come as objects."""
+    return replace(config.train, out=folder, val_share=0.0, limit=None, eval_limit=None, quiet=True, tensorboard=False)
+
+
+def _maps(config: CompareConfig, name: str, out: Path, base: dict[str, Any], source: Source) -> ImportanceStore:
+    """The store of one estimator, computed, resumed or found complete."""
+    from ..importance.estimate import estimate
+    from ..training.trained import trained
+
+    make = find(name, estimators()).load()
+    method = make(epsilon=config.epsilon, steps=config.attack_steps) if name == "cdiea" else make()
+    model = trained(out / "base", base["data"]["classes"]).model if method.needs_model else None
+    store = estimate(model, source, out / "maps" / name, method, progress=not config.train.quiet)
+    if not config.train.quiet:
+        from .estimate_maps import describe
+
+        print(f"maps: {describe(store.summary())}")
+    return store
+
+
+def _about(store: ImportanceStore) -> dict[str, Any]:
+    return {"method": store.meta["arguments"], **store.summary()}
+
+
+def _jobs(config: CompareConfig, out: Path, stores: dict[str, ImportanceStore]) -> list[Job]:
+    settings = {k: v for k, v in asdict(config.train).items() if k not in _ELSEWHERE}
+    identity = {
+        name: json.dumps([store.meta[k] for k in ("method", "arguments", "model", "seed")], default=str)
+        for name, store in stores.items()
     }
-    write_json(job.folder / "summary.json", summary)
-    return summary
+    jobs = []
+    for run in plan(config):
+        folder = out / "runs" / run.key(settings, identity)
+        store = out / "maps" / run.estimator if run.estimator else None
+        jobs.append(Job(config.train, replace(_run_settings(config, folder), seed=run.seed), run, store))
+    return jobs
 
 
-def build(run: Run) -> Any:
-    """The augmentation or mixer of a run; None for the baseline."""
-    if run.method is None:
-        return None
-    return find(run.method, methods()).load()(**dict(run.options))
+def _touched(
+    config: CompareConfig, stores: dict[str, ImportanceStore], source: Source
+) -> dict[tuple[Cell, Arm], dict[str, float]]:
+    """What every arm of every cell overwrites, measured on the same images with the same draws."""
+    from ..data.resident import fit
+    from .touched import touched
+
+    height, width = source[0][0].shape[-2:]
+    rows = range(min(_LOOKED_AT, len(source)))
+    found: dict[tuple[Cell, Arm], dict[str, float]] = {}
+    for cell in cells(config):
+        maps = stores[cell.estimator].attach(source)
+        own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
+        for arm in config.arms:
+            step = build(run_of(config, cell, arm, 0))
+            found[cell, arm] = touched(step, own, foreign if arm == "control" else own).means()
+    return found
+
+
+def _galleries(config: CompareConfig, stores: dict[str, ImportanceStore], source: Source) -> dict[str, list[Any]]:
+    """The first images of different classes through every arm, at each method's greatest strength."""
+    import numpy as np
+    import torch
+
+    from ..data.resident import fit
+    from .gallery import examples
+
+    _, first = np.unique(source.labels, return_index=True)
+    rows = np.sort(first)[:_SHOWN]
+    images = torch.stack([source[int(row)][0] for row in rows])
+    height, width = images.shape[-2:]
+    names = [source.class_names[source.labels[row]] for row in rows]
+    galleries = {}
+    for cell in cells(config):
+        if cell.strength != max(config.strengths) or cell.window != config.windows[-1]:
+            continue
+        maps = stores[cell.estimator].attach(source)
+        own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
+        arms = {arm: build(run_of(config, cell, arm, 0)) for arm in config.arms}
+        title = f"{cell.method} {cell.strength:g}, {cell.window} windows, {cell.estimator} maps"
+        galleries[title] = examples(images, own, foreign, names, arms)
+    return galleries
+
+
+def _write(
+    out: Path,
+    config: CompareConfig,
+    report: dict[str, Any],
+    results: dict[Run, dict[str, Any]],
+    touched: dict[tuple[Cell, Arm], dict[str, float]],
+) -> dict[str, Any]:
+    """Table and results as far as the runs have come."""
+    from ..training.results import write_json
+
+    rows, base = table(config, results, touched), baseline(config, results)
+    report = report | {
+        "done": len(results),
+        "complete": len(results) == report["planned"],
+        "baseline": base,
+        "table": rows,
+        "median_last_ten": {
+            "baseline": baseline(config, results, "median_last_ten"),
+            "table": table(config, results, touched, "median_last_ten"),
+        },
+        "best": best_strengths(config, results),
+        "curves": _curves(config, results),
+        "runs": [asdict(run) | outcome for run, outcome in results.items()],
+        "seconds": sum(outcome["seconds"] for outcome in results.values()),
+    }
+    write_json(out / "results.json", report)
+    (out / "table.txt").write_text(as_text(rows, base) + "\n")
+    return report
+
+
+def _curves(config: CompareConfig, results: dict[Run, dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """Mean test accuracy over the epochs of each arm, for every method at its greatest strength."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for cell in cells(config):
+        if cell.strength != max(config.strengths):
+            continue
+        curves = {}
+        for arm in config.arms:
+            runs = [run_of(config, cell, arm, seed) for seed in range(config.seeds)]
+            each = [results[run]["curve"] for run in runs if run in results]
+            if each and all(len(c) > 1 for c in each):
+                curves[arm] = [sum(values) / len(each) for values in zip(*each, strict=True)]
+        if curves:
+            found[f"{cell.method} {cell.strength:g}, {cell.window}, {cell.estimator}"] = curves
+    return found

@@ -16,11 +16,17 @@ DIFFERENCES: tuple[tuple[Arm, Arm], ...] = (("guarded", "plain"), ("guarded", "c
 MEASURES = ("last_accuracy", "median_last_ten")
 
 
-def table(config: CompareConfig, results: dict[Run, dict[str, Any]], measure: str = "last_accuracy") -> list[dict]:
+def table(
+    config: CompareConfig,
+    results: dict[Run, dict[str, Any]],
+    touched: dict[tuple[Cell, Arm], dict[str, float]],
+    measure: str = "last_accuracy",
+) -> list[dict]:
     """One row per cell: mean ± std of each arm over its finished seeds, and the paired differences between arms.
 
-    results: what each finished run recorded: the measures, ``validation_accuracy``, ``area_touched`` and
-    ``importance_touched`` (shares in [0, 1]). Cells without any finished run are left out.
+    results: what each finished run recorded: the measures and ``validation_accuracy``, shares in [0, 1].
+    touched: ``area_touched`` and ``importance_touched`` of every arm of every cell.
+    Cells without any finished run are left out.
     """
     rows = []
     for cell in cells(config):
@@ -41,8 +47,11 @@ def table(config: CompareConfig, results: dict[Run, dict[str, Any]], measure: st
                 if a in scores and b in scores and run_of(config, cell, a, 0) != run_of(config, cell, b, 0)
             },
         }
-        for name in ("validation_accuracy", "area_touched", "importance_touched"):
-            row[name] = {arm: _mean(r.get(name) for r in runs.values()) for arm, runs in arms.items()}
+        row["validation_accuracy"] = {
+            arm: _mean(r["validation_accuracy"] for r in runs.values()) for arm, runs in arms.items()
+        }
+        for name in ("area_touched", "importance_touched"):
+            row[name] = {arm: touched[cell, arm][name] for arm in config.arms}
         rows.append(row)
     return rows
 
@@ -86,7 +95,7 @@ def best_strengths(config: CompareConfig, results: dict[Run, dict[str, Any]], me
     return rows
 
 
-def as_text(rows: list[dict], base: dict | None, chance: str = "") -> str:
+def as_text(rows: list[dict], base: dict | None) -> str:
     """The table for a terminal: per cent, one line per cell; ``*`` marks differences whose interval excludes 0."""
     head = f"{'method':<15}{'strength':>8}  {'window':<8}{'maps':<10}"
     head += "".join(f"{name:>14}" for name in ("plain", "guarded", "control"))
@@ -99,7 +108,7 @@ def as_text(rows: list[dict], base: dict | None, chance: str = "") -> str:
         lines.append(line + f"{_touched(row):>34}")
     if base:
         lines.append(f"without it (crop and flip alone): {percent(base)}, n = {base['n']}")
-    return "\n".join(lines + ([chance] if chance else []))
+    return "\n".join(lines)
 
 
 def percent(summary: dict | None) -> str:
@@ -129,7 +138,7 @@ def _best(config: CompareConfig, group: list[Cell], arm: Arm, results: dict[Run,
     candidates = []
     for cell in group:
         runs = _by_seed(config, cell, arm, results)
-        validation = _mean(r.get("validation_accuracy") for r in runs.values())
+        validation = _mean(r["validation_accuracy"] for r in runs.values())
         if validation is None:
             return None
         candidates.append((validation, cell.strength, {s: r[measure] for s, r in runs.items()}))

@@ -45,9 +45,16 @@ def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: t
     marked = ((torch.arange(n)[:, None, None] + checker) / n)[:, None]
     before = marked.expand(n, 3, height, width).contiguous()
     batch = Batch.of(before, torch.zeros(n, dtype=torch.int64), own if guide is None else guide)
-    step = step.around(torch.zeros_like) if isinstance(step, Preserve) else step
     with stream(*key):
-        after = step(batch)
+        after = _blanked(step)(batch)
     changed = (after.images.as_subclass(Tensor) != before).any(1)
     own = own.as_subclass(Tensor).double()
     return Touched(changed.double().mean((1, 2)), (own * changed).sum((1, 2)) / own.sum((1, 2)))
+
+
+def _blanked(step: nn.Module) -> nn.Module:
+    """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
+    if not isinstance(step, Preserve):
+        return step
+    guard = step.guard
+    return Preserve(lambda image: torch.zeros_like(image), step.length, guard.quantile, guard.window, guard.reduce)

@@ -1,0 +1,184 @@
+"""The single runs of a comparison: one process each at a time, one thread each on a CPU, finished ones never again."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..catalogue import find, methods
+from ..training.config import TrainConfig
+from .compare_plan import Run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..data.sources import Source
+
+_SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: the comparison's training settings (which say what the data are), the run's own, and its store."""
+
+    data: TrainConfig
+    settings: TrainConfig
+    run: Run
+    store: Path | None
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps its results."""
+        assert self.settings.out is not None
+        return self.settings.out
+
+    def finished(self) -> dict[str, Any] | None:
+        """What the run recorded, if it is complete."""
+        path = self.folder / _SUMMARY
+        return json.loads(path.read_text()) if path.exists() else None
+
+
+class Sources(NamedTuple):
+    """Training, validation (None without ``val_share``) and test images of a comparison."""
+
+    train: Source
+    validation: Source | None
+    test: Source
+
+
+def comparison_sources(settings: TrainConfig) -> Sources:
+    """The data of a comparison. Validation images are cut from the whole training split, before ``limit``."""
+    from ..data.sources import limited, open_source, split_validation
+
+    s = settings
+    train, validation = open_source(s.data, s.split, size=s.size), None
+    if s.val_share:
+        train, validation = split_validation(train, s.val_share, s.data_seed)
+    train = train if s.limit is None else limited(train, s.limit, s.data_seed)
+    test = open_source(s.data, s.eval_split, size=s.size, limit=s.eval_limit, seed=s.data_seed)
+    return Sources(train, validation, test)
+
+
+def build(run: Run) -> nn.Module | None:
+    """The augmentation or mixer of a run; None for the baseline."""
+    return None if run.method is None else find(run.method, methods()).load()(**dict(run.options))
+
+
+def run_all(
+    jobs: list[Job],
+    results: dict[Run, dict[str, Any]],
+    processes: int | None = None,
+    *,
+    quiet: bool = False,
+    tick: Callable[[], Any] = lambda: None,
+) -> None:
+    """Fill ``results`` run by run, those already finished first; ``tick`` is called twice a minute meanwhile.
+
+    An interruption ends the processes; unfinished runs keep their own checkpoints and go on next time.
+    """
+    from tqdm import tqdm
+
+    waiting = []
+    for job in jobs:
+        done = job.finished()
+        if done is None:
+            waiting.append(job)
+        else:
+            results[job.run] = done
+    if not waiting:
+        return
+    count, threads = _workers(jobs[0].settings, processes, len(waiting))
+    bar = tqdm(total=len(jobs), initial=len(results), desc="runs", unit="run", disable=quiet, smoothing=0.05)
+    # Spawned, not forked: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(threads,))
+    ticked = time.monotonic()
+    try:
+        left: dict[Future[dict[str, Any]], Job] = {pool.submit(_execute, job): job for job in waiting}
+        while left:
+            for future in wait(left, timeout=1, return_when=FIRST_COMPLETED).done:
+                results[left.pop(future).run] = future.result()
+                bar.update()
+            if time.monotonic() - ticked > 30:
+                tick()
+                ticked = time.monotonic()
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        bar.close()
+
+
+def _workers(settings: TrainConfig, processes: int | None, runs: int) -> tuple[int, int]:
+    """How many runs at once, and threads for each: single threads side by side beat several threads on one run."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    on_gpu = settings.device != "cpu" and torch.cuda.is_available()
+    count = min(processes or (1 if on_gpu else cores), runs)
+    return count, settings.threads or max(1, cores // count)
+
+
+def _start(threads: int) -> None:
+    import signal
+
+    import torch
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends its workers
+    torch.set_num_threads(threads)
+
+
+_sources = lru_cache(maxsize=1)(comparison_sources)
+
+
+def _execute(job: Job) -> dict[str, Any]:
+    """One run, in a process of its own: train, measure, write the summary last."""
+    from ..training.results import WEIGHTS, write_json
+    from ..training.train import train
+
+    train_source, validation, test = _sources(job.data)
+    maps = None
+    if job.store is not None:
+        from ..importance.store import ImportanceStore
+
+        maps = ImportanceStore(job.store).attach(train_source)
+        if job.run.arm == "control":
+            maps = maps.deranged(job.run.seed)
+    step = build(job.run)
+    result = train(job.settings, source=train_source, test=test, maps=maps, steps=[] if step is None else [step])
+    summary = {
+        "last_accuracy": result["test"]["last_accuracy"],
+        "median_last_ten": result["test"]["median_last_ten"],
+        "validation_accuracy": None if validation is None else _validation(job.folder, validation),
+        "train_loss": result["curve"][-1]["train_loss"],
+        "seconds": result["seconds"],
+        "curve": [row["test_accuracy"] for row in result["curve"] if row.get("test_accuracy") is not None],
+    }
+    (job.folder / WEIGHTS).unlink()  # hundreds of runs: what is needed of each stands in its summary
+    write_json(job.folder / _SUMMARY, summary)
+    return summary
+
+
+def _validation(folder: Path, source: Source) -> float:
+    """Accuracy of a finished run on images that neither trained it nor are reported."""
+    from ..data import Resident
+    from ..training.batches import ResidentReader, evaluation_batches
+    from ..training.evaluate import accuracy
+    from ..training.trained import trained
+
+    reader = ResidentReader(Resident.load(source, progress=False))
+    return accuracy(trained(folder).model, evaluation_batches(reader, _as_share, 256))
+
+
+def _as_share(images: Any) -> Any:
+    return images.float() / 255

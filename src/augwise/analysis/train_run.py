@@ -1,0 +1,59 @@
+"""The verb ``train``: one run with one method, plain, guarded, or guarded by foreign maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """One training run."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """How it is trained."""
+    maps: Path | None = None
+    """Folder of the importance store of the training images; a guarded method needs it."""
+    control: bool = False
+    """Give each image the map of another one: what a guard gains with that is not evidence-keeping."""
+
+
+def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
+    """Train as ``run`` says with ``step`` (an augmentation or mixer, None for crop and flip alone), print the result
+    and return it; see `augwise.train`."""
+    from ..errors import UserError
+    from ..training.train import train
+
+    maps: Any = run.maps
+    if run.control:
+        if run.maps is None:
+            raise UserError("--control deranges importance maps, but there are none: give --maps")
+        maps = _deranged(run)
+    result = train(run.train, maps=maps, steps=[] if step is None else [step])
+    test = result["test"]
+    print(
+        f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch, "
+        f"{100 * test['median_last_ten']:.2f} % median of the last ten"
+        + (f"; {run.train.out}" if run.train.out else "")
+    )
+    return result
+
+
+def _deranged(run: TrainRun) -> Any:
+    from ..data.sources import limited, open_source, split_validation
+    from ..importance.store import ImportanceStore
+
+    c = run.train
+    source = open_source(c.data, c.split, size=c.size)
+    if c.val_share:
+        source, _ = split_validation(source, c.val_share, c.data_seed)
+    if c.limit is not None:
+        source = limited(source, c.limit, c.data_seed)
+    assert run.maps is not None
+    return ImportanceStore(run.maps).attach(source).deranged(c.seed)

@@ -1,0 +1,152 @@
+"""The command line: verbs only. Each reads one configuration object and calls the function behind it.
+
+Imports nothing heavy at the top: ``augwise --help`` answers without torch. ``VERB --help`` imports what the verb needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from . import __version__
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A word of the command line. ``run`` takes the remaining arguments; ``summary`` is its line of help."""
+
+    summary: str
+    run: Callable[[list[str]], None]
+    resumable: bool = False
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point. Exit status: 0 done, 2 something of the user's to mend, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Before torch is imported: spinning threads slow everything else on a machine with few cores ten times.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return
+    if arguments[0] == "--version":
+        print(f"augwise {__version__}")
+        return
+    verb = VERBS.get(arguments[0])
+    if verb is None:
+        _fail(f"{arguments[0]!r} is not a verb of augwise: use one of {', '.join(VERBS)}")
+    try:
+        verb.run(arguments[1:])
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        again = f"; go on with the same command:\n  augwise {_quoted(arguments)}" if verb.resumable else ""
+        print(f"\nstopped{again}", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, say) has gone; so may we, without a traceback from the interpreter's own flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items())
+    return f"""augwise {__version__}: augmentation that keeps the evidence.
+
+usage: augwise VERB [options]        augwise VERB --help explains every option
+
+{verbs}
+
+First look:       augwise quickstart --out qs
+One's own data:   augwise train    --data npz:FILE --out base
+                  augwise estimate --data npz:FILE --run base --method cdiea --out FILE.maps
+                  augwise train    --data npz:FILE --maps FILE.maps --method cutout --length 16 --quantile 0.6
+                  augwise compare  --data npz:FILE --methods cutout --strengths 8 16 --out comparison"""
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"augwise: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _quoted(arguments: list[str]) -> str:
+    import shlex
+
+    return " ".join(map(shlex.quote, arguments))
+
+
+def _parse(config: type, verb: str, arguments: list[str]) -> Any:
+    """Flat flags, ``--batch-size 64`` as the field ``batch_size``; unknown ones are refused by tyro with a hint."""
+    import tyro
+
+    return tyro.cli(
+        config,
+        prog=f"augwise {verb}",
+        args=arguments,
+        description=VERBS[verb].summary[0].upper() + VERBS[verb].summary[1:] + ".",
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagConversionOff),
+    )
+
+
+def _estimate(arguments: list[str]) -> None:
+    from .analysis.estimate_maps import EstimateConfig, estimate_maps
+    from .catalogue import estimators
+    from .options import with_method
+
+    config, method = with_method(EstimateConfig, estimators(), "cdiea", arguments, "estimate", _parse)
+    estimate_maps(config, method)
+
+
+def _train(arguments: list[str]) -> None:
+    from .analysis.train_run import TrainRun, train_run
+    from .catalogue import methods
+    from .options import with_method
+
+    config, step = with_method(TrainRun, methods(), None, arguments, "train", _parse)
+    train_run(config, step)
+
+
+def _evaluate(arguments: list[str]) -> None:
+    from .training.config import EvaluateConfig
+    from .training.evaluate import describe, evaluate
+
+    print(describe(evaluate(_parse(EvaluateConfig, "evaluate", arguments))))
+
+
+def _compare(arguments: list[str]) -> None:
+    from .analysis.compare import compare
+    from .analysis.compare_plan import CompareConfig
+
+    compare(_parse(CompareConfig, "compare", arguments), command=f"augwise compare {_quoted(arguments)}")
+
+
+def _merge(arguments: list[str]) -> None:
+    from .analysis.estimate_maps import MergeConfig, merge_parts
+
+    merge_parts(_parse(MergeConfig, "merge", arguments))
+
+
+def _show(arguments: list[str]) -> None:
+    from .analysis.show import ShowConfig, show
+
+    show(_parse(ShowConfig, "show", arguments))
+
+
+def _quickstart(arguments: list[str]) -> None:
+    from .recipes.quickstart import QuickstartConfig, quickstart
+
+    quickstart(_parse(QuickstartConfig, "quickstart", arguments))
+
+
+VERBS = {
+    "quickstart": Verb("the whole job on handwritten digits, in minutes: maps, arms, table, page", _quickstart, True),
+    "estimate": Verb("find out once per data set which pixels decide an image's class", _estimate, True),
+    "show": Verb("draw the maps of a store over their images", _show),
+    "merge": Verb("join the parts of a store that several machines made", _merge),
+    "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
+    "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
+    "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),
+}

@@ -1,0 +1,110 @@
+"""From a method's own signature to options of the command line: ``--method cutout --length 16 --quantile 0.6``.
+
+The method is read first, then the rest is parsed against its own arguments, so help shows just them and options of
+other methods are refused. Imports no torch by itself; loading the method may.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_type_hints
+
+from .catalogue import Entry, find
+from .errors import UserError
+
+
+def with_method(
+    config: type,
+    entries: dict[str, Entry],
+    default: str | None,
+    arguments: list[str],
+    verb: str,
+    parse: Callable[[type, str, list[str]], Any],
+) -> tuple[Any, Any]:
+    """The verb's configuration and the object that ``--method`` and its options describe (None without a method)."""
+    name, rest = _take_method(arguments)
+    name = default if name is None else name
+    fields: list[Any] = [("config", _flat(config), dataclasses.field(default_factory=config))]
+    if _required(config):
+        fields = [("config", _flat(config))]
+    entry = None if name is None else find(name, entries)
+    if entry is not None:
+        fields.append(("options", _flat(_options(entry)), dataclasses.field(default_factory=_options(entry))))
+    fields.append(("method", _choice(entries, name), dataclasses.field(default=name)))
+    command = dataclasses.make_dataclass("Command", fields)
+    parsed = parse(command, verb, rest)
+    if entry is None:
+        return parsed.config, None
+    options = {f.name: getattr(parsed.options, f.name) for f in dataclasses.fields(parsed.options)}
+    return parsed.config, entry.load()(**options)
+
+
+def _take_method(arguments: list[str]) -> tuple[str | None, list[str]]:
+    rest, name = [], None
+    at = iter(arguments)
+    for word in at:
+        if word == "--method":
+            name = next(at, None)
+            if name is None or name.startswith("-"):
+                raise UserError("--method needs a name after it")
+        elif word.startswith("--method="):
+            name = word.removeprefix("--method=")
+        else:
+            rest.append(word)
+    return name, rest
+
+
+def _flat(config: type) -> Any:
+    import tyro
+
+    return Annotated[config, tyro.conf.arg(name="")]
+
+
+def _choice(entries: dict[str, Entry], chosen: str | None) -> Any:
+    import tyro
+
+    text = "; ".join(f"{e.name}: {e.summary}" for e in entries.values())
+    shown = "give it first to see its own options" if chosen is None else f"the options of {chosen} are listed here"
+    kind = Literal[tuple(entries)]  # pyright: ignore[reportInvalidTypeForm]
+    return Annotated[kind | None, tyro.conf.arg(name="method", help=f"{text}. {shown[0].upper()}{shown[1:]}.")]
+
+
+def _required(config: type) -> bool:
+    return any(
+        f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        for f in dataclasses.fields(config)
+    )
+
+
+def _options(entry: Entry) -> type:
+    """A dataclass of the method's arguments; a dataclass method serves as it is."""
+    import tyro
+
+    target: Any = entry.load()
+    if dataclasses.is_dataclass(target):
+        return target
+    function = target.__init__ if isinstance(target, type) else target
+    hints, notes = get_type_hints(function), _notes(target.__doc__ or "")
+    fields = []
+    for name, parameter in inspect.signature(target).parameters.items():
+        note = tyro.conf.arg(help=notes.get(name, ""))
+        default = (
+            dataclasses.field()
+            if parameter.default is parameter.empty
+            else dataclasses.field(default=parameter.default)
+        )
+        fields.append((name, Annotated[hints[name], note], default))
+    return dataclasses.make_dataclass(entry.name, fields)
+
+
+def _notes(docstring: str) -> dict[str, str]:
+    """What a docstring says of each argument: paragraphs that begin ``name: ...`` or ``name, other: ...``."""
+    notes: dict[str, str] = {}
+    entry = re.compile(r"^(\w+(?:, \w+)*): (.*(?:\n(?![ ]*\w+(?:, \w+)*: |\s*\n).+)*)", re.MULTILINE)
+    for names, text in entry.findall(inspect.cleandoc(docstring)):
+        for name in names.split(", "):
+            notes[name] = " ".join(text.split())
+    return notes
