@@ -57,6 +57,8 @@ class Guard:
         (top, left, bottom, right), clipped at the border, on the device of the images.
         """
         n, (height, width) = len(images), images.shape[-2:]
+        if not n:
+            return torch.zeros((0, 4), dtype=torch.int64, device=images.device)
         if self.quantile is None or importance is None:
             blank = torch.zeros((1, 1, 1), dtype=torch.int32, device=images.device)
             return regions.sample(blank.expand(n, height + 1, width + 1), size, u, window=self.window)
