@@ -135,7 +135,7 @@ def test_generator_decides_everything(case: Case):
     drawn = method(batch)
     torch.manual_seed(7)
     assert same(drawn, method(batch))
-    assert same(first, pickle.loads(pickle.dumps(method))(batch, generator=seeded(1)))  # noqa: S301
+    assert same(first, pickle.loads(pickle.dumps(method))(batch, generator=seeded(1)))
     assert repr(method)
 
 
