@@ -197,17 +197,23 @@ def _plan(job: Job, folder: Path, pending: list[int], world: int) -> Plan:
 
 
 def _rate(job: Job, pending: list[int]) -> float:
-    """Images per second, from small batches that grow until one of them takes a second or is a whole chunk."""
-    size, seconds = 1, 0.0
-    while True:
+    """Images per second of batches that grow until one takes long enough to tell or is a whole chunk.
+
+    A single image comes first: the first call of all pays for set-up, and few images at a time are slower each.
+    """
+    sizes = [1, 8, 32, 128, 512, 2048]
+    largest = min(job.meta.chunk, len(pending))
+    rate, seconds = 0.0, 0.0
+    for size in [min(size, largest) for size in sizes]:
         rows = pending[:size]
         (images, labels), hashes = next(job.load([rows])), job.rows.some(rows)
         start = time.perf_counter()
         job.compute(images, labels, hashes)
-        seconds = time.perf_counter() - start
-        if 4 * seconds > _QUICK or size >= min(job.meta.chunk, len(pending)):
-            return len(rows) / max(seconds, 1e-9)
-        size = min(4 * size, job.meta.chunk)
+        seconds = max(time.perf_counter() - start, 1e-9)
+        rate = size / seconds
+        if (size > 1 and seconds > _QUICK / 4) or seconds > 8 * _QUICK or size == largest:
+            break
+    return rate
 
 
 def _duration(seconds: float) -> str:

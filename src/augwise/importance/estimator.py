@@ -15,7 +15,7 @@ from torch import Tensor, nn
 class Estimated(NamedTuple):
     """The maps of one batch.
 
-    importance: (B, H, W) float32, ≥ 0 and finite, in any unit (one scale per image is kept).
+    importance: (B, *map_size) float32, ≥ 0 and finite, in any unit (one scale per image is kept).
     failed: (B,) bool, True where an attack did not reach its goal, so that the map says less; all False for
         estimators without a goal.
     """
@@ -42,6 +42,10 @@ class Estimator(ABC):
 
     def check(self, height: int, width: int) -> None:  # noqa: B027  (most methods fit every size)
         """Raise `UserError` where the method does not fit images of this size, naming what to use instead."""
+
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the maps of images of this size: the image's own, unless the method uses a grid."""
+        return height, width
 
     def cost(self) -> str:
         """Rough work per image in words for the dry run, such as "100 forward and backward passes per image"."""

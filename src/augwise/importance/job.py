@@ -62,6 +62,7 @@ class Job:
         own = _share(len(rows), chunk, part)
         self.hashes, self.labels = hashes[own], labels[own]
         self._own = own
+        height, width = method.map_size(*self.shape[1:])
         self.meta = Meta(
             method=method.name,
             arguments=arguments(method),
@@ -69,8 +70,9 @@ class Job:
             model=None if self.model is None else model_fingerprint(self.model),
             seed=seed,
             data=rows.name,
-            height=self.shape[1],
-            width=self.shape[2],
+            image=self.shape,
+            height=height,
+            width=width,
             chunk=chunk,
             segments=(len(own),),
             part=None if part is None else {"index": part[0], "of": part[1], "rows": len(rows)},
@@ -87,10 +89,11 @@ class Job:
         with torch.enable_grad():
             result = self.method.estimate(self.model, images, labels, seeds)
         importance = result.importance.detach().float().cpu().numpy()
-        if importance.shape != (len(images), *self.shape[1:]):
+        expected = (len(images), self.meta.height, self.meta.width)
+        if importance.shape != expected:
             raise UserError(
                 f"{self.method.name} returned maps of shape {importance.shape} for images {tuple(images.shape)}: an "
-                "estimator gives one (H, W) map per image"
+                f"estimator gives one map per image, here {expected}"
             )
         wrong = ~np.isfinite(importance).all((1, 2)) | (importance.min((1, 2)) < 0)
         if wrong.any():

@@ -88,7 +88,7 @@ class ImportanceStore:
         if not callable(maps) and len(maps) != len(rows):
             raise UserError(f"there are {len(maps)} maps for {len(rows)} images of {rows.name}: give one per image")
         meta = Meta(
-            method="own maps", arguments={}, sparse=False, model=None, seed=0, data=rows.name,
+            method="own maps", arguments={}, sparse=False, model=None, seed=0, data=rows.name, image=None,
             height=first.shape[0], width=first.shape[1], chunk=_BLOCK, segments=(len(rows),),
             environments=(files.environment("cpu"),),
         )  # fmt: skip

@@ -41,6 +41,8 @@ class Meta:
     model: str | None
     seed: int
     data: str
+    image: tuple[int, ...] | None
+    """(C, H, W) of the images that the maps were computed from; None for maps of one's own."""
     height: int
     width: int
     chunk: int
@@ -125,9 +127,9 @@ def _parse(content: dict[str, Any]) -> Meta:
     growing = all(a < b for a, b in zip((0, *segments), segments, strict=False))
     if not segments or not growing or min(content["height"], content["width"], content["chunk"]) < 1:
         raise ValueError("sizes do not fit together")
-    names = [name for name in Meta.__dataclass_fields__ if name not in ("segments", "environments")]
-    fields = {name: content[name] for name in names}
-    return Meta(**fields, segments=segments, environments=tuple(content["environments"]))
+    image = content["image"] and tuple(int(side) for side in content["image"])
+    fields = {name: content[name] for name in Meta.__dataclass_fields__}
+    return Meta(**fields | {"segments": segments, "image": image, "environments": tuple(content["environments"])})
 
 
 def write_meta(folder: Path, meta: Meta) -> None:

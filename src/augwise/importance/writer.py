@@ -18,7 +18,7 @@ from .store_files import DONE, FAILED, META, PENDING, Meta
 
 _DECIDES = {
     "method": "method", "model": "model", "seed": "seed", "chunk": "chunk_size",
-    "height": "image height", "width": "image width",
+    "image": "image size", "height": "map height", "width": "map width",
 }  # fmt: skip
 
 
