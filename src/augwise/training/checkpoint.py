@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import time
 import warnings
 import zipfile
@@ -86,6 +87,11 @@ def _read(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError as e:
         raise UserError(f"{path} cannot be read ({e.strerror}): give yourself permission to read it") from None
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path} is damaged, or holds objects other than tensors and plain values, which could run code; none was "
+            f"run: {cure}"
+        ) from None
     except Exception as e:  # whatever a damaged or foreign file makes zipfile and torch raise
         raise UserError(
             f"{path} is damaged or no checkpoint of augwise ({str(e).splitlines()[0] if str(e) else e!r}): {cure}"

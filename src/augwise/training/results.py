@@ -34,7 +34,7 @@ def summary(curve: list[dict[str, float]]) -> dict[str, float]:
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions and hardware: what a number depends on beside its configuration."""
     found = {
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "torchvision": torchvision.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -263,7 +263,7 @@ class _Run:
             "threads": torch.get_num_threads(),
             "device": self.accelerator.device.type,
             "processes": self.accelerator.num_processes,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
         c = self.config
         return Checkpoint(self.out / CHECKPOINT, self.identity, circumstances, c.checkpoint_steps, c.checkpoint_seconds)

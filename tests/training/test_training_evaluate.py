@@ -1,0 +1,102 @@
+"""The account of a classifier against slow loops."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from augwise.errors import UserError
+from augwise.sample import Batch
+from augwise.training.config import EvaluateConfig, TrainConfig
+from augwise.training.evaluate import account, accuracy, describe, evaluate
+from augwise.training.train import train
+from reference.training_toys import network, source
+
+
+def _calibration_error(probabilities, labels, bins):
+    total = 0.0
+    for b in range(bins):
+        chosen = [i for i, p in enumerate(probabilities) if b / bins < max(p) <= (b + 1) / bins]
+        if chosen:
+            right = sum(probabilities[i].index(max(probabilities[i])) == labels[i] for i in chosen) / len(chosen)
+            sure = sum(max(probabilities[i]) for i in chosen) / len(chosen)
+            total += len(chosen) / len(labels) * abs(right - sure)
+    return total
+
+
+def test_account_equals_slow_loops():
+    g = torch.Generator().manual_seed(1)
+    logits, labels = 2 * torch.randn(150, 4, generator=g), torch.randint(0, 3, (150,), generator=g)
+    batches = [Batch.of(logits[i : i + 40, :, None, None], labels[i : i + 40]) for i in range(0, 150, 40)]
+    result = account(nn.Flatten(), batches, ["a", "b", "c", "never"], bins=7)
+    probabilities = logits.softmax(1).tolist()
+    guesses = logits.argmax(1).tolist()
+    table = [
+        [sum(t == i and p == j for t, p in zip(labels.tolist(), guesses, strict=True)) for j in range(4)]
+        for i in range(4)
+    ]
+    assert result["confusion"] == table
+    assert result["accuracy"] == pytest.approx(sum(table[i][i] for i in range(4)) / 150)
+    assert result["accuracy"] == pytest.approx(accuracy(nn.Flatten(), batches))
+    assert result["per_class"][1] == {"class": "b", "images": sum(table[1]), "accuracy": table[1][1] / sum(table[1])}
+    assert result["per_class"][3]["accuracy"] is None
+    assert result["ece"] == pytest.approx(_calibration_error(probabilities, labels.tolist(), 7), abs=1e-6)
+    assert result["loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), abs=1e-6)
+
+
+def test_a_run_is_evaluated_with_its_own_settings(tmp_path):
+    config = TrainConfig(
+        data="digits", limit=60, eval_limit=50, epochs=1, batch_size=20, device="cpu", quiet=True, tensorboard=False
+    )
+    trained = train(replace(config, out=tmp_path))
+    asked = EvaluateConfig(run=tmp_path, limit=50, device="cpu", quiet=True, out=tmp_path / "evaluation.json")
+    result = evaluate(asked)
+    assert result["accuracy"] == pytest.approx(trained["test"]["last_accuracy"])
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == result
+    text = describe(result)
+    assert "digits (test), 50 images: accuracy" in text
+    assert text.count("5 images") >= 10
+    with_weights = EvaluateConfig(
+        data="digits",
+        model="small_cnn",
+        checkpoint=tmp_path / "weights.safetensors",
+        limit=50,
+        device="cpu",
+        quiet=True,
+        mean=tuple(trained["data"]["mean"]),
+        std=tuple(trained["data"]["std"]),
+    )
+    assert evaluate(with_weights)["confusion"] == result["confusion"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (EvaluateConfig(), "give run, the folder of a finished training run, or else also data, model, checkpoint"),
+        (EvaluateConfig(run="nowhere", model="small_cnn"), "leave out model"),
+        (EvaluateConfig(run="nowhere", bins=0), "bins=0 is not positive"),
+    ],
+)
+def test_bad_input(config, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(config)
+
+
+def test_a_folder_without_a_run(tmp_path):
+    for content, message in ((None, "does not exist"), ("{", "cannot be read"), ("{}", "not the result of a training")):
+        if content is not None:
+            (tmp_path / "results.json").write_text(content)
+        with pytest.raises(UserError, match=message):
+            evaluate(EvaluateConfig(run=tmp_path))
+
+
+def test_accuracy_leaves_the_model_in_evaluation_mode_and_counts_every_image_once():
+    data = source(9)
+    model = network()
+    batches = [Batch.of(data.images[i : i + 4].float(), torch.as_tensor(data.labels[i : i + 4])) for i in (0, 4, 8)]
+    found = accuracy(model, batches)
+    assert not model.training
+    expected = (model(data.images.float()).argmax(1) == torch.as_tensor(data.labels)).float().mean().item()
+    assert found == pytest.approx(expected)

@@ -1,0 +1,242 @@
+"""A whole run: what it returns and leaves behind, what it refuses, what resumes it."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import augwise as aw
+from augwise.data import Resident
+from augwise.errors import UserError
+from augwise.training.config import TrainConfig
+from augwise.training.results import summary
+from augwise.training.train import train
+from reference.training_toys import network, source, weights
+
+QUICK = TrainConfig(
+    epochs=2,
+    batch_size=16,
+    lr=0.05,
+    crop_padding=1,
+    flip=False,
+    precision="fp32",
+    device="cpu",
+    quiet=True,
+    tensorboard=False,
+)
+DATA = {"source": source(70, seed=1), "test": source(40, seed=2)}
+
+
+def _config(tmp_path=None, **changes):
+    return replace(QUICK, out=tmp_path, **changes)
+
+
+def _train(config, **parts):
+    return train(config, **{**DATA, "model": network(), **parts})
+
+
+def test_results_files_and_weights(tmp_path):
+    model = network()
+    results = _train(_config(tmp_path, epochs=3), model=model, steps=[aw.Cutout(3)], also={"more": source(20, seed=3)})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["curve.csv", "results.json", "weights.safetensors"]
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    assert {"kind", "augwise", "config", "data", "environment", "test", "curve", "seconds"} <= set(results)
+    assert results["kind"] == "train"
+    assert [row["epoch"] for row in results["curve"]] == [1, 2, 3]
+    assert {"lr", "train_loss", "train_accuracy", "test_accuracy", "seconds"} <= set(results["curve"][0])
+    assert results["test"]["last_accuracy"] == results["curve"][-1]["test_accuracy"]
+    rows = list(csv.DictReader((tmp_path / "curve.csv").read_text().splitlines()))
+    assert [float(r["train_loss"]) for r in rows] == [r["train_loss"] for r in results["curve"]]
+    saved = load_file(tmp_path / "weights.safetensors")
+    assert all(torch.equal(saved[k], v) for k, v in model.state_dict().items())
+    # The test accuracy is that of the saved weights on the normalised test images.
+    test = Resident.load(DATA["test"], progress=False)
+    images = aw.Normalize(results["data"]["mean"], results["data"]["std"])(test.images)
+    right = (model.eval()(images).argmax(1) == test.labels).float().mean().item()
+    assert results["test"]["last_accuracy"] == pytest.approx(right)
+    assert 0 <= results["also"]["more"] <= 1
+
+
+def test_it_learns():
+    results = _train(_config(epochs=12, lr=0.2, crop_padding=0), model=network(dropout=0))
+    assert results["curve"][-1]["train_accuracy"] > 0.9
+    assert results["test"]["last_accuracy"] > 0.8
+
+
+def test_a_finished_run_is_returned_and_another_one_refused(tmp_path):
+    first = _train(_config(tmp_path))
+    before = (tmp_path / "weights.safetensors").stat().st_mtime_ns
+    again = _train(_config(tmp_path, num_workers=0, checkpoint_steps=2))
+    assert again == first
+    assert (tmp_path / "weights.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(UserError, match=r"config\.lr: 0\.05 there, 0\.06 now"):
+        _train(_config(tmp_path, lr=0.06))
+    with pytest.raises(UserError, match=r"steps"):
+        _train(_config(tmp_path), steps=[aw.Cutout(2)])
+    with pytest.raises(UserError, match=r"data\.content"):
+        _train(_config(tmp_path), source=source(70, seed=9))
+
+
+class Stopped(Exception):
+    pass
+
+
+class StopAt:
+    """A step of the batch path that raises at a given call."""
+
+    def __init__(self, call):
+        self.left = call
+
+    def __call__(self, batch):
+        self.left -= 1
+        if self.left < 0:
+            raise Stopped
+        return batch
+
+    def __repr__(self):
+        return "StopAt()"
+
+
+@pytest.mark.parametrize("loader", ["resident", "workers"])
+def test_interrupted_and_resumed_it_leaves_the_same_weights(tmp_path, loader):
+    def run(name, stop, **changes):
+        config = _config(tmp_path / name, epochs=3, ema=0.9, clip=1.0, checkpoint_steps=1, loader=loader, **changes)
+        return _train(config, steps=[StopAt(stop), aw.CutMix(alpha=1.0)])
+
+    whole = run("whole", 99)
+    for stop in (2, 4, 7, 11):
+        with pytest.raises(Stopped):
+            run(f"at{stop}", stop)
+        assert (tmp_path / f"at{stop}" / "checkpoint.pt").exists()
+        with pytest.raises(UserError, match=r"config\.seed: 0 there, 1 now"):
+            run(f"at{stop}", 99, seed=1)
+        resumed = run(f"at{stop}", 99)
+        assert resumed["test"] == whole["test"]
+        weights_file = tmp_path / f"at{stop}" / "weights.safetensors"
+        assert weights_file.read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+        assert not (tmp_path / f"at{stop}" / "checkpoint.pt").exists()
+
+
+def test_the_seed_decides_everything_and_the_loader_nothing():
+    def run(**changes):
+        torch.manual_seed(123)  # must not matter
+        np.random.seed(5)  # noqa: NPY002
+        model = network()
+        _train(_config(**changes), model=model, steps=[aw.Cutout(3), aw.CutMix(alpha=1.0)])
+        return weights(model)
+
+    assert torch.equal(run(), run(loader="workers"))
+    assert not torch.equal(run(), run(seed=1))
+
+
+def test_arms_with_the_same_seed_see_the_same_crops_and_order():
+    seen = {}
+    for name, steps in (("plain", []), ("cutout", [aw.Cutout(3)])):
+        firsts = seen[name] = []
+        _train(_config(), steps=steps, observe=lambda before, _after, firsts=firsts: firsts.append(before.images) or {})
+    assert all(torch.equal(a, b) for a, b in zip(*seen.values(), strict=True))
+
+
+def test_validation_part_is_cut_from_the_training_data_and_the_test_data_left_alone():
+    results = train(_config(val_share=0.3, limit=40), source=source(100, seed=1), model=network())
+    assert (results["data"]["train"], results["data"]["test"]) == (40, 30)
+    assert results["data"]["tested_on"] == "0.3 of train, set aside"
+
+
+def test_model_and_data_by_name(tmp_path):
+    config = _config(tmp_path, data="digits", limit=40, eval_limit=20, epochs=1, flip=None, ema=0.99)
+    results = train(replace(config, tensorboard=True))
+    assert results["data"]["flip"] is False
+    assert len(results["data"]["classes"]) == 10
+    assert list((tmp_path / "tensorboard").iterdir())
+    from augwise.training.trained import trained
+
+    assert trained(tmp_path).model(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+    fine = train(
+        _config(
+            tmp_path / "fine",
+            data="digits",
+            limit=40,
+            eval_limit=20,
+            epochs=1,
+            lr=1e-12,
+            checkpoint=tmp_path / "weights.safetensors",
+        )
+    )
+    assert fine["environment"]["threads"] == torch.get_num_threads()
+    tuned, start = (load_file(p / "weights.safetensors") for p in (tmp_path / "fine", tmp_path))
+    assert all(torch.allclose(tuned[k], start[k], atol=1e-6) for k in tuned if "running" not in k and "num_" not in k)
+
+
+def test_the_reported_accuracies_are_the_last_and_the_median_of_the_last_ten():
+    accuracies = [0.99, 0.9, 0.1, 0.5, 0.52, 0.53, 0.51, 0.6, 0.61, 0.2, 0.3, 0.55]
+    found = summary([{"epoch": i, "test_accuracy": a} for i, a in enumerate(accuracies)])
+    assert found == {"last_accuracy": 0.55, "median_last_ten": pytest.approx((0.51 + 0.52) / 2)}
+    assert summary([{"test_accuracy": 0.25}]) == {"last_accuracy": 0.25, "median_last_ten": 0.25}
+
+
+def test_bf16_on_the_cpu():
+    results = _train(_config(precision="bf16"))
+    assert results["precision"] == "bf16"
+    assert np.isfinite(results["curve"][-1]["train_loss"])
+
+
+def test_label_smoothing_is_part_of_the_loss():
+    plain, smooth = (_train(_config(lr=1e-12, epochs=1, label_smoothing=s))["curve"][0]["train_loss"] for s in (0, 0.4))
+    assert smooth != pytest.approx(plain, abs=1e-4)
+
+
+class WrongLabels:
+    """A source that breaks its own promise."""
+
+    def __init__(self):
+        inner = source(70)
+        self.inner, self.name, self.flip = inner, "wrong", False
+        self.class_names = inner.class_names
+        self.labels = inner.labels.copy()
+        self.labels[5] = 3
+
+    def __len__(self):
+        return 70
+
+    def __getitem__(self, i):
+        return self.inner[i]
+
+    def fingerprint(self, i):
+        return self.inner.fingerprint(i)
+
+
+@pytest.mark.parametrize(
+    ("parts", "changes", "message"),
+    [
+        ({"source": WrongLabels()}, {}, "image 5 of wrong has label 3, but there are 3 classes"),
+        ({"model": network(classes=4)}, {}, r"gives \(2, 4\) for 2 images, where 3 classes need \(2, 3\)"),
+        ({}, {"batch_size": 71}, "batch_size=71 is more than the 70 training images"),
+        ({"steps": [aw.Cutout(3, quantile=0.6)]}, {}, "Cutout is guarded but there are no importance maps"),
+        ({"transform": aw.Cutout(3)}, {}, "set loader='workers'"),
+        ({"test": None}, {}, "source comes without test"),
+        ({}, {"epochs": 0}, "epochs=0 is not positive"),
+        ({}, {"schedule": "steps"}, "needs milestones within the 2 epochs"),
+        ({}, {"optimizer": "lion"}, "optimizer='lion' is unknown: use one of sgd, adamw"),
+        ({}, {"num_workers": 2}, "set loader=workers"),
+        ({}, {"ema": 1.0}, "ema=1.0 is out of range"),
+        ({}, {"warmup_epochs": 2}, "leaves nothing of epochs=2"),
+        ({}, {"device": "gpu"}, "device='gpu' is unknown"),
+        ({"model": None}, {"model": "nonsense"}, "model 'nonsense' is unknown"),
+        ({"source": None, "test": None}, {"data": "nonsense"}, "'nonsense' is unknown"),
+        ({"maps": "nowhere.maps"}, {}, "nowhere.maps"),
+    ],
+)
+def test_bad_input_stops_before_any_step(parts, changes, message):
+    with pytest.raises(UserError, match=message):
+        _train(_config(**changes), **parts)
+
+
+def test_an_unwritable_folder_stops_before_any_step(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written to"):
+        _train(_config(tmp_path / "file"))
