@@ -65,7 +65,8 @@ class MixedLabels(NamedTuple):
         logits: (N, C); label_smoothing ε replaces t by (1 − ε) t + ε/C; reduction "mean" (scalar), "sum" or
         "none" ((N,)). Equals `torch.nn.functional.cross_entropy` where K = 1 and doubt = 0.
         """
-        log_p = F.log_softmax(logits, dim=1)
+        # Half precision would cost half the digits of the loss; no worse than float32, then, as under autocast.
+        log_p = F.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
         loss = -(log_p.gather(1, self.classes) * self.weights).sum(1)
         spread = 1 - (1 - self.doubt) * (1 - label_smoothing)
         loss = (1 - spread) * loss - spread * log_p.mean(1)

@@ -9,6 +9,7 @@ image's place in the global batch.
 from __future__ import annotations
 
 import hashlib
+import operator
 import random
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,15 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import UserError
+
 _share: ContextVar[tuple[int, int] | None] = ContextVar("augwise_share", default=None)
 
 
 def derive(*key: int | str) -> int:
     """A 32-bit seed that depends on every part of the key.
 
-    torch seeds its CPU generator from 32 bits alone, so keys are hashed, never packed.
+    torch seeds its CPU generator from 32 bits alone, so keys are hashed, never packed. Integers of any kind (NumPy's
+    and torch's too) count by their value.
     """
-    digest = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()
+    parts = tuple(part if isinstance(part, str) else operator.index(part) for part in key)
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")
 
 
@@ -95,13 +100,18 @@ def integers(high: int | Tensor, n: int, *shape: int, generator: torch.Generator
 
 
 def beta(alpha: float, n: int, generator: torch.Generator | None = None) -> Tensor:
-    """(n,) float64 draws of Beta(alpha, alpha) on the CPU."""
+    """(n,) float64 draws of Beta(alpha, alpha) on the CPU, alpha > 0."""
+    if not alpha > 0:
+        raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")
     if alpha == 1:
         return uniform(n, generator=generator)
     total, rows = _rows(n)
-    pair = torch._standard_gamma(torch.full((total, 2), float(alpha), dtype=torch.float64), generator=generator)[rows]
-    tie = torch.rand(total, dtype=torch.float64, generator=generator)[rows].round()  # both gammas may underflow to 0
-    return torch.where(pair.sum(1) > 0, pair[:, 0] / pair.sum(1).clamp_min(1e-300), tie)
+    # X / (X + Y) of two gammas, as logarithms: X ~ Gamma(alpha + 1) · U^(1 / alpha) underflows where alpha is small.
+    shape = torch.full((total, 2), alpha + 1.0, dtype=torch.float64)
+    gammas = torch._standard_gamma(shape, generator=generator)  # pyright: ignore[reportPrivateImportUsage]
+    uniforms = 1 - torch.rand(total, 2, dtype=torch.float64, generator=generator)
+    logs = (gammas.log() + uniforms.log() / alpha)[rows]
+    return torch.sigmoid(logs[:, 0] - logs[:, 1])
 
 
 def permutation(n: int, generator: torch.Generator | None = None) -> Tensor:
