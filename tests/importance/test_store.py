@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+
 from augwise.errors import UserError
 from augwise.importance.estimate import estimate
 from augwise.importance.rows import Rows
@@ -106,7 +107,7 @@ def test_other_data_and_new_images_are_refused_with_their_number():
     store = ImportanceStore.from_maps(data, random_maps(20))
     with pytest.raises(UserError, match="none of the 20 images"):
         store.attach(Pictures(20, seed=1))
-    with pytest.raises(UserError, match="5 of the 25 images.*estimate"):
+    with pytest.raises(UserError, match=r"5 of the 25 images.*estimate"):
         store.attach(Pictures(25))
 
 
@@ -245,8 +246,8 @@ class Planted:
 
 def test_a_planted_pickle_never_runs(finished, tmp_path):
     Planted.path = str(tmp_path / "ran")
+    np.save(finished / "maps.npy", np.array([Planted()] * 30, dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match=r"maps\.npy"):
-        np.save(finished / "maps.npy", np.array([Planted()] * 30, dtype=object), allow_pickle=True)
         ImportanceStore(finished)
     (finished / "maps.npy").write_bytes(pickle.dumps(Planted()))
     with pytest.raises(UserError, match=r"maps\.npy"):
@@ -260,7 +261,7 @@ def test_unfinished_stores_open_only_on_request(finished):
     status = np.load(finished / "status.npy")
     status[12:] = 0
     np.save(finished / "status.npy", status)
-    with pytest.raises(UserError, match="12 of 30 rows.*again to resume"):
+    with pytest.raises(UserError, match=r"12 of 30 rows.*again to resume"):
         ImportanceStore(finished)
     store = ImportanceStore(finished, allow_partial=True)
     assert (store.status != 0).sum() == store.summary()["done"] == 12

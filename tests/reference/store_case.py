@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
 from augwise import randomness
 from augwise.importance.estimator import Estimated, Estimator
-from torch import Tensor, nn
 
 
 class Pictures:

@@ -188,8 +188,12 @@ class new_folder:
     def __enter__(self) -> Path:
         if self.path.exists():
             raise UserError(f"{self.path} exists: choose another folder, or delete it first")
-        files.reserve(self.folder, self.meta)
-        files.write_headers(self.folder, self.meta)
+        try:
+            files.reserve(self.folder, self.meta)
+            files.write_headers(self.folder, self.meta)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         return self.folder
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -286,15 +286,21 @@ def write_rows(folder: Path, name: str, start: int, values: np.ndarray) -> None:
     killed process.
     """
     data = np.ascontiguousarray(values).data.cast("B")
-    row = data.nbytes // max(len(values), 1)
-    handle = os.open(folder / name, os.O_RDWR)
+    offset = _HEADER + start * (data.nbytes // max(len(values), 1))
     try:
-        at = 0
-        while at < data.nbytes:
-            at += os.pwrite(handle, data[at:], _HEADER + start * row + at)
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(folder / name, os.O_RDWR)
+        try:
+            at = 0
+            while at < data.nbytes:
+                at += os.pwrite(handle, data[at:], offset + at)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise UserError(
+            f"{folder / name} could not be written ({error.strerror or error}): what was computed before is safe; "
+            "mend that and run the same again to go on"
+        ) from None
 
 
 class Lock:
