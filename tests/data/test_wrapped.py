@@ -40,6 +40,9 @@ def test_a_source_passes_and_a_reader_gives_its_own():
     source = open_source("digits", "test")
     assert as_source(source) is source
     assert as_source(WithImportance(source)) is source
+    part = as_source(TorchSubset(source, [7, 3]))
+    assert part.fingerprint(1) == source.fingerprint(3)
+    assert part.flip is False
 
 
 def test_every_form_of_an_image_is_the_same_content():

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
@@ -81,6 +80,8 @@ def open_folder(path: str | Path, split: str) -> FolderSource:
 
 def decode(path: Path) -> Tensor:
     """The image in a file as (3, H, W) uint8 RGB."""
+    from PIL import Image  # comes with torchvision
+
     try:
         with Image.open(path) as image:
             if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255

@@ -117,8 +117,8 @@ class BatchPipeline:
 class Normalize(nn.Module):
     """The last step before the model: x ↦ (x − mean) / std per channel, with x in [0, 1] (uint8 is divided by 255).
 
-    mean, std: one number per channel, or one for all, in units of [0, 1]. Takes a `Batch`, a `Sample` or images (..., C, H, W); gives
-    float32 (other float types stay); memory format is kept.
+    mean, std: one number per channel, or one for all, in units of [0, 1]. Takes a `Batch`, a `Sample` or images
+    (..., C, H, W); gives float32 (other float types stay); memory format is kept.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:

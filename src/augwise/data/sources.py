@@ -85,12 +85,15 @@ def _open(spec: str, split: str) -> Source:
 def as_source(dataset: Any) -> Source:
     """Any labelled image set as a `Source`.
 
-    A `Source` passes through; what reads one (such as `WithImportance`) gives its own; any other map-style torch
+    A `Source` passes through, a torch ``Subset`` of one becomes ours; what reads one (such as `WithImportance`) gives
+    its own; any other map-style torch
     data set is wrapped, see `WrappedDataset`.
     """
     if isinstance(dataset, Source):
         return dataset
     inner = getattr(dataset, "source", None)
+    if isinstance(dataset, torch.utils.data.Subset) and isinstance(dataset.dataset, Source):
+        return Subset(dataset.dataset, np.asarray(dataset.indices, dtype=np.int64))
     return inner if isinstance(inner, Source) else WrappedDataset(dataset)
 
 
