@@ -1,0 +1,73 @@
+"""What an augmentation overwrites, seen from markers, against what the method's own boxes say."""
+
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from augwise import CutMix, Cutout, Preserve, regions
+from augwise.analysis.touched import touched
+from augwise.randomness import stream, uniform
+
+
+def maps(n=5, height=12, width=20):
+    values = torch.rand(n, height, width)
+    values[:, :, : width // 2] *= 0.1  # evidence lies right of the middle
+    return values
+
+
+@pytest.mark.parametrize("fill", ["mean", 0.0])
+def test_cutout_touches_exactly_its_boxes(fill):
+    own, step = maps(), Cutout(7, fill=fill)
+    found = touched(step, own, key=(3,))
+    with stream(3):
+        params = step.make_params(torch.zeros(5, 3, 12, 20), own, None)
+    mask = regions.box_mask(params["boxes"], 12, 20)
+    assert found.area.tolist() == pytest.approx(mask.double().mean((1, 2)).tolist())
+    assert found.importance.tolist() == pytest.approx(((own * mask).sum((1, 2)) / own.sum((1, 2))).tolist(), rel=1e-5)
+
+
+def test_a_guard_touches_less_importance_and_its_control_does_not():
+    own = maps(200)
+    plain = touched(Cutout(6, window="inside"), own).means()
+    guarded = touched(Cutout(6, quantile=0.5, window="inside"), own).means()
+    foreign = torch.flip(own, [2])  # a map of somebody whose evidence lies on the left
+    control = touched(Cutout(6, quantile=0.5, window="inside"), own, foreign).means()
+    assert guarded["area_touched"] == pytest.approx(plain["area_touched"])
+    assert guarded["importance_touched"] < 0.8 * plain["importance_touched"]
+    assert control["importance_touched"] > plain["importance_touched"]
+
+
+def test_preserve_touches_all_but_the_region_it_restores():
+    own = maps()
+    assert touched(Preserve(v2.ColorJitter(0.5)), own).area.tolist() == [1.0] * 5
+    found = touched(Preserve(v2.ColorJitter(0.5), length=4, quantile=0.5, window="inside"), own)
+    assert found.area.tolist() == pytest.approx([1 - 16 / 240] * 5)
+    assert (found.importance < 1 - 16 / 240).all()  # what it restores is worth more than its area
+
+
+def test_cutmix_touches_what_comes_from_another_image():
+    own = maps(6)
+    step = CutMix(length=5, window="inside")
+    found = touched(step, own, key=(1,))
+    assert set(found.area.mul(240).round().tolist()) <= {0.0, 25.0}  # 0: an image that was its own partner
+    assert found.area.sum() > 0
+
+
+def test_an_image_without_evidence_does_not_count():
+    own = maps(3)
+    own[1] = 0
+    found = touched(Cutout(5), own)
+    assert found.importance.isnan().tolist() == [False, True, False]
+    assert found.means()["importance_touched"] == pytest.approx(float(found.importance[[0, 2]].mean()))
+
+
+def test_nothing_is_changed_and_no_numbers_are_taken():
+    own = maps()
+    before = own.clone()
+    torch.manual_seed(0)
+    first = uniform(1)
+    touched(Cutout(5), own)
+    second = uniform(1)
+    torch.manual_seed(0)
+    assert torch.equal(torch.cat([first, second]), torch.cat([uniform(1), uniform(1)]))
+    assert torch.equal(own, before)
