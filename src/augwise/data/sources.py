@@ -86,8 +86,7 @@ def as_source(dataset: Any) -> Source:
     """Any labelled image set as a `Source`.
 
     A `Source` passes through, a torch ``Subset`` of one becomes ours; what reads one (such as `WithImportance`) gives
-    its own; any other map-style torch
-    data set is wrapped, see `WrappedDataset`.
+    its own; any other map-style torch data set is wrapped, see `WrappedDataset`.
     """
     if isinstance(dataset, Source):
         return dataset
