@@ -10,6 +10,8 @@ import torch
 from augwise.errors import UserError
 from augwise.importance.centre import CentrePrior
 from augwise.importance.corners import HarrisCorners, harris
+from augwise.importance.grid import pool
+from augwise.importance.saliency import GradientSaliency
 from augwise.importance.uniform import UniformRandom
 
 METHODS = [HarrisCorners(), UniformRandom(), CentrePrior()]
@@ -139,6 +141,32 @@ def test_centre_prior_by_its_formula():
     even = maps(CentrePrior(), torch.zeros(1, 1, 6, 8))[0]
     torch.testing.assert_close(even, even.flip(0, 1))
     assert even.max() < 1  # the centre lies between four pixels
+
+
+def test_cells_are_means_by_area():
+    maps = torch.rand(2, 7, 9, dtype=torch.float64)
+    fine = maps.repeat_interleave(3, 1).repeat_interleave(4, 2)  # 21 x 36, which 3 x 4 cells divide evenly
+    expected = fine.unflatten(1, (3, 7)).unflatten(3, (4, 9)).mean((2, 4))
+    torch.testing.assert_close(pool(maps, 3, 4), expected)
+    assert pool(maps, 7, 9) is maps
+
+
+@pytest.mark.parametrize("method", [HarrisCorners, UniformRandom, CentrePrior, GradientSaliency])
+def test_large_images_get_a_grid(method):
+    assert method().map_size(64, 40) == (64, 40)
+    assert method().map_size(30, 65) == (56, 56)
+    with pytest.raises(UserError, match="no cells"):
+        method(grid=(3, 0))
+    images = torch.rand(2, 3, 12, 20)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(720, 4))
+    args = (model, images, torch.tensor([1, 3]), [5, 6])
+    found, full = (m.estimate(*args).importance for m in (method(grid=(4, 5)), method()))
+    assert found.shape == (2, 4, 5) == (2, *method(grid=(4, 5)).map_size(12, 20))
+    if method is UniformRandom:
+        assert (found.sum((1, 2)) == 3).all()  # round(0.16 · 20) cells
+    else:
+        near = full.unflatten(1, (4, 3)).unflatten(3, (5, 4)).mean((2, 4))
+        torch.testing.assert_close(found, near, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from torch import nn
 
 from augwise.errors import UserError
 from augwise.models import Normalized, build, find_head, fingerprint, load_weights
+from augwise.training.checkpoint import Checkpoint
 
 
 def size(model):
@@ -71,6 +72,7 @@ def test_torchvision_models_get_a_new_head(name):
 def test_auxiliary_heads_are_left_out():
     model = build("torchvision:googlenet", 4).train()
     assert model(torch.rand(2, 3, 64, 64)).shape == (2, 4)
+    assert all(1000 not in p.shape for p in model.parameters())
 
 
 def test_a_grey_stem_is_the_mean_of_the_old_one():
@@ -122,13 +124,15 @@ def test_pretrained_without_network_is_told(tmp_path, monkeypatch):
         build("torchvision:squeezenet1_1", 2, pretrained=True)
 
 
-@pytest.mark.parametrize("form", ["plain", "safetensors", "checkpoint", "nested", "parallel", "compiled"])
+@pytest.mark.parametrize("form", ["plain", "safetensors", "checkpoint", "run", "nested", "parallel", "compiled"])
 def test_weights_come_back(tmp_path, form):
     model, other = build("small_cnn", 5, seed=1), build("small_cnn", 5, seed=2)
     state = model.state_dict()
     path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pt")
     if form == "safetensors":
         save_file(state, path)
+    elif form == "run":
+        Checkpoint(path).save({"epoch": 2, "objective": {"models": {"model": state}, "optimizers": {}}, "averages": {}})
     else:
         saved = {
             "plain": state,
@@ -214,6 +218,27 @@ def test_damaged_files_are_told(tmp_path, name, keep):
     save(model.state_dict(), path)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(UserError, match="damaged"):
+        load_weights(model, path)
+
+
+def test_one_changed_byte_is_noticed(tmp_path):
+    """torch itself reads such a file without a word."""
+    model, path = build("small_cnn", 5, seed=1), tmp_path / "w.pt"
+    torch.save(model.state_dict(), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(UserError, match="checksum"):
+        load_weights(model, path)
+
+
+def test_weights_that_diverged_are_refused(tmp_path):
+    model, path = build("small_cnn", 5, seed=1), tmp_path / "w.pt"
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    state["head.bias"][3] = float("nan")
+    torch.save(state, path)
+    with pytest.raises(UserError, match=r"NaN or infinity in head\.bias"):
         load_weights(model, path)
 
 

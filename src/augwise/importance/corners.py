@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from .estimator import Estimated, Estimator
+from .grid import Grid, check_grid, map_size, pool
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class HarrisCorners(Estimator):
 
     Harris and Stephens (1988). M is the 2×2 matrix of products of the grey image's Sobel derivatives, averaged by a
     Gaussian. Borders are continued by their last pixel, so that the frame is no corner. Grey is the mean over channels.
-    Returns maps (B, H, W); an image without a corner gets zeros.
+    Returns maps (B, H, W), or means over the cells of a grid; an image without a corner gets zeros.
     """
 
     k: float = 0.04
@@ -29,10 +30,14 @@ class HarrisCorners(Estimator):
     threshold: float = 0.01
     """responses below this share of the image's largest are no corners"""
 
+    grid: Grid = None
+    """rows and columns of the map; by default one number per pixel up to 64 px, 56 x 56 cells above"""
+
     name: ClassVar[str] = "corners"
     needs_model: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        check_grid(self.grid)
         if not self.sigma > 0:
             raise UserError(f"sigma is {self.sigma}: give more than 0 pixels")
         if not 0 <= self.k < 0.25:
@@ -40,13 +45,16 @@ class HarrisCorners(Estimator):
         if not 0 <= self.threshold <= 1:
             raise UserError(f"threshold is {self.threshold}: give a share in [0, 1]")
 
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        return map_size(self.grid, height, width)
+
     def cost(self) -> str:
         return "no pass through a model"
 
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
         response = harris(images.mean(1), self.k, self.sigma).clamp_min(0)
         least = self.threshold * response.amax((1, 2), keepdim=True)
-        importance = torch.where(response >= least, response, 0.0)
+        importance = pool(torch.where(response >= least, response, 0.0), *self.map_size(*images.shape[-2:]))
         return Estimated(importance, torch.zeros(len(images), dtype=torch.bool, device=images.device))
 
 

@@ -12,10 +12,7 @@ from ..errors import UserError
 from ..regions import resolve_length
 from .class_score import log_probability
 from .estimator import Estimated, Estimator
-
-LARGE = 64
-"""Side in pixels above which a map has a grid of its own."""
-LARGE_GRID = 56
+from .grid import Grid, cells, check_grid, map_size
 
 
 @dataclass(frozen=True)
@@ -39,14 +36,15 @@ class Occlusion(Estimator):
     """clipped: windows hang over the border, so every pixel is covered as often; inside: fewer passes, equal areas"""
     fill: Literal["mean"] | float = "mean"
     """what covers: the image's own mean colour, or one value in [0, 1]"""
-    grid: int | tuple[int, int] | None = None
-    """size of the map; by default one number per pixel up to 64 px, 56 x 56 above"""
+    grid: Grid = None
+    """rows and columns of the map; by default one number per pixel up to 64 px, 56 x 56 cells above"""
     batch_size: int = 256
     """covered images per forward pass; bounds the memory"""
 
     name: ClassVar[str] = "occlusion"
 
     def __post_init__(self) -> None:
+        check_grid(self.grid)
         if self.batch_size < 1:
             raise UserError(f"batch_size is {self.batch_size}: give at least 1")
         if self.border not in ("clipped", "inside"):
@@ -75,10 +73,7 @@ class Occlusion(Estimator):
         return 1 + len(starts(height, window, stride, self.border)) * len(starts(width, window, stride, self.border))
 
     def map_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of the maps of images of this size."""
-        if self.grid is not None:
-            return (self.grid, self.grid) if isinstance(self.grid, int) else self.grid
-        return (height, width) if max(height, width) <= LARGE else (LARGE_GRID, LARGE_GRID)
+        return map_size(self.grid, height, width)
 
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
         if model is None:
@@ -154,11 +149,4 @@ def spread(drops: Tensor, rows: Tensor, columns: Tensor, height: int, width: int
 
 def _shares(cover: Tensor, size: int) -> Tensor:
     """(size, windows) float64: weight of each window in the mean at each cell; rows sum to 1."""
-    pixels = (cover.double() / cover.sum(0)).T
-    length = len(pixels)
-    if size == length:
-        return pixels
-    edge = torch.arange(size + 1, dtype=torch.float64) * length / size
-    pixel = torch.arange(length, dtype=torch.float64)
-    overlap = (torch.minimum(edge[1:, None], pixel + 1) - torch.maximum(edge[:-1, None], pixel)).clamp_min(0)
-    return overlap @ pixels * (size / length)
+    return cells(cover.shape[1], size) @ (cover.double() / cover.sum(0)).T

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .class_score import log_probability
 from .estimator import Estimated, Estimator
+from .grid import Grid, check_grid, map_size, pool
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class GradientSaliency(Estimator):
 
     They differentiate the class score z_y before the softmax and take the largest channel; here the default is the
     log-probability of the true class, which is what `Occlusion` measures too. Unit: nats per unit of pixel value, at
-    least 0, dense. Returns maps (B, H, W).
+    least 0, dense. Returns maps (B, H, W), or means over the cells of a grid.
     """
 
     of: Literal["log_probability", "logit"] = "log_probability"
@@ -27,13 +28,20 @@ class GradientSaliency(Estimator):
     reduce: Literal["max", "mean"] = "max"
     """over channels: the largest magnitude as in the paper, or their mean"""
 
+    grid: Grid = None
+    """rows and columns of the map; by default one number per pixel up to 64 px, 56 x 56 cells above"""
+
     name: ClassVar[str] = "saliency"
 
     def __post_init__(self) -> None:
+        check_grid(self.grid)
         if self.of not in ("log_probability", "logit"):
             raise UserError(f"of={self.of!r} is unknown: use 'log_probability' or 'logit'")
         if self.reduce not in ("max", "mean"):
             raise UserError(f"reduce={self.reduce!r} is unknown: use 'max' or 'mean'")
+
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        return map_size(self.grid, height, width)
 
     def cost(self) -> str:
         return "1 forward and backward pass per image"
@@ -50,4 +58,5 @@ class GradientSaliency(Estimator):
             (gradient,) = torch.autograd.grad(score.sum(), pixels)
         magnitude = gradient.abs()
         importance = magnitude.amax(1) if self.reduce == "max" else magnitude.mean(1)
-        return Estimated(importance.float(), torch.zeros(len(images), dtype=torch.bool, device=images.device))
+        importance = pool(importance.float(), *self.map_size(*images.shape[-2:]))
+        return Estimated(importance, torch.zeros(len(images), dtype=torch.bool, device=images.device))

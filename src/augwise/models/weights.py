@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,15 @@ from ..errors import UserError
 from .build import find_head
 from .normalized import Normalized
 
-_NESTED = ("model", "models", "state_dict", "model_state_dict")  # where checkpoints keep the weights, ours first
+_NESTED = ("model", "models", "state_dict", "model_state_dict", "state", "objective")  # where checkpoints keep them
 
 
 def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False) -> nn.Module:
     """Load a state dict into ``model``, in place; returns the model.
 
-    path: a ``.safetensors`` file; or what `torch.save` wrote: a state dict, or a checkpoint that holds one under
-        "model" (ours) or "state_dict". Only tensors and plain containers are read (``weights_only=True``).
+    path: a ``.safetensors`` file; or what `torch.save` wrote: a state dict, a checkpoint that holds one under "model" or
+        "state_dict", or the checkpoint of one of our training runs. Only tensors and plain containers are read
+        (``weights_only=True``).
     new_head: keep the model's own, fresh last layer where the file's has another number of classes. Without it that is
         an error, as every other difference of names or shapes is.
 
@@ -56,6 +58,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     found = {str(k).replace("_orig_mod.", ""): v for k, v in found.items()}  # left behind by torch.compile
     if all(k.startswith("module.") for k in found):  # by DistributedDataParallel
         found = {k.removeprefix("module."): v for k, v in found.items()}
+    for name, value in found.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise UserError(f"{path} holds NaN or infinity in {name}: take weights from before training diverged")
     return found
 
 
@@ -71,13 +76,17 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_torch(path: Path) -> Any:
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:  # torch checks no checksums when it reads
+                if broken := archive.testzip():
+                    raise ValueError(f"{broken} has a wrong checksum")
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is damaged, or holds objects other than tensors, which could run code; none was run. Where you "
             "trust it, open it yourself and save only model.state_dict()"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read ({error}): it is damaged, or was not written by torch.save") from error
 
 

@@ -1,0 +1,46 @@
+"""The size of a map: the image's own where that is small, a fixed grid stretched over the image where it is large."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+
+Grid = int | tuple[int, int] | None
+"""Rows and columns of a map (one number for both); None for one to one up to `LARGE` pixels, `LARGE_GRID` above."""
+
+LARGE = 64
+LARGE_GRID = 56
+
+
+def check_grid(grid: Grid) -> None:
+    """`UserError` for a grid without rows or columns."""
+    if grid is not None and min((grid,) if isinstance(grid, int) else grid) < 1:
+        raise UserError(f"grid={grid} has no cells: give rows and columns of at least 1, or None")
+
+
+def map_size(grid: Grid, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the map of an image of ``height`` × ``width`` pixels."""
+    if grid is not None:
+        return (grid, grid) if isinstance(grid, int) else grid
+    return (height, width) if max(height, width) <= LARGE else (LARGE_GRID, LARGE_GRID)
+
+
+def cells(length: int, size: int) -> Tensor:
+    """(size, length) float64: the share of each of ``length`` pixels in each of ``size`` equal cells along a side.
+
+    Rows sum to 1; a pixel on the border of two cells counts for each by what lies in it.
+    """
+    edge = torch.arange(size + 1, dtype=torch.float64) * length / size
+    pixel = torch.arange(length, dtype=torch.float64)
+    overlap = torch.minimum(edge[1:, None], pixel + 1) - torch.maximum(edge[:-1, None], pixel)
+    return overlap.clamp_min(0) * (size / length)
+
+
+def pool(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps (B, H, W) as the means over the cells of a grid, (B, height, width); unchanged where that is their size."""
+    if maps.shape[1:] == (height, width):
+        return maps
+    down, across = (cells(n, size).to(maps) for n, size in zip(maps.shape[1:], (height, width), strict=True))
+    return down @ maps @ across.T
