@@ -117,6 +117,13 @@ def test_paste(dtype, channels, moved, partner, inplace):
     assert inplace or torch.equal(target, before)
 
 
+@pytest.mark.usefixtures("way")
+def test_the_target_keeps_its_type():
+    target, source = some(N, 3, HEIGHT, WIDTH, dtype=torch.bfloat16), some(N, 3, HEIGHT, WIDTH)
+    result = b.paste_boxes(target, source, BOXES)
+    assert torch.equal(result, b.paste_boxes(target, source.bfloat16(), BOXES))
+
+
 def test_gradients_pass_through():
     images, source = some(N, 3, HEIGHT, WIDTH).requires_grad_(), some(N, 3, HEIGHT, WIDTH).requires_grad_()
     inside = b.box_mask(BOXES, HEIGHT, WIDTH)[:, None].expand(N, 3, -1, -1).float()

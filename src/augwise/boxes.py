@@ -21,7 +21,7 @@ def box_sums(values: Tensor, boxes: Tensor) -> Tensor:
         for i, (top, left, bottom, right) in enumerate(boxes.tolist()):
             result[i] = float(values[i, top:bottom, left:right].sum(dtype=torch.float64))
         return result
-    rows, columns = _axis_masks(boxes.to(values.device), height, width)
+    rows, columns = _axis_masks(boxes.to(values.device, non_blocking=True), height, width)
     return ((rows.double()[:, None] @ values.double())[:, 0] * columns).sum(1)
 
 
@@ -44,12 +44,14 @@ def fill_boxes(images: Tensor, boxes: Tensor, colour: Tensor | float, inplace: b
     colour per image; rounded where the images are integers. Returns a new tensor, or ``images``, changed, if in place.
     """
     images = images.as_subclass(Tensor)
-    colour = torch.as_tensor(colour, device=images.device).detach().as_subclass(Tensor)
+    if not isinstance(colour, Tensor):
+        colour = torch.full((), colour, dtype=torch.float64, device=images.device)
+    colour = colour.detach().as_subclass(Tensor).to(images.device, non_blocking=True)
     if not images.is_floating_point() and colour.is_floating_point():
         colour = colour.round()
     colour = colour.to(images.dtype)
     if not _slices(images):
-        mask = _like(box_mask(boxes.to(images.device), *images.shape[-2:]), images)
+        mask = _like(box_mask(boxes.to(images.device, non_blocking=True), *images.shape[-2:]), images)
         filled = torch.where(mask, colour, images)
         return images.copy_(filled) if inplace else filled
     result = images if inplace else images.clone()
@@ -78,11 +80,11 @@ def paste_boxes(
     partner, which spares a shuffled copy of the batch.
     Returns a new tensor, or ``target``, changed, if in place; then ``source`` must not share its memory.
     """
-    target, source = target.as_subclass(Tensor), source.as_subclass(Tensor)
+    target, source = target.as_subclass(Tensor), source.as_subclass(Tensor).to(target.dtype)
     corner = boxes[:, :2] if source_corner is None else source_corner
     if not _slices(target, source):
-        source = source if source_rows is None else source[source_rows.to(source.device)]
-        boxes, corner = boxes.to(target.device), corner.to(target.device)
+        source = source if source_rows is None else source[source_rows.to(source.device, non_blocking=True)]
+        boxes, corner = (t.to(target.device, non_blocking=True) for t in (boxes, corner))
         mask = _like(box_mask(boxes, *target.shape[-2:]), target)
         pasted = torch.where(mask, source if source_corner is None else _shifted(source, target, boxes, corner), target)
         return target.copy_(pasted) if inplace else pasted
