@@ -154,6 +154,7 @@ def test_defaults_cost_the_same_at_every_size():
     assert Occlusion(window=8, stride=4).forwards(32, 32) == 82
     assert Occlusion(window=8, stride=4, border="inside").forwards(32, 32) == 50
     assert "82" in Occlusion().cost()
+    assert "of 32 px" not in Occlusion(window=40, stride=20, border="inside").cost()  # does not fit there
 
 
 def test_large_images_get_a_grid_of_cell_means():

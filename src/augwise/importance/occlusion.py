@@ -65,7 +65,8 @@ class Occlusion(Estimator):
             )
 
     def cost(self) -> str:
-        return f"{self.forwards(32, 32)} forward passes per image of 32 px, {self.forwards(224, 224)} at 224 px"
+        sides = [side for side in (32, 224) if self._lengths(side, side)[0] < side]
+        return " or ".join(f"{self.forwards(side, side)} forward passes per image of {side} px" for side in sides)
 
     def forwards(self, height: int, width: int) -> int:
         """Forward passes per image: one per window and one of the image itself."""
@@ -96,14 +97,10 @@ class Occlusion(Estimator):
     def _drops(self, model: nn.Module, images: Tensor, labels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """What each window costs: (B, R, C) drops of log p_y, for R rows and C columns of windows."""
         b, r, c = len(images), len(rows), len(columns)
-        fill = (
-            images.mean((2, 3), keepdim=True)
-            if self.fill == "mean"
-            else torch.full_like(images[:, :, :1, :1], self.fill)
-        )
-        rows = torch.cat(
-            [rows, torch.zeros_like(rows[:1])]
-        )  # one more that covers nothing: the image itself, window r·c
+        fill = images.mean((2, 3), keepdim=True)
+        if self.fill != "mean":
+            fill = torch.full_like(fill, self.fill)
+        rows = torch.cat([rows, torch.zeros_like(rows[:1])])  # window r·c covers nothing: the image itself
         scores = []
         for which in torch.arange(b * (r * c + 1), device=images.device).split(self.batch_size):
             image, window = which // (r * c + 1), which % (r * c + 1)

@@ -20,8 +20,8 @@ _NESTED = ("model", "models", "state_dict", "model_state_dict", "state", "object
 def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False) -> nn.Module:
     """Load a state dict into ``model``, in place; returns the model.
 
-    path: a ``.safetensors`` file; or what `torch.save` wrote: a state dict, a checkpoint that holds one under "model" or
-        "state_dict", or the checkpoint of one of our training runs. Only tensors and plain containers are read
+    path: a ``.safetensors`` file; or what `torch.save` wrote: a state dict, a checkpoint that holds one under "model"
+        or "state_dict", or the checkpoint of one of our training runs. Only tensors and plain containers are read
         (``weights_only=True``).
     new_head: keep the model's own, fresh last layer where the file's has another number of classes. Without it that is
         an error, as every other difference of names or shapes is.
