@@ -168,6 +168,13 @@ def test_a_model_without_gradient_fails_without_nan():
         assert found.delta.isfinite().all()
 
 
+def test_gradients_are_normalised_per_image_and_zero_stays_zero():
+    grad = torch.randn(3, 2, 4, 5) * torch.tensor([1e-30, 0, 7]).view(3, 1, 1, 1)
+    unit = sparse.unit_l1(grad)
+    torch.testing.assert_close(unit.abs().sum((1, 2, 3)), torch.tensor([1.0, 0.0, 1.0]))
+    assert torch.equal(unit.sign(), grad.sign())
+
+
 def test_an_image_mistaken_from_the_start_counts_as_success_and_is_reported():
     model, images, labels = pictures(4)
     labels[1] = (labels[1] + 1) % K

@@ -28,7 +28,7 @@ def cdiea(
     Beyond the paper: x + delta is kept in [0, 1], and ``gradient="direct"`` cuts the path through the encoder.
     """
     _, height, width = image.shape
-    encoder = nn.Linear(weight.shape[1], weight.shape[0], dtype=image.dtype)
+    encoder = nn.Linear(weight.shape[1], weight.shape[0], dtype=image.dtype, device=image.device)
     with torch.no_grad():
         encoder.weight.copy_(weight)
         encoder.bias.copy_(bias)
@@ -41,11 +41,10 @@ def cdiea(
         m = torch.sigmoid(alpha * encoder(seen.flatten())).view(1, height, width)
         mu = nu * (m > 0.5).double().mean().item()
         logits = model((image + delta * m)[None])
-        loss = F.cross_entropy(logits, torch.tensor([target])) + mu * m.abs().sum() / m.numel()
+        loss = F.cross_entropy(logits, torch.tensor([target], device=image.device)) + mu * m.abs().sum() / m.numel()
         optimizer.zero_grad()
-        (slope,) = torch.autograd.grad(loss, [delta], retain_graph=True)
-        loss.backward(inputs=list(encoder.parameters()))
-        g = sigma * g + slope / slope.abs().sum()
+        loss.backward(inputs=[delta, *encoder.parameters()])
+        g = sigma * g + delta.grad / delta.grad.abs().sum()
         delta = (delta.detach() - beta * g.sign()).clamp(-epsilon, epsilon)
         delta = (image + delta).clamp(0, 1) - image
         optimizer.step()

@@ -247,7 +247,7 @@ def _optimise(model: nn.Module, images: Tensor, start: Start, recipe: Recipe) ->
         grad = grad * mask[:, None]
         if recipe.gradient == "full":
             grad = grad + through_encoder
-        velocity = recipe.momentum * velocity + _unit(grad)
+        velocity = recipe.momentum * velocity + unit_l1(grad)
         delta = (delta - recipe.beta * velocity.sign()).clamp(low, high)
         encoder.step()
         alpha = recipe.next_alpha(step, alpha[:, 0, 0], mask)[:, None, None]
@@ -262,7 +262,7 @@ def _input_gradient(model: nn.Module, inputs: Tensor, start: Start, recipe: Reci
     return torch.autograd.grad(loss, inputs)[0]
 
 
-def _unit(grad: Tensor) -> Tensor:
+def unit_l1(grad: Tensor) -> Tensor:
     """Each image's gradient divided by its L1 norm; a zero gradient stays zero."""
     norm = grad.abs().sum((1, 2, 3), keepdim=True)
     return grad / norm.clamp_min(torch.finfo(grad.dtype).tiny)
