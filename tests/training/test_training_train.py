@@ -176,6 +176,8 @@ def test_the_reported_accuracies_are_the_last_and_the_median_of_the_last_ten():
     accuracies = [0.99, 0.9, 0.1, 0.5, 0.52, 0.53, 0.51, 0.6, 0.61, 0.2, 0.3, 0.55]
     found = summary([{"epoch": i, "test_accuracy": a} for i, a in enumerate(accuracies)])
     assert found == {"last_accuracy": 0.55, "median_last_ten": pytest.approx((0.51 + 0.52) / 2)}
+    some = [{"epoch": i} for i in range(9)] + [{"epoch": 10, "test_accuracy": 0.5}, {"epoch": 11, "test_accuracy": 0.3}]
+    assert summary(some) == {"last_accuracy": 0.3, "median_last_ten": pytest.approx(0.4)}
     assert summary([{"test_accuracy": 0.25}]) == {"last_accuracy": 0.25, "median_last_ten": 0.25}
 
 
@@ -183,6 +185,15 @@ def test_bf16_on_the_cpu():
     results = _train(_config(precision="bf16"))
     assert results["precision"] == "bf16"
     assert np.isfinite(results["curve"][-1]["train_loss"])
+
+
+def test_measured_after_the_last_epochs_only(tmp_path):
+    results = _train(_config(tmp_path, epochs=3, eval_last=2))
+    assert ["test_accuracy" in row for row in results["curve"]] == [False, True, True]
+    every = _train(_config(epochs=3))
+    assert results["test"]["last_accuracy"] == every["test"]["last_accuracy"]
+    rows = list(csv.DictReader((tmp_path / "curve.csv").read_text().splitlines()))
+    assert [row["test_accuracy"] == "" for row in rows] == [True, False, False]
 
 
 def test_label_smoothing_is_part_of_the_loss():
@@ -215,6 +226,11 @@ class WrongLabels:
     [
         ({"source": WrongLabels()}, {}, "image 5 of wrong has label 3, but there are 3 classes"),
         ({"model": network(classes=4)}, {}, r"gives \(2, 4\) for 2 images, where 3 classes need \(2, 3\)"),
+        (
+            {"model": None},
+            {"model": "torchvision:alexnet"},
+            r"AlexNet cannot take images of shape \(3, 8, 8\) .*set size",
+        ),
         ({}, {"batch_size": 71}, "batch_size=71 is more than the 70 training images"),
         ({"steps": [aw.Cutout(3, quantile=0.6)]}, {}, "Cutout is guarded but there are no importance maps"),
         ({"transform": aw.Cutout(3)}, {}, "set loader='workers'"),

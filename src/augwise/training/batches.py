@@ -6,6 +6,7 @@ readers are interchangeable, and several processes together see what one would h
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, final
@@ -65,6 +66,7 @@ class LoaderReader(Reader):
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=device.type == "cuda",
+            worker_init_fn=_leave_interrupts_to_parent,
         )
 
     def __len__(self) -> int:
@@ -76,6 +78,11 @@ class LoaderReader(Reader):
             # Pinning and pickling may drop the tensor types; Batch.of puts them back.
             whole = Batch.of(batch.images, batch.labels, batch.importance, batch.indices, batch.evidence)
             yield whole.to(self.device, non_blocking=True)
+
+
+def _leave_interrupts_to_parent(_: int) -> None:
+    """Ctrl-C reaches every process; the parent finishes its step, for which it needs its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Chunks:

@@ -33,6 +33,8 @@ class TrainConfig:
     """Train on this many images only, a seeded subset with balanced classes."""
     eval_limit: int | None = None
     """Measure on this many images only."""
+    eval_last: int | None = None
+    """Measure only after each of this many last epochs, which saves time; left out: after every epoch."""
     size: int | None = None
     """Resize images to this many pixels a side; needed where files differ in size."""
     data_seed: int = 0
@@ -117,7 +119,17 @@ class TrainConfig:
         """Raise `UserError` for what cannot be meant, before anything is read or written."""
         for name in ("epochs", "batch_size"):
             _positive(name, getattr(self, name))
-        for name in ("limit", "eval_limit", "size", "threads", "checkpoint_steps", "checkpoint_seconds", "clip", "lr"):
+        for name in (
+            "limit",
+            "eval_limit",
+            "eval_last",
+            "size",
+            "threads",
+            "checkpoint_steps",
+            "checkpoint_seconds",
+            "clip",
+            "lr",
+        ):
             if getattr(self, name) is not None:
                 _positive(name, getattr(self, name))
         for name in ("crop_padding", "num_workers", "warmup_epochs", "momentum", "gamma"):

@@ -46,6 +46,7 @@ def fit(
     clip: float | None = None,
     ema: float = 0.0,
     evaluate: Callable[[nn.Module], float] | None = None,
+    evaluate_last: int | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
     quiet: bool = False,
@@ -53,17 +54,19 @@ def fit(
     """Train for ``schedule.epochs`` epochs, from the checkpoint if there is one.
 
     clip: largest gradient norm. ema: decay of the moving average of the weights, 0 for none; it is what is evaluated.
-    evaluate: accuracy of a model in evaluation mode, called after each epoch (by every process).
+    evaluate: accuracy of a model in evaluation mode, called after each epoch, or each of the ``evaluate_last`` last
+    ones (by every process).
     on_epoch: gets each new row of the curve. Ctrl-C ends the step, saves and raises `KeyboardInterrupt`.
     """
-    loop = _Loop(objective, accelerator, schedule, seed, clip, ema, evaluate, checkpoint, quiet)
+    loop = _Loop(objective, accelerator, schedule, seed, clip, ema, checkpoint, quiet)
+    first = 0 if evaluate_last is None else schedule.epochs - evaluate_last
     saved = None if checkpoint is None else checkpoint.load()
     accelerator.wait_for_everyone()
     if saved is not None:
         loop.load_state_dict(saved)
     try:
         with _own_generators(accelerator.device), _interruptible(checkpoint is not None) as loop.interrupted:
-            loop.run(on_epoch)
+            loop.run(evaluate, first, on_epoch)
     finally:
         loop.close()
     return Fitted(loop.curve, loop.evaluated())
@@ -78,12 +81,11 @@ class _Loop:
         seed: int,
         clip: float | None,
         ema: float,
-        evaluate: Callable[[nn.Module], float] | None,
         checkpoint: Checkpoint | None,
         quiet: bool,
     ) -> None:
         self.objective, self.accelerator, self.schedule = objective, accelerator, schedule
-        self.seed, self.clip, self.evaluate, self.checkpoint = seed, clip, evaluate, checkpoint
+        self.seed, self.clip, self.checkpoint = seed, clip, checkpoint
         # Averages are copied before Accelerate replaces the models' forward.
         self.averages = {k: Average(m, ema) for k, m in objective.models.items()} if ema else {}
         self.models = {k: accelerator.prepare_model(m) for k, m in objective.models.items()}
@@ -94,7 +96,12 @@ class _Loop:
         self.meter = _Meter()
         self.bar = _Bar(schedule.epochs, accelerator.num_processes, quiet or not accelerator.is_main_process)
 
-    def run(self, on_epoch: Callable[[dict[str, float]], None] | None) -> None:
+    def run(
+        self,
+        evaluate: Callable[[nn.Module], float] | None,
+        evaluate_from: int,
+        on_epoch: Callable[[dict[str, float]], None] | None,
+    ) -> None:
         for epoch in range(self.epoch, self.schedule.epochs):
             self.bar.begin(epoch)
             for number, phase in enumerate(self.objective.phases(epoch)):
@@ -102,7 +109,7 @@ class _Loop:
                 if number >= self.phase:
                     self._run_phase(epoch, phase)
                     self.phase, self.step = number + 1, 0
-            row = self._row(epoch)
+            row = self._row(epoch, evaluate if epoch >= evaluate_from else None)
             self.curve.append(row)
             if on_epoch is not None:
                 on_epoch(row)
@@ -148,11 +155,11 @@ class _Loop:
         if phase.model in self.averages:
             self.averages[phase.model].update(self.objective.models[phase.model])
 
-    def _row(self, epoch: int) -> dict[str, float]:
+    def _row(self, epoch: int, evaluate: Callable[[nn.Module], float] | None) -> dict[str, float]:
         groups = [g["lr"] for o in self.objective.optimizers.values() for g in o.param_groups]
         row: dict[str, float] = {"epoch": epoch + 1, "lr": groups[0], **self.meter.means(epoch, self.accelerator)}
-        if self.evaluate is not None:
-            row["test_accuracy"] = self.evaluate(self.evaluated().eval())
+        if evaluate is not None:
+            row["test_accuracy"] = evaluate(self.evaluated().eval())
             self.bar.tell(row["test_accuracy"])
         row["seconds"] = self.meter.seconds()
         return row

@@ -26,9 +26,10 @@ RESULTS, CURVE, WEIGHTS, CHECKPOINT = "results.json", "curve.csv", "weights.safe
 
 
 def summary(curve: list[dict[str, float]]) -> dict[str, float]:
-    """The two accuracies that are reported: of the last epoch, and the median of the last ten. Never the best."""
-    accuracies = [row["test_accuracy"] for row in curve]
-    return {"last_accuracy": accuracies[-1], "median_last_ten": statistics.median(accuracies[-10:])}
+    """The two accuracies that are reported: of the last epoch, and the median of the last ten (of those that were
+    measured). Never the best."""
+    accuracies = [row["test_accuracy"] for row in curve[-10:] if "test_accuracy" in row]
+    return {"last_accuracy": accuracies[-1], "median_last_ten": statistics.median(accuracies)}
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -82,9 +83,10 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def curve_csv(curve: list[dict[str, float]]) -> str:
-    """The curve as comma-separated values, one line per epoch."""
+    """The curve as comma-separated values, one line per epoch; empty where nothing was measured."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(curve[0]), lineterminator="\n")
+    columns = dict.fromkeys(name for row in curve for name in row)
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(curve)
     return text.getvalue()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,61 +168,68 @@ class _Run:
             return None
         found = read_run(self.out / RESULTS)
         refuse_other(found["identity"], self.identity, self.out)
+        if self.accelerator.is_main_process:
+            (self.out / CHECKPOINT).unlink(missing_ok=True)  # killed between results and this
         return found
 
     def go(self, observe: Observe | None, also: Mapping[str, Any]) -> dict[str, Any]:
-        config, accelerator = self.config, self.accelerator
+        config = self.config
         checkpoint = self._checkpoint()
         if checkpoint is not None:
             checkpoint.load()  # refuse a foreign one before the images are read
         train = self._reader(self.data.train, self.data.maps, self.transform)
         test = self._reader(self.data.test)
         mean, std = (config.mean, config.std) if config.mean and config.std else channel_statistics(train)
-        model = self._model(len(mean), train)
-        normalize = Normalize(mean, std)
-        size = next(train.read(0, [np.arange(1)])).images.shape[-2:]
-        rank, processes = accelerator.process_index, accelerator.num_processes
+        model = self._model(train)
+        objective = self._objective(model, train, Normalize(mean, std), observe)
+
+        def measure(candidate: nn.Module, reader: Reader = test) -> float:
+            batches = evaluation_batches(reader, Normalize(mean, std), 256, **self._ways())
+            return accuracy(candidate, batches, self.accelerator)
+
+        with self._written_to_tensorboard() as on_epoch:
+            fitted = fit(
+                objective,
+                self.accelerator,
+                optimizers.Schedule(
+                    config.epochs, config.schedule, config.warmup_epochs, config.milestones, config.gamma
+                ),
+                seed=config.seed,
+                clip=config.clip,
+                ema=config.ema,
+                evaluate=measure,
+                evaluate_last=config.eval_last,
+                checkpoint=checkpoint,
+                on_epoch=on_epoch,
+                quiet=config.quiet,
+            )
+        results = self._results(fitted.curve, mean, std)
+        results["also"] = {name: measure(fitted.model, self._reader(as_source(d))) for name, d in also.items()}
+        self._write(results, fitted.model, checkpoint)
+        return results
+
+    def _objective(self, model: nn.Module, reader: Reader, normalize: Normalize, observe: Observe | None) -> Supervised:
+        config = self.config
+        size = next(reader.read(0, [np.arange(1)])).images.shape[-2:]
         batches = Batches(
-            train,
+            reader,
             self._shared(size),
             self.steps,
             [normalize],
             seed=config.seed,
             batch_size=config.batch_size,
-            rank=rank,
-            processes=processes,
-            channels_last=config.channels_last,
             observe=observe,
+            **self._ways(),
         )
         optimizer = optimizers.build(
             config.optimizer, model.parameters(), config.lr, config.momentum, config.weight_decay
         )
-        ways: dict[str, Any] = {"rank": rank, "processes": processes, "channels_last": config.channels_last}
+        return Supervised(model, optimizer, batches, config.label_smoothing)
 
-        def measure(candidate: nn.Module, reader: Reader = test) -> float:
-            return accuracy(candidate, evaluation_batches(reader, normalize, 256, **ways), accelerator)
-
-        writer, on_epoch = self._writer()
-        try:
-            fitted = fit(
-                Supervised(model, optimizer, batches, config.label_smoothing),
-                accelerator,
-                self._schedule(),
-                seed=config.seed,
-                clip=config.clip,
-                ema=config.ema,
-                evaluate=measure,
-                checkpoint=checkpoint,
-                on_epoch=on_epoch,
-                quiet=config.quiet,
-            )
-        finally:
-            if writer is not None:
-                writer.close()
-        results = self._results(fitted.curve, mean, std)
-        results["also"] = {name: measure(fitted.model, self._reader(as_source(d))) for name, d in also.items()}
-        self._write(results, fitted.model, checkpoint)
-        return results
+    def _ways(self) -> dict[str, Any]:
+        """This process's share of a batch, and the layout of images in memory."""
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        return {"rank": rank, "processes": processes, "channels_last": self.config.channels_last}
 
     def _reader(self, source: Source, maps: Any = None, transform: Any = None) -> Reader:
         config, device = self.config, self.accelerator.device
@@ -238,23 +246,19 @@ class _Run:
         # A step that is left out keeps its place, so that the draws of the others stay the same.
         return [crop, RandomHorizontalFlip() if flip else nn.Identity()]
 
-    def _model(self, channels: int, reader: Reader) -> nn.Module:
+    def _model(self, reader: Reader) -> nn.Module:
         config, classes = self.config, len(self.data.train.class_names)
+        images = next(reader.read(0, [np.arange(min(2, len(reader)))])).images
         model = self.given or models.build(
-            config.model, classes, channels, pretrained=config.pretrained, seed=config.seed
+            config.model, classes, images.shape[1], pretrained=config.pretrained, seed=config.seed
         )
         if config.checkpoint is not None:
             models.load_weights(model, config.checkpoint, new_head=True)
         model = model.to(self.accelerator.device)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        images = next(reader.read(0, [np.arange(min(2, len(reader)))])).images
         _check_output(model, torch.zeros(images.shape, device=images.device), classes)
         return model
-
-    def _schedule(self) -> optimizers.Schedule:
-        c = self.config
-        return optimizers.Schedule(c.epochs, c.schedule, c.warmup_epochs, c.milestones, c.gamma)
 
     def _checkpoint(self) -> Checkpoint | None:
         if self.out is None:
@@ -268,11 +272,17 @@ class _Run:
         c = self.config
         return Checkpoint(self.out / CHECKPOINT, self.identity, circumstances, c.checkpoint_steps, c.checkpoint_seconds)
 
-    def _writer(self) -> tuple[Any, Callable[[dict[str, float]], None] | None]:
-        if self.out is None or not self.config.tensorboard or not self.accelerator.is_main_process:
-            return None, None
-        writer = tensorboard(self.out)
-        return writer, None if writer is None else lambda row: to_tensorboard(writer, row)
+    @contextmanager
+    def _written_to_tensorboard(self) -> Iterator[Callable[[dict[str, float]], None] | None]:
+        wanted = self.out is not None and self.config.tensorboard and self.accelerator.is_main_process
+        writer = tensorboard(self.out) if wanted and self.out is not None else None
+        if writer is None:
+            yield None
+            return
+        try:
+            yield lambda row: to_tensorboard(writer, row)
+        finally:
+            writer.close()
 
     def _results(self, curve: list[dict[str, float]], mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
         data = self.data
@@ -320,7 +330,13 @@ def _check_guards(steps: Sequence[Any], maps: Any) -> None:
 @torch.no_grad()
 def _check_output(model: nn.Module, images: torch.Tensor, classes: int) -> None:
     """A forward pass in evaluation mode, which leaves running statistics alone."""
-    logits = model.eval()(images)
+    try:
+        logits = model.eval()(images)
+    except (RuntimeError, ValueError, AssertionError) as e:
+        raise UserError(
+            f"{type(model).__name__} cannot take images of shape {tuple(images.shape[1:])} "
+            f"({str(e).splitlines()[0] if str(e) else e!r}): set size, or take a model made for such images"
+        ) from e
     shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if shape != (len(images), classes):
         raise UserError(
