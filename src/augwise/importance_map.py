@@ -210,7 +210,8 @@ def _affine(
         return F.affine(image, angle, moved, scale, list(shears), _BILINEAR, fill=None, center=center)
 
     step = float(_stretch(*forward.inverse()[:2, :2].flatten()))
-    return _keep_sum(image * _visible(forward, image, image), _supersampled(warped, step) / scale**2)
+    # The determinant is the same everywhere: keeping the sum of what is visible is the factor 1/scale².
+    return _keep_sum(image * _visible(forward, image, image), _supersampled(warped, step))
 
 
 @_register(F.perspective)
