@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,14 +142,20 @@ def _fill(job: Job, folder: Path, processes: Processes, num_workers: int, quiet:
     if not quiet:
         flat = [row for chunk in chunks for row in chunk]
         tqdm.write(str(_plan(job, folder, flat, 1)), file=sys.stderr)
+    tally = _Tally(job.meta.sparse)
     total = sum(b - a for a, b in mine)
-    with tqdm(total=total, desc=job.method.name, unit="img", disable=quiet) as bar:
-        tally = _Tally(job.meta.sparse)
+    # One thread writes while the next chunk is computed: waiting for the disk would cost a GPU several per cent.
+    with tqdm(total=total, desc=job.method.name, unit="img", disable=quiet) as bar, ThreadPoolExecutor(1) as behind:
+        written: Future[None] | None = None
         for (a, b), (images, classes) in zip(mine, job.load(chunks, num_workers), strict=True):
             importance, failed = job.compute(images, classes, hashes[a:b])
-            writer.write_chunk(folder, a, importance, failed)
+            if written is not None:
+                written.result()
+            written = behind.submit(writer.write_chunk, folder, a, importance, failed)
             bar.update(b - a)
             bar.set_postfix_str(tally.add(importance, failed))
+        if written is not None:
+            written.result()
 
 
 class _Tally:
