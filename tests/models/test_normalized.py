@@ -48,6 +48,12 @@ def test_mean_and_std_are_buffers_of_the_state_dict():
     assert "0.5" in repr(wrapped)
 
 
+def test_takes_the_mode_of_the_model():
+    assert not Normalized(Mixing().eval(), MEAN, STD).training
+    assert Normalized(Mixing(), MEAN, STD).training
+    assert Normalized(Mixing().eval(), MEAN, STD).train().model.training
+
+
 def test_input_is_not_modified():
     images = torch.rand(2, 3, 4, 5)
     before = images.clone()

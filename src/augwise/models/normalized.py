@@ -28,6 +28,7 @@ class Normalized(nn.Module):
         values = [torch.as_tensor(v, dtype=torch.float64).flatten() for v in (mean, std)]
         _check(*values)
         self.model = model
+        self.training = model.training  # wrapping a model in eval mode gives one in eval mode
         self.register_buffer("mean", values[0].float()[:, None, None])
         self.register_buffer("std", values[1].float()[:, None, None])
 
