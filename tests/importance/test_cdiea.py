@@ -213,15 +213,17 @@ def test_importance_is_the_reciprocal_perturbation_with_a_floor():
     assert sparse.importance(delta, mask, "max", 0.02).flatten().tolist() == pytest.approx([1 / 0.3, 50, 0])
 
 
-def test_a_pixel_held_at_the_border_is_no_key_point():
-    # the only decisive pixel is black and would have to get darker; nothing can be perturbed there
+def test_a_pixel_that_cannot_or_need_not_move_is_no_key_point():
+    # one decisive pixel is grey, one is black and would have to get darker; nothing pulls at the other pixels or, with
+    # nu = 0, at their masks, about half of which are open by the encoder's first weights
     weights = torch.zeros(1, 1, 4, 5)
-    weights[0, 0, 2, 1] = 1
+    weights[0, 0, 2, 1] = weights[0, 0, 0, 4] = 1
     images = torch.full((1, 3, 4, 5), 0.5)
     images[:, :, 2, 1] = 0
-    found = sparse.attack(Evidence(weights, -0.01).eval(), images, torch.tensor([0]), CDIEA())
-    assert not found.success.any()
-    assert not found.mask[0, 2, 1]
+    model = Evidence(weights, 1.45).eval()  # the score is 0.05
+    found = sparse.attack(model, images, torch.tensor([0]), CDIEA(gradient="direct", nu=0.0))
+    assert found.success.all()
+    assert found.mask[0].nonzero().tolist() == [[0, 4]]
 
 
 @dataclass(frozen=True)
