@@ -254,6 +254,16 @@ def test_zoom_counts_what_stays(scale: float) -> None:
     assert float(moved.sum()) == pytest.approx(HEIGHT * WIDTH * min(1, 1 / scale**2), rel=0.01)
 
 
+@pytest.mark.parametrize("center", [None, (5.0, 30.0)])
+def test_affine_counts_what_stays(center: tuple[float, float] | None) -> None:
+    """All of `affine` at once, the image moving half out: the even map covers the area that the image does."""
+    arguments = (25, [14.0, -9.0], 1.2, [30.0, 20.0])
+    moved = F.affine(ImportanceMap(torch.ones(HEIGHT, WIDTH)), *arguments, center=center)
+    area = F.affine(torch.ones(1, HEIGHT, WIDTH), *arguments, interpolation=BILINEAR, center=center)
+    assert 0.2 < float(area.mean()) < 0.8
+    assert float(moved.sum()) == pytest.approx(float(area.sum()) / 1.2**2, rel=0.01)
+
+
 def test_rotation_counts_what_stays() -> None:
     """Of an even square turned by 45° an octagon stays: 2 (√2 − 1) of it."""
     moved = F.rotate(ImportanceMap(torch.ones(64, 64)), 45)
