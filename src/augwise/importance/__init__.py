@@ -1,1 +1,9 @@
+"""Which pixels decide the class: estimators, and the stores that keep their maps.
 
+The verbs are functions of their own modules: `augwise.estimate`, `augwise.merge`.
+"""
+
+from .attached import AttachedMaps as AttachedMaps
+from .estimator import Estimated as Estimated
+from .estimator import Estimator as Estimator
+from .store import ImportanceStore as ImportanceStore

@@ -153,7 +153,7 @@ def _fill(job: Job, folder: Path, processes: Processes, num_workers: int, quiet:
                 written.result()
             written = behind.submit(writer.write_chunk, folder, a, importance, failed)
             bar.update(b - a)
-            bar.set_postfix_str(tally.add(importance, failed))
+            bar.set_postfix_str(tally.add(importance, failed), refresh=False)
         if written is not None:
             written.result()
 

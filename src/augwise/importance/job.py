@@ -59,24 +59,26 @@ class Job:
         if self.model is not None:
             check_model(self.model, self._images([0, len(rows) - 1])[0], int(labels.max()), rows.class_names)
         chunk = chunk_size or method.chunk
-        own = _share(len(rows), chunk, part)
-        self.hashes, self.labels = hashes[own], labels[own]
-        self._own = own
-        height, width = method.map_size(*self.shape[1:])
-        self.meta = Meta(
-            method=method.name,
-            arguments=arguments(method),
-            sparse=method.sparse,
+        self._own = _share(len(rows), chunk, part)
+        self.hashes, self.labels = hashes[self._own], labels[self._own]
+        self.meta = self._describe(chunk, part)
+
+    def _describe(self, chunk: int, part: tuple[int, int] | None) -> Meta:
+        height, width = self.method.map_size(*self.shape[1:])
+        return Meta(
+            method=self.method.name,
+            arguments=arguments(self.method),
+            sparse=self.method.sparse,
             model=None if self.model is None else model_fingerprint(self.model),
-            seed=seed,
-            data=rows.name,
+            seed=self.seed,
+            data=self.rows.name,
             image=self.shape,
             height=height,
             width=width,
             chunk=chunk,
-            segments=(len(own),),
-            part=None if part is None else {"index": part[0], "of": part[1], "rows": len(rows)},
-            environments=(environment(_device_name(device)),),
+            segments=(len(self._own),),
+            part=None if part is None else {"index": part[0], "of": part[1], "rows": len(self.rows)},
+            environments=(environment(_device_name(self.device)),),
         )
 
     def find(self, hashes: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -139,7 +141,7 @@ class _Numbered:
 
 
 def _share(n: int, chunk: int, part: tuple[int, int] | None) -> np.ndarray:
-    """The rows of one part: every so manieth chunk, so that parts put together again give the chunks of one run."""
+    """The rows of one part: every n-th chunk, so that the parts together hold the chunks of one run."""
     index, of = part or (0, 1)
     if not 0 <= index < of:
         raise UserError(f"part={part}: give (index, number of parts) with the index from 0 to the number less one")
