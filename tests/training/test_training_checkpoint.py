@@ -123,9 +123,9 @@ def test_due_by_steps(tmp_path):
     assert Checkpoint(tmp_path / "c.pt", every_seconds=1e-9).due()
 
 
-def test_differences_name_what_is_missing_on_either_side():
+def test_differences_name_what_is_unset_on_either_side():
     old, new = {"a": {"b": 1}, "c": 2, "same": [1]}, {"a": {"b": 3, "d": 4}, "same": [1]}
-    assert differences(old, new) == ["a.b: 1 there, 3 now", "a.d: missing there, 4 now", "c: 2 there, missing now"]
+    assert differences(old, new) == ["a.b: 1 there, 3 now", "a.d: unset there, 4 now", "c: 2 there, unset now"]
     assert plain({"p": (1, 2)}) == {"p": [1, 2]}
 
 

@@ -122,11 +122,12 @@ def _maps(config: CompareConfig, name: str, out: Path, base: dict[str, Any], sou
 
 
 def _about(store: ImportanceStore) -> dict[str, Any]:
-    return {"method": store.meta["arguments"], **store.summary()}
+    return store.summary() | {"method": store.meta["arguments"]}
 
 
 def _jobs(config: CompareConfig, out: Path, stores: dict[str, ImportanceStore]) -> list[Job]:
-    settings = {k: v for k, v in asdict(config.train).items() if k not in _ELSEWHERE}
+    defaults = asdict(type(config.train)())
+    settings = {k: v for k, v in asdict(config.train).items() if k not in _ELSEWHERE and v != defaults[k]}
     identity = {
         name: json.dumps([store.meta[k] for k in ("method", "arguments", "model", "seed")], default=str)
         for name, store in stores.items()

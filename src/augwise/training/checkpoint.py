@@ -121,7 +121,7 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
     """What differs between two plain structures, as ``lr: 0.1 there, 0.2 now``, by dotted names."""
     if isinstance(old, dict) and isinstance(new, dict):
         names = [*old, *(k for k in new if k not in old)]
-        inner = ((k, old.get(k, "missing"), new.get(k, "missing")) for k in names)
+        inner = ((k, old.get(k, "unset"), new.get(k, "unset")) for k in names)
         return [line for k, a, b in inner for line in differences(a, b, f"{name}.{k}" if name else str(k))]
     return [] if old == new else [f"{name}: {old} there, {new} now"]
 

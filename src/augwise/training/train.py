@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 # What may differ between two calls of one run: where and how it is watched, and what changes speed alone.
 _FREE = ("out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "threads", "num_workers")
+_DEFAULTS = plain(asdict(TrainConfig()))
 
 
 def train(
@@ -154,7 +155,8 @@ class _Run:
         self.out = None if config.out is None else Path(config.out)
         self.settings = plain(asdict(config))
         self.identity = {
-            "config": {k: v for k, v in self.settings.items() if k not in _FREE},
+            # What differs from the defaults: a setting that a later version adds does not disown an older run.
+            "config": {k: v for k, v in self.settings.items() if k not in _FREE and v != _DEFAULTS[k]},
             "steps": [_describe(step) for step in [*flatten_steps(transform), *steps]],
             "model": None if model is None else models.fingerprint(model),
             "data": _fingerprint(data.train),
