@@ -264,6 +264,22 @@ def test_another_recipe_with_a_second_attempt():
     torch.testing.assert_close(twice.delta, direct.delta)
 
 
+def test_a_start_outside_the_bounds_is_clipped():
+    model, images, labels = pictures(1)
+    watch = Watch(model, images, 8 / 255).eval()
+    sparse.attack(watch, images, labels, Untargeted(steps=1, attempts=1))  # starts at up to 0.5
+    assert watch.farthest <= 8 / 255 + 1e-7
+
+
+def test_success_is_that_of_the_sparse_perturbation():
+    model, images, labels = pictures(16)
+    found = sparse.attack(model, images, labels, CDIEA(steps=40, nu=30.0, epsilon=0.05))
+    dense = model(images + found.delta).argmax(1) != labels
+    thin = model(images + found.delta * found.mask[:, None]).argmax(1) != labels
+    assert torch.equal(found.success, thin)
+    assert (dense & ~thin).any(), "both do the same, so nothing was tested"
+
+
 def test_an_empty_batch_passes():
     model, images, labels = pictures(1)
     estimated = CDIEA(steps=2).estimate(model, images[:0], labels[:0], [])
