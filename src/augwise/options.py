@@ -27,14 +27,12 @@ def with_method(
     """The verb's configuration and the object that ``--method`` and its options describe (None without a method)."""
     name, rest = _take_method(arguments)
     name = default if name is None else name
-    fields: list[Any] = [("config", _flat(config), dataclasses.field(default_factory=config))]
-    if _required(config):
-        fields = [("config", _flat(config))]
     entry = None if name is None else find(name, entries)
+    fields: list[Any] = [_part("config", config)]
     if entry is not None:
-        fields.append(("options", _flat(_options(entry)), dataclasses.field(default_factory=_options(entry))))
+        fields.append(_part("options", options_of(entry)))
     fields.append(("method", _choice(entries, name), dataclasses.field(default=name)))
-    command = dataclasses.make_dataclass("Command", fields)
+    command = dataclasses.make_dataclass("Command", fields, kw_only=True)
     parsed = parse(command, verb, rest)
     if entry is None:
         return parsed.config, None
@@ -72,14 +70,16 @@ def _choice(entries: dict[str, Entry], chosen: str | None) -> Any:
     return Annotated[kind | None, tyro.conf.arg(name="method", help=f"{text}. {shown[0].upper()}{shown[1:]}.")]
 
 
-def _required(config: type) -> bool:
-    return any(
-        f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+def _part(name: str, config: type) -> tuple[str, Any, Any]:
+    """A field that holds ``config`` without a prefix of its own, with a default where all its fields have one."""
+    optional = all(
+        f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
         for f in dataclasses.fields(config)
     )
+    return name, _flat(config), dataclasses.field(default_factory=config) if optional else dataclasses.field()
 
 
-def _options(entry: Entry) -> type:
+def options_of(entry: Entry) -> type:
     """A dataclass of the method's arguments; a dataclass method serves as it is."""
     import tyro
 

@@ -1,0 +1,71 @@
+"""A whole comparison, small: what is done is not done again, what is added is added, what was lost comes back equal."""
+
+import json
+import shutil
+
+import pytest
+
+from augwise import UserError, compare
+from augwise.analysis.compare_plan import CompareConfig
+from augwise.training.config import TrainConfig
+
+
+def config(out, **changes):
+    train = TrainConfig(
+        data="digits", limit=60, eval_limit=100, val_share=0.1, epochs=1, batch_size=20, out=out, quiet=True
+    )
+    settings = {"strengths": (8,), "windows": ("inside",), "estimators": ("occlusion",), "seeds": 1, "jobs": 1}
+    return CompareConfig(train=train, **(settings | changes))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    out = tmp_path_factory.mktemp("comparison")
+    return out, compare(config(out), title="A <small> one", command="augwise compare")
+
+
+def test_results_tell_what_was_run(done):
+    out, report = done
+    assert report["complete"]
+    assert report["planned"] == report["done"] == 4  # baseline, plain, guarded, control
+    assert report["data"]["train"] == 60
+    assert report["data"]["test"] == 100
+    assert {run["arm"] for run in report["runs"]} == {"baseline", "plain", "guarded", "control"}
+    (row,) = report["table"]
+    assert row["area_touched"] == {"plain": 1 / 16, "guarded": 1 / 16, "control": 1 / 16}
+    assert row["importance_touched"]["guarded"] < row["importance_touched"]["plain"]
+    assert json.loads((out / "results.json").read_text()) == json.loads(json.dumps(report))
+    assert "cutout" in (out / "table.txt").read_text()
+    assert all(0 <= run["validation_accuracy"] <= 1 for run in report["runs"])
+
+
+def test_the_page_stands_alone(done):
+    page = (done[0] / "report.html").read_text()
+    assert "A &lt;small&gt; one" in page
+    assert "data:image/png;base64," in page
+    assert "<script" not in page
+    for word in ('src="http', 'href="http', "url(http", "@import"):
+        assert word not in page
+
+
+def test_go_on_extend_and_repair(done, tmp_path):
+    """One more seed adds its runs alone; a lost run comes back with the same numbers."""
+    out = tmp_path / "copy"
+    shutil.copytree(done[0], out)
+    stamps = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/summary.json")}
+    lost = next(p for p in stamps if "guarded" in p.parent.name)
+    before = json.loads(lost.read_text())
+    shutil.rmtree(lost.parent)
+    report = compare(config(out, seeds=2))
+    assert report["done"] == 8
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items() if p != lost)
+    after = json.loads(lost.read_text())
+    for name in ("last_accuracy", "validation_accuracy", "train_loss"):
+        assert after[name] == before[name]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(UserError, match="file"):
+        compare(config(blocked / "below"))
