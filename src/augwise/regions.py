@@ -240,7 +240,7 @@ def sample(
     grid = Grid.of(integral, size, window)
     u = u.to(integral.device, torch.float64, non_blocking=True)
     if threshold is None and not positive:
-        return torch.cat(grid.spans(*_cells(grid, u[:, :1])), 1)
+        return _boxes(grid, *(cell[:, 0] for cell in _cells(grid, u[:, :1])))
     accept = _Acceptance.of(integral, threshold, keep, positive)
     if u.shape[1] == 1:
         return _boxes(grid, *_enumerate(integral, grid, reduce, accept, u))
@@ -249,19 +249,20 @@ def sample(
         exact = _enumerate(integral, grid, reduce, accept, u[:, -1:])
         return _boxes(grid, torch.where(found, row, exact[0]), torch.where(found, column, exact[1]))
     # NumPy's calls on arrays as small as these cost a third of torch's.
-    image = np.arange(len(u))
-    row, column, found = _try(image, integral.numpy(), grid.arrays(), reduce, accept.arrays(), u[:, :-1].numpy())
-    row, column = torch.from_numpy(row), torch.from_numpy(column)
+    places = grid.arrays()
+    row, column, found = _try(np.arange(len(u)), integral.numpy(), places, reduce, accept.arrays(), u[:, :-1].numpy())
     if not found.all():
-        rows = torch.from_numpy(np.flatnonzero(~found))
-        part = integral[rows], grid.rows_of(rows), reduce, accept.rows_of(rows), u[rows, -1:]
-        row[rows], column[rows] = _enumerate(*part)
-    return _boxes(grid, row, column)
+        rows = np.flatnonzero(~found)
+        which = torch.from_numpy(rows)
+        part = integral[which], grid.rows_of(which), reduce, accept.rows_of(which), u[which, -1:]
+        row[rows], column[rows] = (cell.numpy() for cell in _enumerate(*part))
+    return torch.from_numpy(_boxes(places, row, column))
 
 
-def _boxes(grid: Grid, row: Tensor, column: Tensor) -> Tensor:
+def _boxes(grid: Grid, row: Any, column: Any) -> Any:
     """(N,) cells -> (N, 4) boxes."""
-    return torch.cat(grid.spans(row[:, None], column[:, None]), 1)
+    spans = grid.spans(row[:, None], column[:, None])
+    return torch.cat(spans, 1) if isinstance(row, Tensor) else np.concatenate(spans, 1)
 
 
 def _cells(grid: Grid, u: Any) -> tuple[Any, Any]:

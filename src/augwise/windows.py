@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,7 +96,9 @@ class Grid:
 
     def _span(self, cell: Any, n: int, length: Any) -> tuple[Any, Any]:
         begin = cell - length // 2 if self.window == "clipped" else cell
-        return begin.clip(0, n), (begin + length).clip(0, n)
+        if isinstance(begin, Tensor):
+            return begin.clamp_min(0), (begin + length).clamp_max(n)
+        return np.maximum(begin, 0), np.minimum(begin + length, n)
 
 
 def _check_size(least: tuple[int, ...], greatest: tuple[int, ...], height: int, width: int, window: Window) -> None:
