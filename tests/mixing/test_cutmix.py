@@ -161,6 +161,16 @@ def test_inside_windows_of_alpha_have_the_drawn_size():
     assert (area - torch.linspace(0, 1, n)).abs().max() < 0.05
 
 
+def test_share_that_rounds_to_nothing_pastes_nothing():
+    """2 rows: round(2 √(1 - λ)) is 0 for 1 - λ < 1/16, which is uniform for alpha = 1."""
+    n = 4000
+    batch = aw.Batch.of(torch.arange(n).float()[:, None, None, None].expand(n, 1, 2, 3), torch.arange(n))
+    mixed, params = mixed_with_params(aw.CutMix(alpha=1.0), batch)
+    whole = (mixed.images == batch.images).flatten(1).all(1) & (params["partner"] != torch.arange(n))
+    assert abs(float(whole.double().mean()) - 1 / 16) < 5 * (1 / 16 * 15 / 16 / n) ** 0.5
+    assert torch.equal(mixed.labels.weights[whole, 1], torch.zeros(int(whole.sum())))
+
+
 def test_alpha_shapes_the_share():
     n = 4000
     batch = aw.Batch.of(torch.zeros(n, 1, 64, 96, dtype=torch.uint8), torch.zeros(n, dtype=torch.int64))
