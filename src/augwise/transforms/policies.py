@@ -56,9 +56,7 @@ def autoaugment(
     quantile: share of an image's regions that count as unimportant; without it the plain policy.
     window: regions clipped at the border, or inside the image.
     """
-    return Preserve(
-        v2.AutoAugment(v2.AutoAugmentPolicy(policy)), length=length, quantile=quantile, window=window
-    )
+    return Preserve(v2.AutoAugment(v2.AutoAugmentPolicy(policy)), length=length, quantile=quantile, window=window)
 
 
 def colorjitter(
