@@ -45,7 +45,7 @@ def test_version(capsys):
         (["train", "--method"], "--method needs a name"),
         (["train", "--epochs", "0", "--out", "{tmp}/a"], "epochs=0"),
         (["train", "--method", "cutout", "--length", "16", "--quantile", "0.6", "--out", "{tmp}/b"], "importance maps"),
-        (["train", "--control", "True", "--out", "{tmp}/c"], "--maps"),
+        (["train", "--control", "--out", "{tmp}/c"], "--maps"),
         (["train", "--data", "npz:{tmp}/none.npz", "--out", "{tmp}/d"], "none.npz"),
         (["evaluate", "--run", "{tmp}/nowhere"], "nowhere"),
         (["compare", "--methods", "cutot", "--out", "{tmp}/e"], "did you mean 'cutout'"),

@@ -87,7 +87,7 @@ def _parse(config: type, verb: str, arguments: list[str]) -> Any:
         prog=f"augwise {verb}",
         args=arguments,
         description=VERBS[verb].summary[0].upper() + VERBS[verb].summary[1:] + ".",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagConversionOff),
+        config=(tyro.conf.OmitArgPrefixes,),
     )
 
 
