@@ -83,6 +83,14 @@ def test_another_run_is_refused_with_old_and_new_value(tmp_path):
         Checkpoint(path, {"config": {"lr": 0.2, "epochs": 5}, "data": 8}).load()
 
 
+def test_a_setting_that_a_later_version_adds_had_its_default(tmp_path):
+    path = _saved(tmp_path, {"config": {"lr": 0.1}}).path
+    defaults = {"config": {"lr": 9.0, "new": 5}}
+    assert Checkpoint(path, {"config": {"lr": 0.1, "new": 5}}, defaults=defaults).load() is not None
+    with pytest.raises(UserError, match=r"another run: config\.new: 5 there, 6 now\. Set"):
+        Checkpoint(path, {"config": {"lr": 0.1, "new": 6}}, defaults=defaults).load()
+
+
 def test_other_circumstances_are_warned_of(tmp_path):
     checkpoint = _saved(tmp_path, circumstances={"threads": 1})
     with pytest.warns(UserWarning, match="threads: 1 there, 2 now"):

@@ -32,12 +32,14 @@ class Checkpoint:
 
     identity: what must be the same for a resumed run to be the same run (plain numbers, strings, lists, dictionaries).
     circumstances: what may differ, at the cost of byte identity (threads, device, versions); a change is warned of.
+    defaults: values, nested as in identity, of what a file written by an older version does not mention yet.
     every_steps, every_seconds: when `due` says so between epochs.
     """
 
     path: Path
     identity: dict[str, Any] = field(default_factory=dict)
     circumstances: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
     every_steps: int | None = None
     every_seconds: float | None = None
     _saved: float = field(default_factory=time.monotonic)
@@ -61,7 +63,7 @@ class Checkpoint:
         if self._loaded is not None or not self.path.exists():
             return self._loaded
         content = _read(self.path)
-        refuse_other(content["identity"], self.identity, self.path)
+        refuse_other(content["identity"], self.identity, self.path, self.defaults)
         changed = differences(content["circumstances"], self.circumstances)
         if changed:
             warnings.warn(
@@ -107,14 +109,22 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def refuse_other(old: dict[str, Any], new: dict[str, Any], where: Path) -> None:
-    """`UserError` that names what differs between the run found at ``where`` and the one asked for."""
-    changed = differences(old, new)
+def refuse_other(old: dict[str, Any], new: dict[str, Any], where: Path, defaults: dict[str, Any] | None = None) -> None:
+    """`UserError` that names what differs between the run found at ``where`` and the one asked for.
+
+    defaults: values of what ``old`` does not mention, see `Checkpoint`.
+    """
+    changed = differences(_filled(old, defaults or {}), new)
     if changed:
         raise UserError(
             f"{where} belongs to another run: {'; '.join(changed)}. Set it back to go on with that run, or give "
             "another out folder for a new one"
         )
+
+
+def _filled(old: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    inner = {k: _filled(old[k], v) for k, v in defaults.items() if isinstance(v, dict) and isinstance(old.get(k), dict)}
+    return {**defaults, **old, **inner}
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

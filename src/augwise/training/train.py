@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 # What may differ between two calls of one run: where and how it is watched, and what changes speed alone.
 _FREE = ("out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "threads", "num_workers")
-_DEFAULTS = plain(asdict(TrainConfig()))
+# A setting that a later version adds had this value in an older run, which it thus does not disown.
+_DEFAULTS = {"config": {k: v for k, v in plain(asdict(TrainConfig())).items() if k not in _FREE}}
 
 
 def train(
@@ -155,8 +156,7 @@ class _Run:
         self.out = None if config.out is None else Path(config.out)
         self.settings = plain(asdict(config))
         self.identity = {
-            # What differs from the defaults: a setting that a later version adds does not disown an older run.
-            "config": {k: v for k, v in self.settings.items() if k not in _FREE and v != _DEFAULTS[k]},
+            "config": {k: v for k, v in self.settings.items() if k not in _FREE},
             "steps": [_describe(step) for step in [*flatten_steps(transform), *steps]],
             "model": None if model is None else models.fingerprint(model),
             "data": _fingerprint(data.train),
@@ -169,7 +169,7 @@ class _Run:
         if self.out is None or not (self.out / RESULTS).exists():
             return None
         found = read_run(self.out / RESULTS)
-        refuse_other(found["identity"], self.identity, self.out)
+        refuse_other(found["identity"], self.identity, self.out, _DEFAULTS)
         if self.accelerator.is_main_process:
             (self.out / CHECKPOINT).unlink(missing_ok=True)  # killed between results and this
         return found
@@ -272,7 +272,9 @@ class _Run:
             "torch": str(torch.__version__),
         }
         c = self.config
-        return Checkpoint(self.out / CHECKPOINT, self.identity, circumstances, c.checkpoint_steps, c.checkpoint_seconds)
+        return Checkpoint(
+            self.out / CHECKPOINT, self.identity, circumstances, _DEFAULTS, c.checkpoint_steps, c.checkpoint_seconds
+        )
 
     @contextmanager
     def _written_to_tensorboard(self) -> Iterator[Callable[[dict[str, float]], None] | None]:
