@@ -84,7 +84,7 @@ def options_of(entry: Entry) -> type:
     import tyro
 
     target: Any = entry.load()
-    if dataclasses.is_dataclass(target):
+    if isinstance(target, type) and dataclasses.is_dataclass(target):
         return target
     function = target.__init__ if isinstance(target, type) else target
     hints, notes = get_type_hints(function), _notes(target.__doc__ or "")

@@ -155,6 +155,7 @@ def _touched(
         own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
         for arm in config.arms:
             step = build(run_of(config, cell, arm, 0))
+            assert step is not None
             found[cell, arm] = touched(step, own, foreign if arm == "control" else own).means()
     return found
 
@@ -178,7 +179,8 @@ def _galleries(config: CompareConfig, stores: dict[str, ImportanceStore], source
             continue
         maps = stores[cell.estimator].attach(source)
         own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
-        arms = {arm: build(run_of(config, cell, arm, 0)) for arm in config.arms}
+        steps = {arm: build(run_of(config, cell, arm, 0)) for arm in config.arms}
+        arms = {arm: step for arm, step in steps.items() if step is not None}
         title = f"{cell.method} {cell.strength:g}, {cell.window} windows, {cell.estimator} maps"
         galleries[title] = examples(images, own, foreign, names, arms)
     return galleries

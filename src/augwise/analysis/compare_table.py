@@ -107,7 +107,7 @@ def as_text(rows: list[dict], base: dict | None) -> str:
         line += "".join(f"{difference(row['differences'].get(d)):>24}" for d in ("guarded-plain", "guarded-control"))
         lines.append(line + f"{_touched(row):>34}")
     if base:
-        lines.append(f"without it (crop and flip alone): {percent(base)}, n = {base['n']}")
+        lines.append(f"without it (the shared crop and flip alone): {percent(base)}, n = {base['n']}")
     return "\n".join(lines)
 
 

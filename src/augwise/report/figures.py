@@ -1,4 +1,4 @@
-"""Pictures for a page: pixels and charts as text that stands inside the HTML. Draws nothing by itself, writes no file."""
+"""Pictures for a page: pixels and charts as text that stands inside the HTML. Writes no file."""
 
 from __future__ import annotations
 
@@ -62,15 +62,18 @@ def strength_curves(rows: list[dict[str, Any]], baseline: dict[str, Any] | None,
     return _svg(figure, axes)
 
 
-def training_curves(curves: dict[str, list[float]]) -> str:
-    """Mean test accuracy of each arm over the epochs, as SVG text; shares in [0, 1], epochs from 1."""
+def training_curves(curves: dict[str, list[float]], first: int = 1) -> str:
+    """Mean test accuracy of each arm over the epochs that were measured, as SVG text; shares in [0, 1];
+    first: the epoch of the first value."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(5.2, 3.1), layout="constrained")
     axes = figure.subplots()
     for arm, values in curves.items():
-        axes.plot(range(1, len(values) + 1), [100 * v for v in values], color=COLOURS.get(arm, _INK), label=arm)
+        axes.plot(range(first, first + len(values)), [100 * v for v in values], color=COLOURS.get(arm, _INK), label=arm)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("test accuracy, %")
     return _svg(figure, axes)
 

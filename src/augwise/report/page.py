@@ -1,4 +1,4 @@
-"""A comparison's results as one self-contained HTML page: no network, light and dark. Reads results, writes one file."""
+"""A comparison's results as one self-contained HTML page: no network, light and dark. Writes that one file."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ def _charts(report: dict[str, Any]) -> list[dict[str, str]]:
             label = f"{method}, {window} windows, {estimator} maps: accuracy over strength, mean ± standard deviation"
             charts.append({"label": label, "svg": strength_curves(rows, report["baseline"], "strength")})
     for heading, curves in report["curves"].items():
-        charts.append({"label": f"{heading}: accuracy over the epochs, mean", "svg": training_curves(curves)})
+        first = report["config"]["train"]["epochs"] - max(map(len, curves.values())) + 1
+        charts.append({"label": f"{heading}: mean accuracy over the epochs", "svg": training_curves(curves, first)})
     return charts
 
 
