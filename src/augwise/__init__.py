@@ -53,7 +53,7 @@ _HOME = {
 }
 _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
 
-__all__ = sorted([*_HOME, *_MODULES, "__version__"])
+__all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
     from .analysis.compare import compare as compare
