@@ -27,7 +27,7 @@ from augwise.transforms.cutout import cutout
 
 N = 128
 QUANTILE = 0.6
-COLOUR = (0.49, 0.48, 0.45)
+COLOUR = torch.tensor([[0.49, 0.48, 0.45]])
 
 
 def maps_of(side: int) -> Tensor:
