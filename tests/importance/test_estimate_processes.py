@@ -25,7 +25,7 @@ def fill(folder: str, images: int, environment: dict[str, str], done: str | None
     os.environ.update(environment)
     torch.set_num_threads(1)
     try:
-        estimate(classifier(), Pictures(images), folder, Noisy(pause=0.004), progress=False)
+        estimate(classifier(), Pictures(images), folder, Noisy(pause=0.02), progress=False)
     except UserError as error:
         if done is not None:
             Path(done).write_text(str(error))
@@ -60,7 +60,7 @@ def finish(process, limit: float = 60) -> int:
 
 def quiet_run(folder: Path, *images: int) -> dict[str, bytes]:
     for n in images:
-        estimate(classifier(), Pictures(n), folder, Noisy(pause=0.004), progress=False)
+        estimate(classifier(), Pictures(n), folder, Noisy(pause=0.02), progress=False)
     return contents(folder)
 
 
@@ -139,6 +139,6 @@ def test_a_second_process_is_refused_while_the_first_writes(children, tmp_path):
     while not (tmp_path / "a.maps" / "meta.json").exists():
         time.sleep(0.01)
     with pytest.raises(UserError, match=f"process {first.pid}"):
-        estimate(classifier(), Pictures(2000), tmp_path / "a.maps", Noisy(pause=0.004), progress=False)
+        estimate(classifier(), Pictures(2000), tmp_path / "a.maps", Noisy(pause=0.02), progress=False)
     first.kill()
     finish(first)
