@@ -240,29 +240,21 @@ def sample(
     grid = Grid.of(integral, size, window)
     u = u.to(integral.device, torch.float64, non_blocking=True)
     if threshold is None and not positive:
-        return _boxes(grid, *(cell[:, 0] for cell in _cells(grid, u[:, :1])))
+        return torch.cat(grid.spans(*_cells(grid, u[:, :1])), 1)
     accept = _Acceptance.of(integral, threshold, keep, positive)
     if u.shape[1] == 1:
-        return _boxes(grid, *_enumerate(integral, grid, reduce, accept, u))
+        return _enumerate(integral, grid, reduce, accept, u)
     if integral.device.type != "cpu":  # whether the exact draw is needed cannot be known without waiting
-        row, column, found = _try(torch.arange(len(u), device=u.device), integral, grid, reduce, accept, u[:, :-1])
-        exact = _enumerate(integral, grid, reduce, accept, u[:, -1:])
-        return _boxes(grid, torch.where(found, row, exact[0]), torch.where(found, column, exact[1]))
+        boxes, found = _try(torch.arange(len(u), device=u.device), integral, grid, reduce, accept, u[:, :-1])
+        return torch.where(found[:, None], boxes, _enumerate(integral, grid, reduce, accept, u[:, -1:]))
     # NumPy's calls on arrays as small as these cost a third of torch's.
-    places = grid.arrays()
-    row, column, found = _try(np.arange(len(u)), integral.numpy(), places, reduce, accept.arrays(), u[:, :-1].numpy())
+    arrays = np.arange(len(u)), integral.numpy(), grid.arrays(), reduce, accept.arrays(), u[:, :-1].numpy()
+    boxes, found = _try(*arrays)
+    boxes = torch.from_numpy(boxes)
     if not found.all():
-        rows = np.flatnonzero(~found)
-        which = torch.from_numpy(rows)
-        part = integral[which], grid.rows_of(which), reduce, accept.rows_of(which), u[which, -1:]
-        row[rows], column[rows] = (cell.numpy() for cell in _enumerate(*part))
-    return torch.from_numpy(_boxes(places, row, column))
-
-
-def _boxes(grid: Grid, row: Any, column: Any) -> Any:
-    """(N,) cells -> (N, 4) boxes."""
-    spans = grid.spans(row[:, None], column[:, None])
-    return torch.cat(spans, 1) if isinstance(row, Tensor) else np.concatenate(spans, 1)
+        rows = torch.from_numpy(np.flatnonzero(~found))
+        boxes[rows] = _enumerate(integral[rows], grid.rows_of(rows), reduce, accept.rows_of(rows), u[rows, -1:])
+    return boxes
 
 
 def _cells(grid: Grid, u: Any) -> tuple[Any, Any]:
@@ -273,21 +265,21 @@ def _cells(grid: Grid, u: Any) -> tuple[Any, Any]:
     return row, _whole((down - row) * columns)
 
 
-def _try(image: Any, integral: Any, grid: Grid, reduce: Reduce, accept: _Acceptance, u: Any) -> tuple[Any, Any, Any]:
-    """Row and column of the first accepted window among those the columns of u choose, and whether there is one: (N,).
+def _try(image: Any, integral: Any, grid: Grid, reduce: Reduce, accept: _Acceptance, u: Any) -> tuple[Any, Any]:
+    """The first accepted window among those that the columns of u choose, (N, 4), and whether there is one, (N,).
 
     image: 0 … N−1. All arrays or all tensors.
     """
-    row, column = _cells(grid, u)
-    top, left, bottom, right = grid.spans(row, column)
+    top, left, bottom, right = spans = grid.spans(*_cells(grid, u))
     _, lines, line = integral.shape
     start = (image * (lines * line))[:, None]
     above, below = top * line + start, bottom * line + start
     values = integral.take(below + right) - integral.take(below + left)
     values = values - integral.take(above + right) + integral.take(above + left)
     accepted = accept(values if reduce == "sum" else values / _real((bottom - top) * (right - left)))
-    first = _whole(accepted).argmax(1)
-    return row[image, first], column[image, first], accepted[image, first]
+    first = _whole(accepted).argmax(1) + image * u.shape[1]
+    stack = torch.stack if isinstance(first, Tensor) else np.stack
+    return stack([side.take(first) for side in spans], 1), accepted.take(first)
 
 
 def _whole(values: Any) -> Any:
@@ -348,11 +340,11 @@ class _Acceptance:
         return eligible & (values >= self.threshold.minimum(nearest))
 
 
-def _enumerate(integral: Tensor, grid: Grid, reduce: Reduce, accept: _Acceptance, u: Tensor) -> tuple[Tensor, Tensor]:
-    """The exact draw: score all windows, count the accepted ones, take the one of rank ⌊u · count⌋. Rows, columns."""
+def _enumerate(integral: Tensor, grid: Grid, reduce: Reduce, accept: _Acceptance, u: Tensor) -> Tensor:
+    """The exact draw: score all windows, count the accepted ones, take the one of rank ⌊u · count⌋: (N, 4)."""
     values = _scores(integral, grid, reduce)
     columns = values.shape[2]
     count = accept.relaxed(values.flatten(1)).cumsum(1, dtype=torch.int32)
     rank = (u * count[:, -1:]).int()
     cell = torch.searchsorted(count, rank + 1)
-    return (cell // columns)[:, 0], (cell % columns)[:, 0]
+    return torch.cat(grid.spans(cell // columns, cell % columns), 1)
