@@ -43,13 +43,16 @@ def guarded_32() -> dict[str, Callable[[], Any]]:
     threshold = regions.thresholds(integral, 16, QUANTILE)
     levels, limits = regions.quantize(maps).long(), threshold.tolist()
 
-    def given() -> Tensor:
+    def given(images: Tensor, inplace: bool) -> Tensor:
         boxes = regions.sample(integral, 16, randomness.uniform(N, regions.DRAWS), threshold=threshold)
-        return cutout(images, None, boxes, COLOUR)[0]
+        return cutout(images, None, boxes, COLOUR, inplace)[0]
+
+    written = images.clone()
 
     return {
         "guarded_cutout_32_ms": lambda: guarded(images, maps),
-        "guarded_cutout_32_given_ms": given,
+        "guarded_cutout_32_given_ms": lambda: given(images, inplace=False),
+        "guarded_cutout_32_inplace_given_ms": lambda: given(written, inplace=True),
         "paper_loop_32_ms": lambda: paper_loop(images, levels, limits, 16),
     }
 
