@@ -44,7 +44,8 @@ class MixedLabels(NamedTuple):
         """Labels of pictures made of several labelled images.
 
         sources: S labels of N rows each, the base image's first; shares: (N, S), rows sum to 1.
-        A source's weights and doubt count by its share, so mixing what is mixed already stays exact.
+        A source's weights and doubt count by its share, so what is mixed already may be mixed again: exact for
+        blends, and for pasted regions on average over their places, since a batch does not record whose each pixel is.
         """
         shares = shares.to(torch.float32)
         kept = torch.stack([(1 - s.doubt) for s in sources], 1) * shares  # what each source still vouches for

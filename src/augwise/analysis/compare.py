@@ -108,12 +108,14 @@ def _run_settings(config: CompareConfig, folder: Path) -> Any:
 def _maps(config: CompareConfig, name: str, out: Path, base: dict[str, Any], source: Source) -> ImportanceStore:
     """The store of one estimator, computed, resumed or found complete."""
     from ..importance.estimate import estimate
+    from ..training.devices import device_name
     from ..training.trained import trained
 
     make = find(name, estimators()).load()
     method = make(epsilon=config.epsilon, steps=config.attack_steps) if name == "cdiea" else make()
     model = trained(out / "base", base["data"]["classes"]).model if method.needs_model else None
-    store = estimate(model, source, out / "maps" / name, method, progress=not config.train.quiet)
+    where, progress = device_name(config.train.device), not config.train.quiet
+    store = estimate(model, source, out / "maps" / name, method, device=where, progress=progress)
     if not config.train.quiet:
         from .estimate_maps import describe
 

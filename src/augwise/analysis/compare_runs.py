@@ -155,11 +155,18 @@ def _execute(job: Job) -> dict[str, Any]:
         if job.run.arm == "control":
             maps = maps.deranged(job.run.seed)
     step = build(job.run)
-    result = train(job.settings, source=train_source, test=test, maps=maps, steps=[] if step is None else [step])
+    result = train(
+        job.settings,
+        source=train_source,
+        test=test,
+        maps=maps,
+        steps=[] if step is None else [step],
+        also={} if validation is None else {"validation": validation},
+    )
     summary = {
         "last_accuracy": result["test"]["last_accuracy"],
         "median_last_ten": result["test"]["median_last_ten"],
-        "validation_accuracy": None if validation is None else _validation(job.folder, validation),
+        "validation_accuracy": result["also"].get("validation"),
         "train_loss": result["curve"][-1]["train_loss"],
         "seconds": result["seconds"],
         "curve": [row["test_accuracy"] for row in result["curve"] if row.get("test_accuracy") is not None],
@@ -167,18 +174,3 @@ def _execute(job: Job) -> dict[str, Any]:
     (job.folder / WEIGHTS).unlink()  # hundreds of runs: what is needed of each stands in its summary
     write_json(job.folder / _SUMMARY, summary)
     return summary
-
-
-def _validation(folder: Path, source: Source) -> float:
-    """Accuracy of a finished run on images that neither trained it nor are reported."""
-    from ..data import Resident
-    from ..training.batches import ResidentReader, evaluation_batches
-    from ..training.evaluate import accuracy
-    from ..training.trained import trained
-
-    reader = ResidentReader(Resident.load(source, progress=False))
-    return accuracy(trained(folder).model, evaluation_batches(reader, _as_share, 256))
-
-
-def _as_share(images: Any) -> Any:
-    return images.float() / 255

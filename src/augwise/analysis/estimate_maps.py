@@ -46,8 +46,8 @@ class EstimateConfig:
     """Seed of limit, as in train."""
     chunk_size: int | None = None
     """Images computed together, the unit of resuming; left out: what suits the method."""
-    device: str | None = None
-    """cpu, cuda or mps; left out: a GPU if there is one."""
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
     dry_run: bool = False
     """Say what would be done and how long it would take, and stop."""
     part: str | None = None
@@ -70,6 +70,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
     """Compute the store that ``config`` describes, print what came out, and return it (None for a dry run)."""
     from ..data.sources import open_source
     from ..importance.estimate import Plan, estimate
+    from ..training.devices import device_name
 
     source = open_source(config.data, config.split, size=config.size, limit=config.limit, seed=config.data_seed)
     store = estimate(
@@ -79,7 +80,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         method,
         seed=config.seed,
         chunk_size=config.chunk_size,
-        device=config.device,
+        device=device_name(config.device),
         dry_run=config.dry_run,
         progress=not config.quiet,
         part=None if config.part is None else _part(config.part),

@@ -43,6 +43,8 @@ def show(config: ShowConfig) -> Path:
     from ..importance.store import ImportanceStore
     from .estimate_maps import describe
 
+    if config.count < 1:
+        raise UserError(f"--count {config.count} shows nothing: give at least 1")
     store = ImportanceStore(config.store, allow_partial=True)
     source = open_source(config.data, config.split, size=config.size)
     rows = _rows(store, source, config)

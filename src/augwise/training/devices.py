@@ -20,13 +20,7 @@ def accelerator_for(device: str = "auto", precision: str = "auto") -> Accelerato
 
     Started by ``torchrun``, each process gets its own GPU, or its share of the CPU.
     """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        device = next(name for name in ("cuda", "mps", "cpu") if there[name])
-    if device not in there:
-        raise UserError(f"device={device!r} is unknown: use auto, cpu, cuda or mps; torchrun chooses among several")
-    if not there[device]:
-        raise UserError(f"device={device!r} is not available here: use {', '.join(n for n in there if there[n])}")
+    device = device_name(device)
     if precision not in ("auto", "fp32", "bf16"):
         raise UserError(f"precision={precision!r} is unknown: use auto, fp32 or bf16")
     mixed = precision == "bf16" or (precision == "auto" and device == "cuda")
@@ -39,6 +33,18 @@ def accelerator_for(device: str = "auto", precision: str = "auto") -> Accelerato
     accelerator = Accelerator(cpu=device == "cpu", mixed_precision="bf16" if mixed else "no")
     torch.set_num_threads(threads)
     return accelerator
+
+
+def device_name(device: str = "auto") -> str:
+    """``device``, or for "auto" the best there is; `UserError` for one that is unknown or not here."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if there[name])
+    if device not in there:
+        raise UserError(f"device={device!r} is unknown: use auto, cpu, cuda or mps; torchrun chooses among several")
+    if not there[device]:
+        raise UserError(f"device={device!r} is not available here: use {', '.join(n for n in there if there[n])}")
+    return device
 
 
 @contextmanager
