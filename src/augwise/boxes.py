@@ -44,12 +44,14 @@ def fill_boxes(images: Tensor, boxes: Tensor, colour: Tensor | float, inplace: b
     colour per image; rounded where the images are integers. Returns a new tensor, or ``images``, changed, if in place.
     """
     images = images.as_subclass(Tensor)
-    if not isinstance(colour, Tensor):
-        colour = torch.full((), colour, dtype=torch.float64, device=images.device)
-    colour = colour.detach().as_subclass(Tensor).to(images.device, non_blocking=True)
-    if not images.is_floating_point() and colour.is_floating_point():
-        colour = colour.round()
-    colour = colour.to(images.dtype)
+    if isinstance(colour, Tensor):
+        colour = colour.detach().as_subclass(Tensor)
+        if colour.is_floating_point() and not images.is_floating_point():
+            colour = colour.round()
+        colour = colour.to(images.device, images.dtype, non_blocking=True)
+    else:
+        colour = colour if images.is_floating_point() else round(colour)
+        colour = torch.full((), colour, dtype=images.dtype, device=images.device)
     if not _slices(images):
         mask = _like(box_mask(boxes.to(images.device, non_blocking=True), *images.shape[-2:]), images)
         filled = torch.where(mask, colour, images)
