@@ -40,7 +40,7 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
     config.check()
     out = _folder(config)
     data = comparison_sources(config.train)
-    base = _base_model(config, out, data.train, data.test)
+    base = base_model(config, data.train, data.test)
     stores = {name: _maps(config, name, out, base, data.train) for name in config.estimators}
     touched = _touched(config, stores, data.train)
     jobs = _jobs(config, out, stores)
@@ -89,11 +89,12 @@ def _folder(config: CompareConfig) -> Path:
     return config.train.out
 
 
-def _base_model(config: CompareConfig, out: Path, train_source: Source, test: Source) -> dict[str, Any]:
-    """The classifier that the maps look into: trained on the same images, crop and flip alone."""
+def base_model(config: CompareConfig, train_source: Source, test: Source) -> dict[str, Any]:
+    """Train (or find) the classifier that a comparison's maps look into, in ``OUT/base``: the same images, crop and flip
+    alone. Returns its results.json."""
     from ..training.train import train
 
-    settings = _run_settings(config, out / "base")
+    settings = _run_settings(config, _folder(config) / "base")
     if config.base_epochs is not None:
         settings = replace(settings, epochs=config.base_epochs)
     # A seed of its own: no arm shares its initial weights with the network behind the maps.
