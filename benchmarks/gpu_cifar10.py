@@ -4,8 +4,8 @@
 
 Resumable: run it again with the same folder until it prints "complete". Each call stops after ``--minutes`` at the
 next finished piece of work. Writes ``OUT/cdiea.json`` (seconds, images per second, success rate, key points; aim:
-50 000 images in 120 s) and ``OUT/cutout/results.json`` with ``report.html``. Needs no command-line package (tyro) and no
-network. ``--limit``, ``--epochs`` and ``--model`` make a rehearsal on a CPU small.
+50 000 images in 120 s) and ``OUT/cutout/results.json`` with ``report.html``. Needs no package of the command line
+(tyro) and no network. ``--limit``, ``--epochs`` and ``--model`` make a rehearsal on a CPU small.
 """
 
 from __future__ import annotations

@@ -90,8 +90,10 @@ def _folder(config: CompareConfig) -> Path:
 
 
 def base_model(config: CompareConfig, train_source: Source, test: Source) -> dict[str, Any]:
-    """Train (or find) the classifier that a comparison's maps look into, in ``OUT/base``: the same images, crop and flip
-    alone. Returns its results.json."""
+    """Train (or find) the classifier that a comparison's maps look into, in ``OUT/base``.
+
+    It sees the same images with crop and flip alone. Returns its results.json.
+    """
     from ..training.train import train
 
     settings = _run_settings(config, _folder(config) / "base")
