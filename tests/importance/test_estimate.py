@@ -218,6 +218,18 @@ class Named(Pictures):
     class_names = ("cat", "dog", "owl")
 
 
+class OfSize(nn.Module):
+    """Asserts its size, as vision transformers do."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def forward(self, images):
+        assert images.shape[2] == self.size, f"a picture of {self.size}, please"
+        return images
+
+
 def training() -> nn.Module:
     model = classifier()
     model[1].train()  # pyright: ignore
@@ -233,6 +245,7 @@ GOOD = Pictures().items[0][0]
         ({"model": training()}, r"training mode \(1\): call model\.eval"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(90, 3)).eval()}, "labels go up to 3.*3 classes"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(91, 4)).eval()}, "does not take images"),
+        ({"model": OfSize(7).eval()}, "does not take images .*a picture of 7"),
         ({"model": nn.Identity().eval()}, r"returns shape \(2, 3, 6, 5\)"),
         ({"data": Named()}, "3 classes, the model 4"),
         ({"model": "resnet18"}, "noisy needs a classifier, but model is 'resnet18'"),
@@ -432,3 +445,11 @@ def test_progress_tells_time_success_and_key_points(tmp_path, capsys):
     store = ImportanceStore(tmp_path / "a.maps")
     assert f"success {1 - store.failed.mean():.1%}" in told
     assert "key points" in told
+
+
+def test_a_data_set_may_call_anything_its_source(tmp_path):
+    data = Pictures()
+    data.source = "where the pictures come from"
+    run(tmp_path / "a.maps", data)
+    run(tmp_path / "b.maps", Pictures())
+    assert contents(tmp_path / "a.maps") == contents(tmp_path / "b.maps")

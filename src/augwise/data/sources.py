@@ -90,10 +90,16 @@ def as_source(dataset: Any) -> Source:
     """
     if isinstance(dataset, Source):
         return dataset
+    if isinstance(dataset, torch.utils.data.Subset) and isinstance(_whole(dataset), Source):
+        return Subset(as_source(dataset.dataset), np.asarray(dataset.indices, dtype=np.int64))
     inner = getattr(dataset, "source", None)
-    if isinstance(dataset, torch.utils.data.Subset) and isinstance(dataset.dataset, Source):
-        return Subset(dataset.dataset, np.asarray(dataset.indices, dtype=np.int64))
     return inner if isinstance(inner, Source) else WrappedDataset(dataset)
+
+
+def _whole(dataset: Any) -> Any:
+    while isinstance(dataset, torch.utils.data.Subset):
+        dataset = dataset.dataset
+    return dataset
 
 
 @final

@@ -184,7 +184,9 @@ def check_model(model: nn.Module, images: Tensor, largest: int, names: list[str]
     try:
         with torch.no_grad():
             logits = model(images)
-    except RuntimeError as error:
+    except UserError:
+        raise
+    except (RuntimeError, ValueError, AssertionError) as error:  # what layers say of a size that they do not fit
         raise UserError(f"the model does not take images of shape {tuple(images.shape[1:])}: {error}") from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
         got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"

@@ -25,8 +25,9 @@ class Rows:
     """
 
     def __init__(self, dataset: Any) -> None:
-        if not hasattr(dataset, "fingerprint"):
-            dataset = getattr(dataset, "source", dataset)  # what only reads a source, such as WithImportance
+        inner = getattr(dataset, "source", None)
+        if not hasattr(dataset, "fingerprint") and hasattr(inner, "fingerprint"):
+            dataset = inner  # what only reads a source, such as WithImportance
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise UserError(
                 f"the data set is a {type(dataset).__name__} without length or rows: give a map-style data set "
@@ -34,8 +35,9 @@ class Rows:
             )
         if len(dataset) == 0:
             raise UserError("the data set is empty: give one with at least one image")
+        dataset = _looked_through(dataset)
         self._known = hasattr(dataset, "fingerprint")  # one of ours, whose labels can be trusted too
-        self.dataset = dataset
+        self.dataset: Any = dataset
         self._hashes: np.ndarray | None = None
         self._labels: np.ndarray | None = None
 
@@ -129,6 +131,34 @@ class Rows:
         """Refuse images whose (C, H, W) differs from ``shape``."""
         for i in rows:
             check_size(self[int(i)][0], shape, int(i))
+
+
+def _looked_through(dataset: Any) -> Any:
+    """torch's ``Subset`` of a data set that knows its fingerprints, so that they are used; anything else as it is."""
+    rows, whole = range(len(dataset)), dataset
+    while isinstance(whole, torch.utils.data.Subset):
+        rows, whole = [whole.indices[row] for row in rows], whole.dataset
+    return _Part(whole, rows) if whole is not dataset and hasattr(whole, "fingerprint") else dataset
+
+
+class _Part:
+    """Some rows of a data set that knows its fingerprints."""
+
+    def __init__(self, whole: Any, rows: Iterable[int]) -> None:
+        self.whole, self.rows = whole, [int(row) for row in rows]
+        self.name = str(getattr(whole, "name", type(whole).__name__))
+        self.class_names = getattr(whole, "class_names", None)
+        labels = getattr(whole, "labels", None)
+        self.labels = None if labels is None else np.asarray(labels)[self.rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.whole[self.rows[index]]
+
+    def fingerprint(self, index: int) -> int:
+        return int(self.whole.fingerprint(self.rows[index]))
 
 
 def check_size(image: Tensor, shape: tuple[int, ...], row: int) -> None:
