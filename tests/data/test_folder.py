@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
+from torch.utils.data import Subset as TorchSubset
 
-from augwise.data import Resident, WithImportance, collate, open_source
+import augwise as aw
+from augwise.data import Resident, WithImportance, as_source, collate, open_source
 from augwise.errors import UserError
 
 
@@ -124,3 +127,23 @@ def test_bad_folders(root, tmp_path_factory):
     (root / "train" / "yak").mkdir()
     with pytest.raises(UserError, match="yak"):
         open_source(f"folder:{root}")
+
+
+def test_a_part_of_a_part_keeps_the_fingerprints_of_its_files(root):
+    """Maps of torch's own subsets are found again, by file, on both sides."""
+    source = open_source(f"folder:{root}", size=6)
+    part = TorchSubset(TorchSubset(source, [2, 0, 1]), [0, 2])
+    store = aw.estimate(None, part, root / "part.maps", aw.CentrePrior(), progress=False)
+    expected = [source.fingerprint(2), source.fingerprint(1)]
+    assert store.hashes.tolist() == expected
+    assert store.labels.tolist() == [1, 0]
+    assert [as_source(part).fingerprint(i) for i in range(2)] == expected
+    assert WithImportance(part, store)[1].index == 1
+    assert store.attach(part).rows.tolist() == [0, 1]
+
+
+def test_a_worker_says_what_is_wrong_in_one_line(root):
+    loader = DataLoader(WithImportance(open_source(f"folder:{root}")), 3, collate_fn=collate, num_workers=1)
+    with pytest.raises(UserError, match=r"^image 0 has shape") as told:
+        list(loader)
+    assert "\n" not in str(told.value)
