@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 from torchvision import tv_tensors
 
-from augwise.data import ArraySource, Resident, Subset, WithImportance, collate
+from augwise.data import ArraySource, Resident, Subset, WithImportance, as_source, collate
 from augwise.data.resident import check_memory
 from augwise.errors import UserError
 from augwise.importance.store import ImportanceStore
@@ -58,3 +59,20 @@ def test_too_little_memory_is_said_before_reading():
     check_memory(2**20, torch.device("cpu"))
     with pytest.raises(UserError, match=r"1048576\.0 GiB on cpu"):
         check_memory(2**50, torch.device("cpu"))
+
+
+def test_a_source_of_floats_is_refused_not_cut_to_zeros():
+    source = as_source(TensorDataset(torch.zeros(3, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1, 0])))
+
+    class Floats:
+        labels, class_names, name, flip = source.labels, source.class_names, "floats", True
+        fingerprint = source.fingerprint
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return source[index][0] / 255, source[index][1]
+
+    with pytest.raises(UserError, match=r"image 0 of floats has type torch\.float32"):
+        Resident.load(Floats(), progress=False)

@@ -46,6 +46,11 @@ class Resident:
         source = as_source(source)
         attached = attach(store, source)
         first = source[0][0]
+        if first.dtype != torch.uint8:
+            raise UserError(
+                f"image 0 of {source.name} has type {first.dtype}: a source gives uint8 pixels from 0 to 255 "
+                "(floats in [0, 1]: (image * 255).round().to(torch.uint8))"
+            )
         grid = 0 if attached is None else _grid(attached)
         check_memory(len(source) * (first.numel() + grid), torch.device(device))
         images = torch.empty(len(source), *first.shape, dtype=torch.uint8)
