@@ -7,6 +7,7 @@ nothing itself: the uniforms come from the method, so that its plain and its gua
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal, get_args
 
 import torch
@@ -76,7 +77,7 @@ class Guard:
 
 def check_length(length: int | float) -> int | float:
     """``length`` itself, if it can be the side of a square: pixels (int), or a share of the shorter side (float)."""
-    fits = length >= 1 if isinstance(length, int) else 0 < length <= 1
+    fits = length >= 1 if isinstance(length, Integral) else 0 < length <= 1
     if isinstance(length, bool) or not fits:
         raise UserError(
             f"length={length!r} cannot be the side of a square: give whole pixels (16), or a share of the image's "

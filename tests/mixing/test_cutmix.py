@@ -269,3 +269,14 @@ def test_pure_function_leaves_empty_boxes_alone():
 def test_bad_input(make, words):
     with pytest.raises(aw.UserError, match=words):
         make()
+
+
+def test_its_description_tells_every_argument():
+    """A resumed run is recognised by it."""
+    plain = repr(aw.CutMix(length=4))
+    changes = {
+        "length": 5, "quantile": 0.5, "labels": "importance", "partner": "other", "window": "inside",
+        "reduce": "mean", "p": 0.5, "normalize": True,
+    }  # fmt: skip
+    described = {repr(aw.CutMix(**{"length": 4, name: value})) for name, value in changes.items()}
+    assert len(described | {plain, repr(aw.CutMix(alpha=1.0))}) == len(changes) + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,6 +130,10 @@ def test_probability_and_shared_draws():
 def test_length_as_share_of_the_shorter_side():
     boxes, _, _ = apply(aw.Cutout(0.5, window="inside"), torch.zeros(20, 1, 8, 30), None)
     assert {(b - t, r - s) for t, s, b, r in boxes} == {(4, 4)}
+
+
+def test_length_of_any_integer_type():
+    assert repr(aw.Cutout(np.int64(4))) == repr(aw.Cutout(4))
 
 
 def test_given_integrals_and_thresholds_and_in_place():

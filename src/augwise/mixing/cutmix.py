@@ -165,4 +165,5 @@ class CutMix(Mixer):
 
     def extra_repr(self) -> str:
         size = f"alpha={self.alpha}" if self.alpha is not None else f"length={self.length}"
-        return f"{size}, {self.guard}, labels={self.labels!r}, partner={self.partner!r}, p={self.p}"
+        which = f"labels={self.labels!r}, partner={self.partner!r}, p={self.p}, normalize={self.normalize}"
+        return f"{size}, {self.guard}, {which}"
