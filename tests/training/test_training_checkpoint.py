@@ -148,3 +148,18 @@ def test_weights_of_shared_tensors_and_channels_last(tmp_path):
     loaded = load_file(tmp_path / "w.safetensors")
     for name, value in model.state_dict().items():
         assert torch.equal(loaded[name], value)
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    checkpoint = Checkpoint(tmp_path / "c.pt")
+    checkpoint.save({"step": 1})
+    before, limits = checkpoint.path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as a full disk: a write that ends early
+    try:
+        with pytest.raises(UserError, match=r"c\.pt cannot be written \(File too large\): make room"):
+            checkpoint.save({"weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pt"]
+    assert checkpoint.path.read_bytes() == before

@@ -21,6 +21,8 @@ def write_comparison(path: Path, report: dict[str, Any], galleries: dict[str, li
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from ..training.checkpoint import write_atomically
+
     environment = Environment(
         loader=PackageLoader("augwise.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -43,9 +45,7 @@ def write_comparison(path: Path, report: dict[str, Any], galleries: dict[str, li
         difference=difference,
         share=_share,
     )
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _subtitle(report: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ difference named.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -159,10 +160,15 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
-    except OSError as e:
+    except (OSError, RuntimeError) as e:
+        reason = e if isinstance(e, OSError) else e.__context__  # torch.save hides what the file said
+        if not isinstance(reason, OSError):
+            raise
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise UserError(
-            f"{path} cannot be written ({e.strerror or e}): make room or give yourself permission there, or give "
-            "another out folder; what was there before is untouched"
+            f"{path} cannot be written ({reason.strerror or reason}): make room or give yourself permission there, or "
+            "give another out folder; what was there before is untouched"
         ) from None
 
 
