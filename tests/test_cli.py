@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,8 +50,12 @@ def test_version(capsys):
         (["train", "--data", "npz:{tmp}/none.npz", "--out", "{tmp}/d"], "none.npz"),
         (["evaluate", "--run", "{tmp}/nowhere"], "nowhere"),
         (["compare", "--methods", "cutot", "--out", "{tmp}/e"], "did you mean 'cutout'"),
-        (["show", "{tmp}/no.maps"], "no.maps"),
-        (["merge", "--out", "{tmp}/whole", "--parts", "{tmp}/one"], "one"),
+        (["show", "{tmp}/no.maps"], "no.maps does not exist"),
+        (["show", "--store", "{tmp}/no.maps"], "no.maps does not exist"),
+        (["show", "{tmp}/no.maps", "--count", "0"], "--count 0"),
+        (["merge", "--out", "{tmp}/whole", "--parts", "{tmp}/one"], "one does not exist"),
+        (["train", "--method", "randaugment", "--magnitude", "31", "--out", "{tmp}/f"], "magnitude=31"),
+        (["train", "--method", "colorjitter", "--strength", "1.5", "--out", "{tmp}/g"], "strength=1.5"),
     ],
 )
 def test_mistakes_are_named(arguments, says, capsys, tmp_path):
@@ -85,3 +90,11 @@ def test_every_method_can_be_chosen():
             names = set(made.__dataclass_fields__)
             assert names <= set(_notes(target.__doc__)), f"{entry.name}: {names - set(_notes(target.__doc__))}"
             assert not entry.strength or entry.strength in names
+
+
+def test_the_page_of_quickstart_names_the_command_that_made_it():
+    from augwise.recipes.quickstart import QuickstartConfig, command
+
+    assert command(QuickstartConfig()) == "augwise quickstart --out quickstart"
+    config = QuickstartConfig(out=Path("some/qs"), epochs=2, limit=100, quiet=True)
+    assert command(config) == "augwise quickstart --out qs --epochs 2 --limit 100"

@@ -132,7 +132,8 @@ def _merge(arguments: list[str]) -> None:
 def _show(arguments: list[str]) -> None:
     from .analysis.show import ShowConfig, show
 
-    show(_parse(ShowConfig, "show", arguments))
+    named = arguments[:1] and not arguments[0].startswith("-")  # the store needs no flag before it
+    show(_parse(ShowConfig, "show", ["--store", *arguments] if named else arguments))
 
 
 def _quickstart(arguments: list[str]) -> None:

@@ -100,3 +100,9 @@ def test_accuracy_leaves_the_model_in_evaluation_mode_and_counts_every_image_onc
     assert not model.training
     expected = (model(data.images.float()).argmax(1) == torch.as_tensor(data.labels)).float().mean().item()
     assert found == pytest.approx(expected)
+
+
+def test_a_result_that_cannot_be_written_is_refused_first(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file"):
+        evaluate(EvaluateConfig(run=tmp_path / "nowhere", out=tmp_path / "file" / "below.json"))

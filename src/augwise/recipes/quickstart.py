@@ -10,7 +10,7 @@ intervals include zero, and that is what the page will say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,19 @@ def settings(config: QuickstartConfig) -> CompareConfig:
     )
 
 
+def command(config: QuickstartConfig) -> str:
+    """The command line that runs ``config``, for the page."""
+    words = ["augwise quickstart --out", config.out.name]
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if f.name not in ("out", "quiet") and value != f.default:
+            words += [f"--{f.name}", str(value)]
+    return " ".join(words)
+
+
 def quickstart(config: QuickstartConfig | None = None) -> dict[str, Any]:
     """Run it (or what is left of it); see `augwise.compare` for what is written and returned."""
     from ..analysis.compare import compare
 
     config = config or QuickstartConfig()
-    return compare(
-        settings(config),
-        title="Quickstart: handwritten digits",
-        command=f"augwise quickstart --out {config.out.name} --seeds {config.seeds}",
-    )
+    return compare(settings(config), title="Quickstart: handwritten digits", command=command(config))

@@ -105,9 +105,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     from .. import models
     from ..data import Normalize, Resident, open_source
     from .batches import ResidentReader, evaluation_batches
+    from .checkpoint import require_writable
     from .devices import accelerator_for
     from .results import environment, write_json
 
+    if config.out is not None:
+        require_writable(config.out.parent)
     given = _given(config)
     source = open_source(given["data"], config.split, size=given["size"], limit=config.limit)
     accelerator = accelerator_for(config.device, config.precision)

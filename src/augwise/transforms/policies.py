@@ -10,6 +10,7 @@ from typing import Literal
 
 from torchvision.transforms import v2
 
+from ..errors import UserError
 from ..regions import Window
 from .preserve import Preserve
 
@@ -39,6 +40,10 @@ def randaugment(
     quantile: share of an image's regions that count as unimportant; without it the plain policy.
     window: regions clipped at the border, or inside the image.
     """
+    if not 0 <= magnitude <= 30:
+        raise UserError(f"magnitude={magnitude} is out of range: give a whole number from 0 to 30")
+    if operations < 1:
+        raise UserError(f"operations={operations} leaves images as they are: give at least 1")
     policy = v2.RandAugment(num_ops=operations, magnitude=magnitude)
     return Preserve(policy, length=length, quantile=quantile, window=window)
 
@@ -56,6 +61,9 @@ def autoaugment(
     quantile: share of an image's regions that count as unimportant; without it the plain policy.
     window: regions clipped at the border, or inside the image.
     """
+    known = [p.value for p in v2.AutoAugmentPolicy]
+    if policy not in known:
+        raise UserError(f"policy={policy!r} is unknown: use one of {', '.join(known)}")
     return Preserve(v2.AutoAugment(v2.AutoAugmentPolicy(policy)), length=length, quantile=quantile, window=window)
 
 
@@ -69,5 +77,7 @@ def colorjitter(
     quantile: share of an image's regions that count as unimportant; without it the plain jitter.
     window: regions clipped at the border, or inside the image.
     """
+    if not 0 <= strength <= 1:
+        raise UserError(f"strength={strength} is out of range: give the largest relative change, from 0 to 1")
     jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
     return Preserve(jitter, length=length, quantile=quantile, window=window)
