@@ -453,3 +453,16 @@ def test_a_data_set_may_call_anything_its_source(tmp_path):
     run(tmp_path / "a.maps", data)
     run(tmp_path / "b.maps", Pictures())
     assert contents(tmp_path / "a.maps") == contents(tmp_path / "b.maps")
+
+
+def test_a_disk_without_room_for_the_lock_is_told(tmp_path):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # as a full disk: names can be made, nothing written
+    try:
+        with pytest.raises(UserError, match=r"a\.maps cannot be written: \d+ bytes are needed"):
+            run(tmp_path / "a.maps")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not (tmp_path / "a.maps").exists()
+    run(tmp_path / "a.maps")

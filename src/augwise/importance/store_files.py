@@ -335,9 +335,12 @@ class Lock:
                     self._file = file
             if self._file is None:  # the holder finished between our two steps and took its file away
                 file.close()
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        self._file.flush()
+        try:
+            self._file.truncate(0)
+            os.write(self._file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except OSError as error:
+            self.__exit__()
+            raise _cannot_write(self.path.parent, self.meta, error) from None
         return self
 
     def __exit__(self, *_: object) -> None:
