@@ -106,3 +106,11 @@ def test_a_result_that_cannot_be_written_is_refused_first(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file"):
         evaluate(EvaluateConfig(run=tmp_path / "nowhere", out=tmp_path / "file" / "below.json"))
+
+
+def test_images_that_the_model_cannot_take_are_told(tmp_path):
+    """Three pixels do not survive two poolings."""
+    config = TrainConfig(limit=30, eval_limit=10, epochs=1, batch_size=10, out=tmp_path, quiet=True, tensorboard=False)
+    train(config)
+    with pytest.raises(UserError, match=r"SmallCNN cannot take images of shape \(3, 3, 3\).*set size"):
+        evaluate(EvaluateConfig(run=tmp_path, size=3, quiet=True))

@@ -95,6 +95,27 @@ def _predictions(
         yield logits, batch.labels
 
 
+@torch.no_grad()
+def check_output(model: nn.Module, images: Tensor, classes: int) -> None:
+    """Raise `UserError` unless the model gives one logit per class for such images.
+
+    A forward pass in evaluation mode, which leaves running statistics alone.
+    """
+    try:
+        logits = model.eval()(images)
+    except (RuntimeError, ValueError, AssertionError) as e:
+        raise UserError(
+            f"{type(model).__name__} cannot take images of shape {tuple(images.shape[1:])} "
+            f"({str(e).splitlines()[0] if str(e) else e!r}): set size, or take a model made for such images"
+        ) from e
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (len(images), classes):
+        raise UserError(
+            f"{type(model).__name__} gives {shape} for {len(images)} images, where {classes} classes need "
+            f"{(len(images), classes)}: give its last layer {classes} outputs"
+        )
+
+
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Measure a trained classifier on a data set; see `account` for what is returned (beside what was measured).
 
@@ -124,6 +145,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             "with the same classes in the same order"
         )
     model = models.load_weights(models.build(given["model"], len(classes), channels), given["checkpoint"])
+    model = model.to(device)
+    check_output(model, torch.zeros(1, *reader.resident.images.shape[1:], device=device), len(classes))
     batches = evaluation_batches(reader, Normalize(given["mean"], given["std"]), config.batch_size)
     total = -(-len(reader) // config.batch_size)
     shown = tqdm(batches, total=total, desc="evaluating", unit="batch", disable=config.quiet, leave=False)
@@ -132,7 +155,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "model": given["model"],
         "checkpoint": str(given["checkpoint"]),
         "data": {"name": source.name, "split": config.split, "limit": config.limit},
-        **account(model.to(device), shown, classes, bins=config.bins, accelerator=accelerator),
+        **account(model, shown, classes, bins=config.bins, accelerator=accelerator),
         "environment": environment(device),
     }
     if config.out is not None:

@@ -36,7 +36,7 @@ from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, cha
 from .checkpoint import Checkpoint, plain, refuse_other, require_writable, save_weights
 from .config import TrainConfig
 from .devices import accelerator_for, threads
-from .evaluate import accuracy, read_run
+from .evaluate import accuracy, check_output, read_run
 from .loop import fit
 from .objectives.supervised import Supervised
 from .results import CHECKPOINT, RESULTS, WEIGHTS, environment, summary, tensorboard, to_tensorboard, write_results
@@ -259,7 +259,7 @@ class _Run:
         model = model.to(self.accelerator.device)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        _check_output(model, torch.zeros(images.shape, device=images.device), classes)
+        check_output(model, torch.zeros(images.shape, device=images.device), classes)
         return model
 
     def _checkpoint(self) -> Checkpoint | None:
@@ -328,24 +328,6 @@ def _check_guards(steps: Sequence[Any], maps: Any) -> None:
         raise UserError(
             f"{type(guarded).__name__} is guarded but there are no importance maps: give maps=, or leave out its "
             "quantile for the plain form"
-        )
-
-
-@torch.no_grad()
-def _check_output(model: nn.Module, images: torch.Tensor, classes: int) -> None:
-    """A forward pass in evaluation mode, which leaves running statistics alone."""
-    try:
-        logits = model.eval()(images)
-    except (RuntimeError, ValueError, AssertionError) as e:
-        raise UserError(
-            f"{type(model).__name__} cannot take images of shape {tuple(images.shape[1:])} "
-            f"({str(e).splitlines()[0] if str(e) else e!r}): set size, or take a model made for such images"
-        ) from e
-    shape = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-    if shape != (len(images), classes):
-        raise UserError(
-            f"{type(model).__name__} gives {shape} for {len(images)} images, where {classes} classes need "
-            f"{(len(images), classes)}: give its last layer {classes} outputs"
         )
 
 
