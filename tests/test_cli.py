@@ -98,3 +98,11 @@ def test_the_page_of_quickstart_names_the_command_that_made_it():
     assert command(QuickstartConfig()) == "augwise quickstart --out quickstart"
     config = QuickstartConfig(out=Path("some/qs"), epochs=2, limit=100, quiet=True)
     assert command(config) == "augwise quickstart --out qs --epochs 2 --limit 100"
+
+
+def test_every_verb_has_a_function_and_every_public_name_is_there():
+    import augwise as aw
+
+    assert set(VERBS) <= set(aw.__all__)
+    assert all(getattr(aw, name) is not None for name in aw.__all__)
+    assert all(callable(getattr(aw, verb)) for verb in VERBS)

@@ -46,9 +46,15 @@ _HOME = {
     "collate": "data.collate",
     "open_source": "data.sources",
     # verbs
+    "CompareConfig": "analysis.compare_plan",
+    "EvaluateConfig": "training.config",
+    "QuickstartConfig": "recipes.quickstart",
+    "ShowConfig": "analysis.show",
+    "TrainConfig": "training.config",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
     "quickstart": "recipes.quickstart",
+    "show": "analysis.show",
     "train": "training.train",
 }
 _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
@@ -57,6 +63,9 @@ __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUn
 
 if TYPE_CHECKING:
     from .analysis.compare import compare as compare
+    from .analysis.compare_plan import CompareConfig as CompareConfig
+    from .analysis.show import ShowConfig as ShowConfig
+    from .analysis.show import show as show
     from .data.collate import collate as collate
     from .data.pipeline import BatchPipeline as BatchPipeline
     from .data.pipeline import Normalize as Normalize
@@ -79,9 +88,12 @@ if TYPE_CHECKING:
     from .labels import MixedLabels as MixedLabels
     from .mixing.cutmix import CutMix as CutMix
     from .models.normalized import Normalized as Normalized
+    from .recipes.quickstart import QuickstartConfig as QuickstartConfig
     from .recipes.quickstart import quickstart as quickstart
     from .sample import Batch as Batch
     from .sample import Sample as Sample
+    from .training.config import EvaluateConfig as EvaluateConfig
+    from .training.config import TrainConfig as TrainConfig
     from .training.evaluate import evaluate as evaluate
     from .training.train import train as train
     from .transforms.crop_flip import RandomCrop as RandomCrop
