@@ -30,7 +30,7 @@ def test_results_tell_what_was_run(done):
     assert report["planned"] == report["done"] == 4  # baseline, plain, guarded, control
     assert report["data"]["train"] == 60
     assert report["data"]["test"] == 100
-    assert {run["arm"] for run in report["runs"]} == {"baseline", "plain", "guarded", "control"}
+    assert {run["run"]["arm"] for run in report["runs"]} == {"baseline", "plain", "guarded", "control"}
     (row,) = report["table"]
     assert row["area_touched"] == {"plain": 1 / 16, "guarded": 1 / 16, "control": 1 / 16}
     assert row["importance_touched"]["guarded"] < row["importance_touched"]["plain"]
@@ -56,12 +56,37 @@ def test_go_on_extend_and_repair(done, tmp_path):
     lost = next(p for p in stamps if "guarded" in p.parent.name)
     before = json.loads(lost.read_text())
     shutil.rmtree(lost.parent)
+    (out / "results.json").unlink()
     report = compare(config(out, seeds=2))
     assert report["done"] == 8
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in stamps.items() if p != lost)
     after = json.loads(lost.read_text())
     for name in ("last_accuracy", "validation_accuracy", "train_loss"):
         assert after[name] == before[name]
+
+
+def test_the_results_alone_are_enough_to_go_on(done, tmp_path):
+    """Without the folders of the runs, what results.json lists is not run again."""
+    out = tmp_path / "copy"
+    shutil.copytree(done[0], out)
+    shutil.rmtree(out / "runs")
+    report = compare(config(out))
+    assert report["complete"]
+    assert report["table"] == done[1]["table"]
+    assert not list(out.glob("runs/*/weights*"))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"strengths": (40,)}, "40"),
+        ({"estimators": ("cdiea",), "epsilon": 8.0}, "epsilon is in pixel values"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_trained(wrong, says, tmp_path):
+    with pytest.raises(UserError, match=says):
+        compare(config(tmp_path / "out", **wrong))
+    assert not (tmp_path / "out" / "base").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path):

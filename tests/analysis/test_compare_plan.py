@@ -24,7 +24,7 @@ def test_the_plain_arm_of_a_policy_is_one_run_for_all_guards():
     plain = {run for run in plan(config) if run.arm == "plain"}
     assert {run.options for run in plain} == {()}
     assert len(plain) == 2  # one per seed
-    assert len({run for run in plan(config) if run.arm == "guarded"}) == 2 * 2 * 2
+    assert len({run for run in plan(config) if run.arm == "guarded"}) == 2 * 2 * 2 * 2
 
 
 def test_a_prior_is_its_own_control():
@@ -74,6 +74,7 @@ def test_the_name_of_a_run_changes_with_all_that_counts():
         ({"methods": ("cutut",)}, "did you mean 'cutout'"),
         ({"estimators": ("cdeia",)}, "did you mean 'cdiea'"),
         ({"seeds": 0}, "--seeds 0"),
+        ({"jobs": 0}, "--jobs 0"),
         ({"quantile": 1.5}, "--quantile 1.5"),
         ({"strengths": ()}, "--strengths"),
         ({"estimators": ()}, "--estimators"),

@@ -20,6 +20,7 @@ from .compare_table import as_text, baseline, best_strengths, table
 
 if TYPE_CHECKING:
     from ..data.sources import Source
+    from ..importance.estimator import Estimator
     from ..importance.store import ImportanceStore
 
 # Settings of a run that do not change its result, or that are the run's own.
@@ -40,10 +41,13 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
     config.check()
     out = _folder(config)
     data = comparison_sources(config.train)
+    _rehearse(config, data.train)
+    known = _known(out)
     base = base_model(config, data.train, data.test)
     stores = {name: _maps(config, name, out, base, data.train) for name in config.estimators}
     touched = _touched(config, stores, data.train)
     jobs = _jobs(config, out, stores)
+    keys = {job.run: job.key for job in jobs}
     results: dict[Run, dict[str, Any]] = {}
     report = {
         "kind": "compare",
@@ -66,11 +70,12 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
             jobs,
             results,
             config.jobs,
+            known=known,
             quiet=config.train.quiet,
-            tick=lambda: _write(out, config, report, results, touched),
+            tick=lambda: _write(out, config, report, results, touched, keys),
         )
     finally:
-        report = _write(out, config, report, results, touched)
+        report = _write(out, config, report, results, touched, keys)
         from ..report.page import write_comparison
 
         write_comparison(out / "report.html", report, _galleries(config, stores, data.train))
@@ -103,6 +108,39 @@ def base_model(config: CompareConfig, train_source: Source, test: Source) -> dic
     return train(replace(settings, seed=1_000, quiet=config.train.quiet), source=train_source, test=test)
 
 
+def _estimator(config: CompareConfig, name: str) -> Estimator:
+    make: Any = find(name, estimators()).load()
+    return make(epsilon=config.epsilon, steps=config.attack_steps) if name == "cdiea" else make()
+
+
+def _rehearse(config: CompareConfig, source: Source) -> None:
+    """Every estimator and every arm once, on two grey images of the data's size: what does not fit says so now."""
+    import torch
+
+    from .touched import touched
+
+    height, width = source[0][0].shape[-2:]
+    for name in config.estimators:
+        _estimator(config, name).check(height, width)
+    for cell in cells(config):
+        for arm in config.arms:
+            step = build(run_of(config, cell, arm, 0))
+            assert step is not None
+            touched(step, torch.ones(2, height, width))
+
+
+def _known(out: Path) -> dict[str, dict[str, Any]]:
+    """Outcomes by key of the runs that an earlier ``results.json`` in this folder lists.
+
+    So a comparison goes on from its results alone, where the folders of its runs were not kept.
+    """
+    try:
+        runs = json.loads((out / "results.json").read_text())["runs"]
+        return {run["key"]: {k: v for k, v in run.items() if k not in ("key", "run")} for run in runs if "key" in run}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _run_settings(config: CompareConfig, folder: Path) -> Any:
     """Training settings of a single run; the data come as objects."""
     return replace(config.train, out=folder, val_share=0.0, limit=None, eval_limit=None, quiet=True, tensorboard=False)
@@ -114,8 +152,7 @@ def _maps(config: CompareConfig, name: str, out: Path, base: dict[str, Any], sou
     from ..training.devices import device_name
     from ..training.trained import trained
 
-    make = find(name, estimators()).load()
-    method = make(epsilon=config.epsilon, steps=config.attack_steps) if name == "cdiea" else make()
+    method = _estimator(config, name)
     model = trained(out / "base", base["data"]["classes"]).model if method.needs_model else None
     where, progress = device_name(config.train.device), not config.train.quiet
     store = estimate(model, source, out / "maps" / name, method, device=where, progress=progress)
@@ -147,14 +184,14 @@ def _jobs(config: CompareConfig, out: Path, stores: dict[str, ImportanceStore]) 
 
 def _touched(
     config: CompareConfig, stores: dict[str, ImportanceStore], source: Source
-) -> dict[tuple[Cell, Arm], dict[str, float]]:
+) -> dict[tuple[Cell, Arm], dict[str, float | None]]:
     """What every arm of every cell overwrites, measured on the same images with the same draws."""
     from ..data.resident import fit
     from .touched import touched
 
     height, width = source[0][0].shape[-2:]
     rows = range(min(_LOOKED_AT, len(source)))
-    found: dict[tuple[Cell, Arm], dict[str, float]] = {}
+    found: dict[tuple[Cell, Arm], dict[str, float | None]] = {}
     for cell in cells(config):
         maps = stores[cell.estimator].attach(source)
         own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
@@ -196,9 +233,11 @@ def _write(
     config: CompareConfig,
     report: dict[str, Any],
     results: dict[Run, dict[str, Any]],
-    touched: dict[tuple[Cell, Arm], dict[str, float]],
+    touched: dict[tuple[Cell, Arm], dict[str, float | None]],
+    keys: dict[Run, str],
 ) -> dict[str, Any]:
     """Table and results as far as the runs have come."""
+    from ..training.checkpoint import write_atomically
     from ..training.results import write_json
 
     rows, base = table(config, results, touched), baseline(config, results)
@@ -213,11 +252,12 @@ def _write(
         },
         "best": best_strengths(config, results),
         "curves": _curves(config, results),
-        "runs": [asdict(run) | outcome for run, outcome in results.items()],
+        "runs": [{"key": keys[run], "run": asdict(run), **outcome} for run, outcome in results.items()],
         "seconds": sum(outcome["seconds"] for outcome in results.values()),
     }
     write_json(out / "results.json", report)
-    (out / "table.txt").write_text(as_text(rows, base) + "\n")
+    text = as_text(rows, base) + "\n"
+    write_atomically(out / "table.txt", lambda file: file.write(text.encode()))
     return report
 
 

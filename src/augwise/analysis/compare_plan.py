@@ -59,6 +59,8 @@ class CompareConfig:
             find(name, estimators())
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds}: at least one run per arm is needed")
+        if self.jobs is not None and self.jobs < 1:
+            raise UserError(f"--jobs {self.jobs}: give 1 or more, or leave it out for one per core")
         if not 0 < self.quantile <= 1:
             raise UserError(f"--quantile {self.quantile}: give a share in (0, 1], 0.6 in the papers")
         if not self.methods or not self.strengths or not self.windows:
@@ -111,7 +113,7 @@ def cells(config: CompareConfig) -> list[Cell]:
         Cell(method, strength, window, estimator)
         for method in config.methods
         for strength in config.strengths
-        for window in (config.windows if find(method, methods()).kind != "image" else config.windows[:1])
+        for window in config.windows
         for estimator in config.estimators or ("",)
     ]
 

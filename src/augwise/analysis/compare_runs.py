@@ -40,10 +40,17 @@ class Job:
         assert self.settings.out is not None
         return self.settings.out
 
-    def finished(self) -> dict[str, Any] | None:
-        """What the run recorded, if it is complete."""
-        path = self.folder / _SUMMARY
-        return json.loads(path.read_text()) if path.exists() else None
+    @property
+    def key(self) -> str:
+        """The run's name; it changes with everything that could change its result."""
+        return self.folder.name
+
+    def finished(self, known: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+        """What the run recorded, if it is complete: in its own folder, or in what an earlier results.json says."""
+        try:
+            return json.loads((self.folder / _SUMMARY).read_text())
+        except (OSError, ValueError):  # not there, or damaged: then it is run again
+            return known.get(self.key)
 
 
 class Sources(NamedTuple):
@@ -77,18 +84,20 @@ def run_all(
     results: dict[Run, dict[str, Any]],
     processes: int | None = None,
     *,
+    known: dict[str, dict[str, Any]] | None = None,
     quiet: bool = False,
     tick: Callable[[], Any] = lambda: None,
 ) -> None:
     """Fill ``results`` run by run, those already finished first; ``tick`` is called twice a minute meanwhile.
 
+    known: outcomes by the run's key that an earlier results.json holds.
     An interruption ends the processes; unfinished runs keep their own checkpoints and go on next time.
     """
     from tqdm import tqdm
 
     waiting = []
     for job in jobs:
-        done = job.finished()
+        done = job.finished(known or {})
         if done is None:
             waiting.append(job)
         else:
@@ -166,11 +175,11 @@ def _execute(job: Job) -> dict[str, Any]:
     summary = {
         "last_accuracy": result["test"]["last_accuracy"],
         "median_last_ten": result["test"]["median_last_ten"],
-        "validation_accuracy": result["also"].get("validation"),
+        "validation_accuracy": result.get("also", {}).get("validation"),
         "train_loss": result["curve"][-1]["train_loss"],
         "seconds": result["seconds"],
         "curve": [row["test_accuracy"] for row in result["curve"] if row.get("test_accuracy") is not None],
     }
-    (job.folder / WEIGHTS).unlink()  # hundreds of runs: what is needed of each stands in its summary
+    (job.folder / WEIGHTS).unlink(missing_ok=True)  # hundreds of runs: what is needed of each stands in its summary
     write_json(job.folder / _SUMMARY, summary)
     return summary

@@ -19,7 +19,7 @@ MEASURES = ("last_accuracy", "median_last_ten")
 def table(
     config: CompareConfig,
     results: dict[Run, dict[str, Any]],
-    touched: dict[tuple[Cell, Arm], dict[str, float]],
+    touched: dict[tuple[Cell, Arm], dict[str, float | None]],
     measure: str = "last_accuracy",
 ) -> list[dict]:
     """One row per cell: mean ± std of each arm over its finished seeds, and the paired differences between arms.
@@ -44,7 +44,7 @@ def table(
             "differences": {
                 f"{a}-{b}": paired(scores[a], scores[b])
                 for a, b in DIFFERENCES
-                if a in scores and b in scores and run_of(config, cell, a, 0) != run_of(config, cell, b, 0)
+                if a in scores and b in scores and not _coincide(config, cell, a, b)
             },
         }
         row["validation_accuracy"] = {
@@ -88,7 +88,9 @@ def best_strengths(config: CompareConfig, results: dict[Run, dict[str, Any]], me
                     if c
                 },
                 "differences": {
-                    f"{a}-{b}": paired(scores[a], scores[b]) for a, b in DIFFERENCES if a in scores and b in scores
+                    f"{a}-{b}": paired(scores[a], scores[b])
+                    for a, b in DIFFERENCES
+                    if a in scores and b in scores and not _coincide(config, group[0], a, b)
                 },
             }
         )
@@ -127,6 +129,11 @@ def difference(interval: dict | None) -> str:
         return f"{100 * interval['mean']:+.1f} (n = 1)"
     mark = " *" if interval["low"] > 0 or interval["high"] < 0 else ""
     return f"{100 * interval['mean']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]{mark}"
+
+
+def _coincide(config: CompareConfig, cell: Cell, first: Arm, second: Arm) -> bool:
+    """Two arms that are the same runs, as a prior's guard and control are."""
+    return run_of(config, cell, first, 0) == run_of(config, cell, second, 0)
 
 
 def _by_seed(config: CompareConfig, cell: Cell, arm: Arm, results: dict[Run, dict]) -> dict[int, dict]:

@@ -6,6 +6,7 @@ without knowing how the method works: erased, pasted over, or (inside `Preserve`
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -25,9 +26,13 @@ class Touched(NamedTuple):
     area: Tensor
     importance: Tensor
 
-    def means(self) -> dict[str, float]:
-        """Means over the images, as a comparison records them."""
-        return {"area_touched": float(self.area.mean()), "importance_touched": float(self.importance.nanmean())}
+    def means(self) -> dict[str, float | None]:
+        """Means over the images, as a comparison records them; importance is None where no image has any."""
+        importance = float(self.importance.nanmean())
+        return {
+            "area_touched": float(self.area.mean()),
+            "importance_touched": None if math.isnan(importance) else importance,
+        }
 
 
 def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: tuple[int | str, ...] = (0,)) -> Touched:

@@ -326,8 +326,8 @@ def _check_guards(steps: Sequence[Any], maps: Any) -> None:
     guarded = next((step for step in steps if getattr(step, "guarded", False)), None)
     if guarded is not None and maps is None:
         raise UserError(
-            f"{type(guarded).__name__} is guarded but there are no importance maps: give maps=, or leave out its "
-            "quantile for the plain form"
+            f"{type(guarded).__name__} is guarded but there are no importance maps: give maps= (--maps), or leave out "
+            "its quantile for the plain form"
         )
 
 
