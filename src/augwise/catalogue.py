@@ -24,6 +24,8 @@ class Entry:
     name: as on the command line; kind: what it does to an image ("deletion", "image" for whole-image transforms,
     "mixing") or "estimator"; target: ``module:callable`` below augwise, whose keyword arguments are its options;
     strength: the option that a comparison turns up; summary: one line for help and report.
+    shared_unit: of an estimator, whether values of two images' maps may be compared as they are. Key points of one
+        attack may (each counts 1/ε); drops of log-probability may not: they differ a thousandfold with confidence.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Entry:
     target: str
     summary: str
     strength: str = ""
+    shared_unit: bool = False
 
     def load(self) -> Callable[..., Any]:
         """The class, or the factory function, that makes it."""
@@ -39,7 +42,13 @@ class Entry:
 
 
 ENTRIES = (
-    Entry("cdiea", "estimator", "importance.cdiea:CDIEA", "sparse adversarial key points (IPF-RDA, Eq. 5-10)"),
+    Entry(
+        "cdiea",
+        "estimator",
+        "importance.cdiea:CDIEA",
+        "sparse adversarial key points (IPF-RDA, Eq. 5-10)",
+        shared_unit=True,
+    ),
     Entry(
         "occlusion",
         "estimator",
@@ -48,8 +57,20 @@ ENTRIES = (
     ),
     Entry("saliency", "estimator", "importance.saliency:GradientSaliency", "absolute input gradient"),
     Entry("corners", "estimator", "importance.corners:HarrisCorners", "Harris corner response, needs no model"),
-    Entry("centre", "estimator", "importance.centre:CentrePrior", "one fixed Gaussian at the centre: the lower bar"),
-    Entry("uniform", "estimator", "importance.uniform:UniformRandom", "random key points: no information at all"),
+    Entry(
+        "centre",
+        "estimator",
+        "importance.centre:CentrePrior",
+        "one fixed Gaussian at the centre: the lower bar",
+        shared_unit=True,
+    ),
+    Entry(
+        "uniform",
+        "estimator",
+        "importance.uniform:UniformRandom",
+        "random key points: no information at all",
+        shared_unit=True,
+    ),
     Entry("cutout", "deletion", "transforms.cutout:Cutout", "erase one square (DeVries and Taylor 2017)", "length"),
     Entry("trivialaugment", "image", "transforms.policies:trivialaugment", "one random operation per image", "length"),
     Entry("randaugment", "image", "transforms.policies:randaugment", "a few random operations per image", "magnitude"),

@@ -46,6 +46,12 @@ def test_options_fit_the_method():
     assert dict(share.options) == {"length": 0.5, "window": "inside"}
 
 
+def test_importance_labels_compare_maps_in_one_unit():
+    config = CompareConfig(methods=("cutmix",), estimators=("cdiea", "occlusion"))
+    normalized = {c.estimator: dict(run_of(config, c, "guarded", 0).options).get("normalize") for c in cells(config)}
+    assert normalized == {"cdiea": None, "occlusion": True}
+
+
 def test_a_stopped_comparison_has_all_arms_at_fewer_seeds():
     runs = plan(CompareConfig(strengths=(8, 16), **TWO))
     half = runs[: len(runs) // 2]

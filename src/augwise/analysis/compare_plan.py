@@ -130,6 +130,8 @@ def run_of(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:
         options["length"] = _number(cell.strength)
     if entry.kind == "mixing":
         options["labels"] = "importance"
+        if not find(cell.estimator, estimators()).shared_unit:
+            options["normalize"] = True  # Eq. 12 weighs one image's importance against the other's
     return Run(arm, seed, cell.method, tuple(sorted(options.items())), cell.estimator)
 
 
