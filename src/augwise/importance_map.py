@@ -105,7 +105,7 @@ def _register(functional: Callable[..., Any]) -> Callable[[Callable[..., Tensor]
             wide = plain if plain.dtype in (torch.float32, torch.float64) else plain.float()
             moved = kernel(wide.unsqueeze(-3), *args, **kwargs).squeeze(-3)
             moved = moved.to(plain.dtype) if plain.is_floating_point() else moved
-            return type(inpt).wrap(moved, like=inpt)
+            return tv_tensors.wrap(moved, like=inpt)  # pyright: ignore[reportCallIssue]
 
         F.register_kernel(functional, ImportanceMap)(move)
         return kernel
