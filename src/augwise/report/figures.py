@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -92,4 +93,7 @@ def _svg(figure: Any, axes: Any) -> str:
     with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "augwise"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = re.sub(
+        r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL
+    )  # who drew it, with links
+    return text.replace(_INK, "currentColor")
