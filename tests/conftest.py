@@ -1,11 +1,14 @@
 """Shared set-up: two threads fight on small machines, so tests compute with one; ``tests/`` is importable."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 sys.path.insert(0, str(Path(__file__).parent))
+# Started in the background, a shell has us ignore Ctrl-C, and children inherit that; tests interrupt themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
