@@ -5,13 +5,16 @@ import signal
 import sys
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
 sys.path.insert(0, str(Path(__file__).parent))
-# Started in the background, a shell has us ignore Ctrl-C, and children inherit that; tests interrupt themselves.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest
 import torch
+
+
+def pytest_configure() -> None:
+    """Started in the background, a shell has us ignore Ctrl-C, and children inherit that; tests interrupt themselves."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
