@@ -13,7 +13,7 @@ import torch
 
 
 def pytest_configure() -> None:
-    """Started in the background, a shell has us ignore Ctrl-C, and children inherit that; tests interrupt themselves."""
+    """A shell has background jobs ignore Ctrl-C, and children inherit that; some tests interrupt themselves."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
