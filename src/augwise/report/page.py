@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ..analysis.gallery import Example
 
 
+_SHOWN = ("guarded-plain", "guarded-control")  # the differences that the table has a column for
+
+
 def write_comparison(path: Path, report: dict[str, Any], galleries: dict[str, list[Example]]) -> None:
     """Write ``report.html`` for what `compare` returned.
 
@@ -26,14 +29,14 @@ def write_comparison(path: Path, report: dict[str, Any], galleries: dict[str, li
     environment = Environment(
         loader=PackageLoader("augwise.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    rows = [row | {"n": max(arm["n"] for arm in row["arms"].values())} for row in report["table"]]
+    rows = [row | {"n": _runs(row)} for row in report["table"]]
     text = environment.get_template("compare.html.j2").render(
         title=report["title"],
         version=report["augwise"],
         subtitle=_subtitle(report),
         lead=_lead(report),
         rows=rows,
-        comparisons=sum(d is not None for row in rows for d in row["differences"].values()),
+        comparisons=sum(row["differences"].get(name) is not None for row in rows for name in _SHOWN),
         baseline=report["baseline"],
         best=report["best"],
         base=_base(report["base"]),
@@ -46,6 +49,12 @@ def write_comparison(path: Path, report: dict[str, Any], galleries: dict[str, li
         share=_share,
     )
     write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def _runs(row: dict[str, Any]) -> str:
+    """Finished seeds of a row: ``5``, or ``3-4`` while its arms have not come equally far."""
+    counts = sorted({arm["n"] for arm in row["arms"].values()})
+    return "-".join(map(str, counts[:1] + counts[1:][-1:]))
 
 
 def _subtitle(report: dict[str, Any]) -> str:
