@@ -76,7 +76,7 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
         )
     finally:
         report = _write(out, config, report, results, touched, keys)
-        from ..report.page import write_comparison
+        from ..report.compare_page import write_comparison
 
         write_comparison(out / "report.html", report, _galleries(config, stores, data.train))
     if not config.train.quiet:
