@@ -2,7 +2,10 @@
 
 import csv
 import json
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ import augwise as aw
 from augwise.data import Resident
 from augwise.errors import UserError
 from augwise.training.config import TrainConfig
-from augwise.training.results import summary
+from augwise.training.results import environment, summary
 from augwise.training.train import train
 from reference.training_toys import network, source, weights
 
@@ -256,3 +259,15 @@ def test_an_unwritable_folder_stops_before_any_step(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"):
         _train(_config(tmp_path / "file"))
+
+
+def test_results_tell_the_commit_of_augwise_from_wherever_they_are_made(tmp_path, monkeypatch):
+    here = Path(__file__).parent
+    git = shutil.which("git")
+    asked = git and subprocess.run([git, "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True)
+    if not asked or asked.returncode:
+        pytest.skip("not a checkout")
+    monkeypatch.chdir(tmp_path)
+    found = environment(torch.device("cpu"))
+    assert found["augwise_commit"].removesuffix("+changes") == asked.stdout.strip()
+    assert "commit" not in found  # the folder one works in belongs to no checkout

@@ -33,7 +33,10 @@ def summary(curve: list[dict[str, float]]) -> dict[str, float]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions and hardware: what a number depends on beside its configuration."""
+    """Versions and hardware: what a number depends on beside its configuration.
+
+    commit: of the checkout one works in; augwise_commit: of augwise's own, where it runs from one.
+    """
     found = {
         "torch": str(torch.__version__),
         "torchvision": torchvision.__version__,
@@ -44,8 +47,8 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
-    commit = _commit()
-    return found if commit is None else {**found, "commit": commit}
+    commits = {"commit": _commit(Path.cwd()), "augwise_commit": _commit(Path(__file__).parent)}
+    return found | {k: v for k, v in commits.items() if v is not None}
 
 
 def _cpu() -> str:
@@ -57,11 +60,13 @@ def _cpu() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str | None:
-    """Commit of the checkout that the working directory lies in, with ``+changes`` if files differ from it."""
+def _commit(folder: Path) -> str | None:
+    """Commit of the checkout that the folder lies in, with ``+changes`` if files differ from it; None outside one."""
+    if "site-packages" in folder.parts:  # installed: an environment inside somebody's checkout is no part of it
+        return None
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
         return done.stdout.strip()
 
     try:
