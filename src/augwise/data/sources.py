@@ -85,9 +85,11 @@ def _open(spec: str, split: str) -> Source:
 def as_source(dataset: Any) -> Source:
     """Any labelled image set as a `Source`.
 
-    A `Source` passes through, a torch ``Subset`` of one becomes ours; what reads one (such as `WithImportance`) gives
+    A `Source` passes through, a string is opened by `open_source`, a torch ``Subset`` of a source becomes ours; what reads one (such as `WithImportance`) gives
     its own; any other map-style torch data set is wrapped, see `WrappedDataset`.
     """
+    if isinstance(dataset, str):
+        return open_source(dataset)
     if isinstance(dataset, Source):
         return dataset
     if isinstance(dataset, torch.utils.data.Subset) and isinstance(_whole(dataset), Source):

@@ -15,11 +15,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..fingerprints import hash_pixels, pixels
+from ..fingerprints import hash_pixels, image_and_label, pixels
 
 
 class Rows:
-    """A data set with ``len(dataset)`` and ``dataset[i] -> image, label``, checked as it is read.
+    """A data set with ``len(dataset)`` and ``dataset[i] -> image, label`` (see `image_and_label`), checked as it is read.
 
     Images may be (C, H, W) uint8 or float tensors in [0, 1], PIL images or uint8 arrays, all of one size.
     """
@@ -59,10 +59,7 @@ class Rows:
         """(C, H, W) uint8 pixels and the class of one row; errors name the row."""
         item = self.dataset[index]
         try:
-            image, label = item[0], item[1]
-        except (TypeError, IndexError, KeyError):
-            raise UserError(f"row {index} of {self.name} is a {type(item).__name__}: give (image, label)") from None
-        try:
+            image, label = image_and_label(item)
             return pixels(image), _label(label)
         except UserError as error:
             raise UserError(f"row {index} of {self.name}: {error}") from None

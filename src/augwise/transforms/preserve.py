@@ -35,6 +35,8 @@ class Preserve(Augmentation):
     length: side of the region: pixels (int), or share of the shorter side (float); needed with a quantile.
     quantile: share of an image's regions that count as unimportant; None: the plain transform.
     window, reduce: see `Guard`.
+    batched: hand the transform the whole batch (N, C, H, W) at once, for what draws for every image by itself and is
+        fast on batches: Kornia's augmentations, say. The draws then depend on the batch, not on the image alone.
 
     The map is carried past unmoved, which is approximate where the transform moves things; an augmentation of this
     library moves it exactly. What the transform returns is not clamped to [0, 1].
@@ -47,6 +49,7 @@ class Preserve(Augmentation):
         quantile: float | None = None,
         window: Window = "clipped",
         reduce: Reduce = "sum",
+        batched: bool = False,
     ) -> None:
         super().__init__()
         if not callable(transform):
@@ -56,6 +59,7 @@ class Preserve(Augmentation):
         self.wrapped = transform
         self.length = None if length is None else check_length(length)
         self.guard = Guard(quantile, window, reduce)
+        self.batched = batched
         parts = list(_parts(transform))
         self._foreign = any(_draws_elsewhere(part) for part in parts)
         self._kornia = any(_home(part) == "kornia" for part in parts)
@@ -88,7 +92,8 @@ class Preserve(Augmentation):
             if boxes is not None and moved is not None and importance is not None:
                 moved = regions.paste_boxes(moved, importance, boxes)
         else:
-            changed, moved = self._one_by_one(images, params["seeds"].tolist()), importance
+            seeds = params["seeds"].tolist()
+            changed, moved = (self._at_once if self.batched else self._one_by_one)(images, seeds), importance
         return changed if boxes is None else regions.paste_boxes(changed, images, boxes), moved
 
     def _one_by_one(self, images: Tensor, seeds: list[int]) -> Tensor:
@@ -100,11 +105,19 @@ class Preserve(Augmentation):
             results.append(result.as_subclass(Tensor))
         return torch.stack(results) if results else images
 
+    def _at_once(self, images: Tensor, seeds: list[int]) -> Tensor:
+        if not len(images):
+            return images
+        with randomness.stream(seeds[0], foreign=self._foreign):
+            result = self._call(images.clone())
+        self._check(result, images)
+        return result.as_subclass(Tensor)
+
     def _call(self, image: Tensor) -> Any:
         if not self._kornia:
             return self.wrapped(tv_tensors.Image(image))
         result = self.wrapped(image if image.is_floating_point() else image / 255)
-        if isinstance(result, Tensor) and result.ndim == 4 and len(result) == 1:
+        if isinstance(result, Tensor) and result.ndim == image.ndim + 1 and len(result) == 1:
             result = result[0]
         if isinstance(result, Tensor) and image.dtype == torch.uint8:
             result = (result * 255).round().clamp(0, 255).to(torch.uint8)
@@ -123,7 +136,7 @@ class Preserve(Augmentation):
 
     def extra_repr(self) -> str:
         wrapped = "" if isinstance(self.wrapped, nn.Module) else f"{self.wrapped!r}, "
-        return f"{wrapped}length={self.length}, {self.guard}"
+        return f"{wrapped}length={self.length}, {self.guard}" + (", batched=True" if self.batched else "")
 
 
 def _parts(transform: Any) -> Iterator[Any]:
