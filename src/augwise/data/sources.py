@@ -85,8 +85,9 @@ def _open(spec: str, split: str) -> Source:
 def as_source(dataset: Any) -> Source:
     """Any labelled image set as a `Source`.
 
-    A `Source` passes through, a string is opened by `open_source`, a torch ``Subset`` of a source becomes ours; what reads one (such as `WithImportance`) gives
-    its own; any other map-style torch data set is wrapped, see `WrappedDataset`.
+    A `Source` passes through, a string is opened by `open_source`, a torch ``Subset`` of a source becomes ours; what
+    reads one (such as `WithImportance`) gives its own; any other map-style torch data set is wrapped, see
+    `WrappedDataset`.
     """
     if isinstance(dataset, str):
         return open_source(dataset)

@@ -27,7 +27,8 @@ class WithImportance(Dataset):
     """Images with their importance maps, augmented together.
 
     source: a `Source`, its name for `open_source` ("folder:photos"), or any map-style torch data set. store: an
-    `ImportanceStore` or its path (attached here), or attached maps; None for images without maps. transform: a transform, a ``v2.Compose``, or None; it gets the whole `Sample`.
+    `ImportanceStore` or its path (attached here), or attached maps; None for images without maps. transform: a
+    transform, a ``v2.Compose``, or None; it gets the whole `Sample`.
 
     ``self[epoch, index]`` keys every draw by (seed, epoch, index, position in the pipeline), so a sample does not
     depend on workers, on order or on other steps; use `EpochSampler`. ``self[index]``, as foreign loaders ask,

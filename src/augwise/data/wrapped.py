@@ -24,10 +24,10 @@ SPOT_CHECKS: Final = 8
 class WrappedDataset:
     """A map-style data set of (image, label) items.
 
-    dataset: ``len()`` and ``[i] -> (image, label, ...)`` or ``{"image": ..., "label": ...}``; the image a PIL image, a uint8 array (H, W) or (H, W, C), or
-    a (C, H, W) tensor, uint8 or float in [0, 1] (kept in 8 bits). It must give the same image each time: random
-    transforms belong in `WithImportance`. Labels come from its ``targets`` or ``labels`` where these agree with
-    its items, else every item is read once. Class names come from ``classes``.
+    dataset: ``len()`` and ``[i] -> (image, label, ...)`` or ``{"image": ..., "label": ...}``; the image a PIL image, a
+    uint8 array (H, W) or (H, W, C), or a (C, H, W) tensor, uint8 or float in [0, 1] (kept in 8 bits). It must give the
+    same image each time: random transforms belong in `WithImportance`. Labels come from its ``targets`` or ``labels``
+    where these agree with its items, else every item is read once. Class names come from ``classes``.
     """
 
     flip = True

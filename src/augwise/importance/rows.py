@@ -19,7 +19,7 @@ from ..fingerprints import hash_pixels, image_and_label, pixels
 
 
 class Rows:
-    """A data set with ``len(dataset)`` and ``dataset[i] -> image, label`` (see `image_and_label`), checked as it is read.
+    """A data set with ``len(dataset)`` and items as `image_and_label` knows them, checked as it is read.
 
     Images may be (C, H, W) uint8 or float tensors in [0, 1], PIL images or uint8 arrays, all of one size.
     """
