@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from .. import randomness, regions
 from ..errors import UserError
@@ -56,9 +55,8 @@ class Preserve(Augmentation):
         self.wrapped = transform
         self.length = None if length is None else check_length(length)
         self.guard = Guard(quantile, window, reduce)
-        parts = list(_parts(transform))
-        self._foreign = any(_draws_elsewhere(part) for part in parts)
-        self._kornia = any(_home(part) == "kornia" for part in parts)
+        self._foreign = randomness.draws_elsewhere(transform)
+        self._kornia = any(_home(part) == "kornia" for part in _parts(transform))
 
     @property
     def guarded(self) -> bool:
@@ -139,10 +137,3 @@ def _parts(transform: Any) -> Iterator[Any]:
 
 def _home(part: Any) -> str:
     return type(part).__module__.split(".")[0]
-
-
-def _draws_elsewhere(part: Any) -> bool:
-    """Whether a transform may draw from Python's or NumPy's generators: all but those known to draw from torch."""
-    if _home(part) == "torchvision":
-        return not type(part).__module__.startswith(v2.__name__) or isinstance(part, v2.Lambda)
-    return _home(part) not in ("torch", "kornia", "augwise")
