@@ -55,7 +55,7 @@ class Preserve(Augmentation):
         self.wrapped = transform
         self.length = None if length is None else check_length(length)
         self.guard = Guard(quantile, window, reduce)
-        self._foreign = randomness.draws_elsewhere(transform)
+        self.foreign = randomness.draws_elsewhere(transform)
         self._kornia = any(_home(part) == "kornia" for part in _parts(transform))
 
     @property
@@ -82,7 +82,7 @@ class Preserve(Augmentation):
         boxes = params.get("boxes")
         if isinstance(self.wrapped, Augmentation):
             changed, moved = self.wrapped.transform(images, importance, params["wrapped"])
-            self._check(changed, images)
+            self.check(changed, images)
             if boxes is not None and moved is not None and importance is not None:
                 moved = regions.paste_boxes(moved, importance, boxes)
         else:
@@ -92,9 +92,9 @@ class Preserve(Augmentation):
     def _one_by_one(self, images: Tensor, seeds: list[int]) -> Tensor:
         results = []
         for image, seed in zip(images.unbind(), seeds, strict=True):
-            with randomness.stream(seed, foreign=self._foreign):
+            with randomness.stream(seed, foreign=self.foreign):
                 result = self._call(image.clone())  # some transforms write into what they are given
-            self._check(result, image)
+            self.check(result, image)
             results.append(result.as_subclass(Tensor))
         return torch.stack(results) if results else images
 
@@ -108,7 +108,8 @@ class Preserve(Augmentation):
             result = (result * 255).round().clamp(0, 255).to(torch.uint8)
         return result
 
-    def _check(self, result: Any, image: Tensor) -> None:
+    def check(self, result: Any, image: Tensor) -> None:
+        """Raise `UserError` unless ``result`` is an image of the shape and type of ``image``."""
         name = type(self.wrapped).__name__
         if not isinstance(result, Tensor):
             raise UserError(f"{name} inside Preserve returned {type(result).__name__}: it must return an image tensor")
