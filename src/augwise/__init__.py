@@ -36,6 +36,7 @@ _HOME = {
     "Preserve": "transforms.preserve",
     "RandomCrop": "transforms.crop_flip",
     "RandomHorizontalFlip": "transforms.crop_flip",
+    "follow": "transforms.follow",
     # models and data
     "BatchPipeline": "data.pipeline",
     "EpochSampler": "data.samplers",
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from .transforms.crop_flip import RandomCrop as RandomCrop
     from .transforms.crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
     from .transforms.cutout import Cutout as Cutout
+    from .transforms.follow import follow as follow
     from .transforms.preserve import Preserve as Preserve
 
 

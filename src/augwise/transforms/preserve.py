@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from .. import randomness, regions
 from ..errors import UserError
@@ -60,9 +59,8 @@ class Preserve(Augmentation):
         self.length = None if length is None else check_length(length)
         self.guard = Guard(quantile, window, reduce)
         self.batched = batched
-        parts = list(_parts(transform))
-        self._foreign = any(_draws_elsewhere(part) for part in parts)
-        self._kornia = any(_home(part) == "kornia" for part in parts)
+        self.foreign = randomness.draws_elsewhere(transform)
+        self._kornia = any(_home(part) == "kornia" for part in _parts(transform))
 
     @property
     def guarded(self) -> bool:
@@ -88,7 +86,7 @@ class Preserve(Augmentation):
         boxes = params.get("boxes")
         if isinstance(self.wrapped, Augmentation):
             changed, moved = self.wrapped.transform(images, importance, params["wrapped"])
-            self._check(changed, images)
+            self.check(changed, images)
             if boxes is not None and moved is not None and importance is not None:
                 moved = regions.paste_boxes(moved, importance, boxes)
         else:
@@ -99,16 +97,16 @@ class Preserve(Augmentation):
     def _one_by_one(self, images: Tensor, seeds: list[int]) -> Tensor:
         results = []
         for image, seed in zip(images.unbind(), seeds, strict=True):
-            with randomness.stream(seed, foreign=self._foreign):
+            with randomness.stream(seed, foreign=self.foreign):
                 result = self._call(image.clone())  # some transforms write into what they are given
-            self._check(result, image)
+            self.check(result, image)
             results.append(result.as_subclass(Tensor))
         return torch.stack(results) if results else images
 
     def _at_once(self, images: Tensor, seeds: list[int]) -> Tensor:
         if not len(images):
             return images
-        with randomness.stream(seeds[0], foreign=self._foreign):
+        with randomness.stream(seeds[0], foreign=self.foreign):
             result = self._call(images.clone())
         self._check(result, images)
         return result.as_subclass(Tensor)
@@ -123,7 +121,8 @@ class Preserve(Augmentation):
             result = (result * 255).round().clamp(0, 255).to(torch.uint8)
         return result
 
-    def _check(self, result: Any, image: Tensor) -> None:
+    def check(self, result: Any, image: Tensor) -> None:
+        """Raise `UserError` unless ``result`` is an image of the shape and type of ``image``."""
         name = type(self.wrapped).__name__
         if not isinstance(result, Tensor):
             raise UserError(f"{name} inside Preserve returned {type(result).__name__}: it must return an image tensor")
@@ -152,10 +151,3 @@ def _parts(transform: Any) -> Iterator[Any]:
 
 def _home(part: Any) -> str:
     return type(part).__module__.split(".")[0]
-
-
-def _draws_elsewhere(part: Any) -> bool:
-    """Whether a transform may draw from Python's or NumPy's generators: all but those known to draw from torch."""
-    if _home(part) == "torchvision":
-        return not type(part).__module__.startswith(v2.__name__) or isinstance(part, v2.Lambda)
-    return _home(part) not in ("torch", "kornia", "augwise")
