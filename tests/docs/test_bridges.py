@@ -76,7 +76,8 @@ def guards_hold(steps: Any, items: list[Any]) -> set[str]:
     """Check the law of every guarded step on what really reaches it in the page's pipeline; the steps' names."""
     seen, changed = set(), dict[str, bool]()
     for key, item in enumerate(items):
-        for step, before, after in watched(steps, item, key):
+        for outer, before, after in watched(steps, item, key):
+            step = getattr(outer, "step", outer)  # what aw.follow put around it
             guard = getattr(step, "guard", None)
             if guard is None or isinstance(step, aw.CutMix):
                 continue
@@ -165,6 +166,15 @@ def test_torchvision(at_photos):
             torch.testing.assert_close(images.as_subclass(Tensor).mean((1, 2, 3)), targets @ greys)
     assert pasted == {True, False}
     assert covers_less_evidence(names["cutmix"], aw.collate(raw()))
+
+
+def test_timm(at_photos):
+    (names,) = both_ways("timm.md")
+    assert guards_hold(names["train"].steps, raw()) == {"Preserve", "Cutout"}
+    batch = names["mixer"](aw.collate(marked()))
+    torch.testing.assert_close(batch.labels.dense(10, 0.1), 0.9 * shares(batch.images) + 0.01)
+    assert covers_less_evidence(names["mixer"], aw.collate(raw()))
+    assert names["target"].shape == (24, 10)
 
 
 @pytest.mark.filterwarnings(

@@ -108,7 +108,7 @@ class Preserve(Augmentation):
             return images
         with randomness.stream(seeds[0], foreign=self.foreign):
             result = self._call(images.clone())
-        self._check(result, images)
+        self.check(result, images)
         return result.as_subclass(Tensor)
 
     def _call(self, image: Tensor) -> Any:
