@@ -47,11 +47,14 @@ _HOME = {
     "collate": "data.collate",
     "open_source": "data.sources",
     # verbs
+    "Audit": "analysis.audit_result",
+    "AuditConfig": "analysis.audit_run",
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
     "QuickstartConfig": "recipes.quickstart",
     "ShowConfig": "analysis.show",
     "TrainConfig": "training.config",
+    "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
     "quickstart": "recipes.quickstart",
@@ -63,6 +66,9 @@ _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from .analysis.audit import audit as audit
+    from .analysis.audit_result import Audit as Audit
+    from .analysis.audit_run import AuditConfig as AuditConfig
     from .analysis.compare import compare as compare
     from .analysis.compare_plan import CompareConfig as CompareConfig
     from .analysis.show import ShowConfig as ShowConfig

@@ -112,22 +112,10 @@ def describe(summary: dict[str, Any]) -> str:
 def _model(config: EstimateConfig, source: Source, method: Estimator) -> nn.Module | None:
     if not method.needs_model:
         return None
-    if config.run is not None:
-        from ..training.trained import trained
+    from .reference_model import reference_model
 
-        return trained(config.run, list(source.class_names)).model
-    given = (config.model, config.checkpoint, config.mean, config.std)
-    model, checkpoint, mean, std = given
-    if model is None or checkpoint is None or mean is None or std is None:
-        names = ("--model", "--checkpoint", "--mean", "--std")
-        missing = ", ".join(name for name, value in zip(names, given, strict=True) if value is None)
-        raise UserError(
-            f"{method.name} looks into a classifier: give --run, the folder of a finished augwise train, or {missing}"
-        )
-    from .. import models
-
-    network = models.build(model, len(source.class_names), source[0][0].shape[0])
-    return models.Normalized(models.load_weights(network, checkpoint), mean, std).eval()
+    c = config
+    return reference_model(source, c.run, c.model, c.checkpoint, c.mean, c.std, method.name)
 
 
 def _part(text: str) -> tuple[int, int]:
