@@ -61,6 +61,15 @@ def test_a_store_resumed_after_repair_equals_a_fresh_one(tmp_path, repaired, rem
     same_maps(ImportanceStore(tmp_path / "a.maps"), fresh, data)
 
 
+def test_what_a_half_written_chunk_says_is_not_believed_of_another_image(tmp_path):
+    data = changed((), (28,))
+    run(tmp_path / "a.maps", Pictures(N))
+    stop(tmp_path / "a.maps", range(7))  # row 28 says done, row 29 takes its place
+    run(tmp_path / "a.maps", data)
+    run(tmp_path / "fresh.maps", data)
+    assert contents(tmp_path / "a.maps") == contents(tmp_path / "fresh.maps")
+
+
 def same_maps(store, fresh, data):
     assert len(store) == len(data)
     got, wanted = store.attach(data, verify=True), fresh.attach(data)
@@ -94,6 +103,8 @@ def test_what_several_processes_left_is_not_lost(tmp_path, done, repaired, remov
     here = {int(h) for h in fresh.hashes}
     assert set(store.hashes.tolist()) >= here
     assert len(set(store.hashes.tolist())) == len(store)
+    for row in np.flatnonzero(~np.isin(store.hashes, list(here))):  # of images that are gone, only finished maps stay
+        np.testing.assert_array_equal(store.maps[row], key[int(store.hashes[row])])
     unfinished = len(here - finished)
     assert isinstance(plan, Plan)
     assert unfinished <= plan.pending <= unfinished + again
