@@ -20,7 +20,7 @@ from .store_files import DONE, FAILED, META, PENDING, Meta
 
 _DECIDES = {
     "method": "method", "model": "model", "seed": "seed", "chunk": "chunk_size",
-    "image": "image size", "height": "map height", "width": "map width",
+    "image": "image size", "height": "map height", "width": "map width", "top": "kept share of each map",
 }  # fmt: skip
 
 
