@@ -29,7 +29,10 @@ _HOME = {
     "Occlusion": "importance.occlusion",
     "UniformRandom": "importance.uniform",
     "estimate": "importance.estimate",
+    "export_store": "importance.exchange",
+    "import_store": "importance.exchange",
     "merge": "importance.merge",
+    "verify_store": "importance.verify",
     # transforms and mixing
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
@@ -53,12 +56,17 @@ _HOME = {
     "EvaluateConfig": "training.config",
     "QuickstartConfig": "recipes.quickstart",
     "ShowConfig": "analysis.show",
+    "StoreExport": "analysis.stores",
+    "StoreImport": "analysis.stores",
+    "StoreInfo": "analysis.stores",
+    "StoreVerify": "analysis.stores",
     "TrainConfig": "training.config",
     "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
     "quickstart": "recipes.quickstart",
     "show": "analysis.show",
+    "stores": "analysis.stores",
     "train": "training.train",
 }
 _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
@@ -73,6 +81,11 @@ if TYPE_CHECKING:
     from .analysis.compare_plan import CompareConfig as CompareConfig
     from .analysis.show import ShowConfig as ShowConfig
     from .analysis.show import show as show
+    from .analysis.stores import StoreExport as StoreExport
+    from .analysis.stores import StoreImport as StoreImport
+    from .analysis.stores import StoreInfo as StoreInfo
+    from .analysis.stores import StoreVerify as StoreVerify
+    from .analysis.stores import stores as stores
     from .data.collate import collate as collate
     from .data.pipeline import BatchPipeline as BatchPipeline
     from .data.pipeline import Normalize as Normalize
@@ -86,11 +99,14 @@ if TYPE_CHECKING:
     from .importance.corners import HarrisCorners as HarrisCorners
     from .importance.estimate import estimate as estimate
     from .importance.estimator import Estimator as Estimator
+    from .importance.exchange import export_store as export_store
+    from .importance.exchange import import_store as import_store
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.store import ImportanceStore as ImportanceStore
     from .importance.uniform import UniformRandom as UniformRandom
+    from .importance.verify import verify_store as verify_store
     from .importance_map import ImportanceMap as ImportanceMap
     from .labels import MixedLabels as MixedLabels
     from .mixing.cutmix import CutMix as CutMix

@@ -146,6 +146,22 @@ def _show(arguments: list[str]) -> None:
     show(_parse(ShowConfig, "show", ["--store", *arguments] if named else arguments))
 
 
+def _stores(arguments: list[str]) -> None:
+    from typing import Annotated
+
+    from tyro.conf import subcommand
+
+    from .analysis import stores as s
+
+    kinds = (
+        Annotated[s.StoreInfo, subcommand("info")]
+        | Annotated[s.StoreVerify, subcommand("verify")]
+        | Annotated[s.StoreExport, subcommand("export")]
+        | Annotated[s.StoreImport, subcommand("import")]
+    )
+    s.stores(_parse(kinds, "stores", arguments or ["--help"]))  # pyright: ignore[reportArgumentType]
+
+
 def _quickstart(arguments: list[str]) -> None:
     from .recipes.quickstart import QuickstartConfig, quickstart
 
@@ -158,6 +174,7 @@ VERBS = {
     "estimate": Verb("find out once per data set which pixels decide an image's class", _estimate, True),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),
+    "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),
