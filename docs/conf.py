@@ -9,13 +9,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "src")]
 
-import builder
-import torch
-from builder.measured import filled
+import builder  # noqa: E402
+import torch  # noqa: E402
+from builder.measured import filled  # noqa: E402
 
-import augwise
+import augwise  # noqa: E402
 
-project, author, copyright = "augwise", "The augwise authors", "The augwise authors"  # noqa: A001
+project, author, copyright = "augwise", "The augwise authors", "The augwise authors"
 version = release = augwise.__version__
 html_title = "augwise"
 

@@ -1,4 +1,4 @@
-"""A folder of small photographs and a store of their maps, to try the bridges on: handwritten digits, 32 pixels wide."""
+"""A folder of small images, handwritten digits, and a store of their maps: to try the bridges on."""
 
 from pathlib import Path
 

@@ -46,7 +46,11 @@ def names() -> dict[str, tuple[str, str, Any]]:
         found[f"augwise.{name}"] = group, f"aw.{name}", getattr(aw, name)
     for module, name in BASES:
         group = next(g for g, (_, homes) in GROUPS.items() if module in homes)
-        found[f"augwise.{module}.{name}"] = group, f"{module}.{name}", getattr(importlib.import_module(f"augwise.{module}"), name)
+        found[f"augwise.{module}.{name}"] = (
+            group,
+            f"{module}.{name}",
+            getattr(importlib.import_module(f"augwise.{module}"), name),
+        )
     for module, group in FUNCTIONS.items():
         here = importlib.import_module(f"augwise.{module}")
         for name in getattr(here, "__all__", vars(here)):
@@ -59,14 +63,19 @@ def names() -> dict[str, tuple[str, str, Any]]:
 
 
 def public(text: str) -> str | None:
-    """The documented name that a piece of code means: ``Cutout``, ``aw.Cutout``, ``regions.sample``, ``aw.estimate``."""
+    """The documented name that a piece of code means, such as ``Cutout``, ``aw.Cutout`` or ``regions.sample``."""
     text = text.removeprefix("aw.").removeprefix("augwise.").removesuffix("()")
     return f"augwise.{text}" if f"augwise.{text}" in names() else None
 
 
 def pages() -> dict[str, str]:
     """One page per group, and their index."""
-    index = ["# API reference", "", "`import augwise as aw` gives every name here; nothing is imported before it is used.", ""]
+    index = [
+        "# API reference",
+        "",
+        "`import augwise as aw` gives every name here; nothing is imported before it is used.",
+        "",
+    ]
     result = {}
     for group, (title, _) in GROUPS.items():
         mine = {full: (shown, value) for full, (g, shown, value) in names().items() if g == group}
@@ -85,14 +94,22 @@ def _first(value: Any) -> str:
 
 def _page(title: str, mine: dict[str, tuple[str, Any]]) -> str:
     parts = [f"# {title}", ""]
-    for full, (shown, value) in sorted(mine.items(), key=lambda item: (item[1][0].count("."), inspect.isroutine(item[1][1]), item[0])):
+    for full, (shown, value) in sorted(
+        mine.items(), key=lambda item: (item[1][0].count("."), inspect.isroutine(item[1][1]), item[0])
+    ):
         parts += [f"## {shown.removeprefix('aw.')}", "", described(full, value), ""]
     return "\n".join(parts)
 
 
 def described(full: str, value: Any) -> str:
     """One directive of Sphinx's Python domain."""
-    kind = "exception" if isinstance(value, type) and issubclass(value, Exception) else "class" if isinstance(value, type) else "function"
+    kind = (
+        "exception"
+        if isinstance(value, type) and issubclass(value, Exception)
+        else "class"
+        if isinstance(value, type)
+        else "function"
+    )
     body = [_doc(value)]
     if isinstance(value, type):
         body += [_member(name, member) for name, member in _members(value)]
@@ -107,7 +124,9 @@ def _directive(name: str, head: str, body: str, fence: int) -> str:
 def _doc(value: Any) -> str:
     doc = inspect.getdoc(value) or ""
     listed = arguments(value) if isinstance(value, type) or inspect.isroutine(value) else []
-    known = {a.name for a in listed} | (set(getattr(value, "__annotations__", {})) if isinstance(value, type) else set())
+    known = {a.name for a in listed} | (
+        set(getattr(value, "__annotations__", {})) if isinstance(value, type) else set()
+    )
     text = markdown(doc, known)
     if dataclasses.is_dataclass(value):
         text += "\n\n" + "\n\n".join(f"`{a.name}`\n: {escaped(a.text)}" for a in listed if a.text)

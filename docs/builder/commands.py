@@ -8,6 +8,8 @@ import types
 import typing
 from typing import Any, NamedTuple
 
+import tyro
+
 from augwise import cli
 
 from .docstrings import escaped, field_lines
@@ -22,26 +24,32 @@ class Flag(NamedTuple):
     text: str
 
 
+POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
+"""What a field is marked with that needs no flag before it."""
+
+
 class _Found(Exception):
     """Ends a verb as soon as it has said which configuration it reads."""
 
 
-def configuration(verb: str) -> type | None:
-    """The dataclass that ``augwise VERB`` reads; None for a verb that reads several."""
-    found: list[type] = []
+def configurations(verb: str) -> dict[str, type]:
+    """The dataclass that ``augwise VERB`` reads, under ""; of a verb with several words after it, one for each word."""
+    found: list[Any] = []
 
-    def stop(config: type, verb: str, arguments: list[str]) -> Any:  # noqa: ARG001
+    def stop(config: Any, verb: str, arguments: list[str]) -> Any:  # noqa: ARG001
         found.append(config)
         raise _Found
 
     parse, cli._parse = cli._parse, stop
     try:
         cli.VERBS[verb].run([])
-    except (_Found, SystemExit):
+    except _Found:
         pass
     finally:
         cli._parse = parse
-    return found[0] if found else None
+    members = typing.get_args(found[0]) if typing.get_origin(found[0]) in _UNIONS else ()
+    parts = [_opened(member) for member in members]
+    return {extra[0].name: config for config, extra in parts} or {"": found[0]}
 
 
 def flags(config: type) -> list[Flag]:
@@ -56,8 +64,12 @@ def flags(config: type) -> list[Flag]:
         name = getattr(said, "name", None) or field.name
         text = getattr(said, "help", None) or lines.get(field.name, "")
         dashed = name.replace("_", "-")
-        result.append(Flag(f"--{dashed}", _takes(hint), _default(field), text))
+        shown = dashed.upper() if POSITIONAL in extra else f"--{dashed}"
+        result.append(Flag(shown, "" if POSITIONAL in extra else _takes(hint), _default(field), text))
     return sorted(result, key=lambda flag: flag.name != "--method")
+
+
+_UNIONS = (typing.Union, types.UnionType)
 
 
 def _lines(config: type) -> dict[str, str]:
@@ -77,15 +89,17 @@ def _opened(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 def _takes(hint: Any) -> str:
     """What stands behind a flag, in words of the help."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint is bool or (typing.get_origin(hint) in (typing.Union, types.UnionType) and bool in typing.get_args(hint)):
+    if hint is bool or (typing.get_origin(hint) in _UNIONS and bool in typing.get_args(hint)):
         return ""
     if origin is typing.Literal:
         return "{" + ",".join(map(str, inner)) + "}"
-    if origin in (typing.Union, types.UnionType):
+    if origin in _UNIONS:
         return "|".join(_takes(i) for i in inner if i is not type(None))
     if origin in (tuple, list):
         return f"{_takes(inner[0])} ..."
-    return {"str": "TEXT", "Path": "PATH"}.get(getattr(hint, "__name__", ""), getattr(hint, "__name__", str(hint)).upper())
+    return {"str": "TEXT", "Path": "PATH"}.get(
+        getattr(hint, "__name__", ""), getattr(hint, "__name__", str(hint)).upper()
+    )
 
 
 def _default(field: dataclasses.Field) -> str | None:
@@ -102,7 +116,10 @@ def _default(field: dataclasses.Field) -> str | None:
 def pages() -> dict[str, str]:
     """``cli/VERB.md`` for every verb, and their index."""
     result, index = {}, ["# Command line", ""]
-    index += ["`augwise VERB --help` says what stands here. Every verb is a Python function of the same settings too.", ""]
+    index += [
+        "`augwise VERB --help` says what stands here. Every verb is a Python function of the same settings too.",
+        "",
+    ]
     index += ["| verb | what it does |", "|---|---|"]
     for name, verb in cli.VERBS.items():
         index.append(f"| [`augwise {name}`]({name}.md) | {escaped(verb.summary)} |")
@@ -115,22 +132,24 @@ def _page(name: str, verb: Any) -> str:
     parts = [f"# augwise {name}", "", escaped(verb.summary[0].upper() + verb.summary[1:] + "."), ""]
     if verb.resumable:
         parts += ["Can be stopped with Ctrl-C at any time and goes on with the same command.", ""]
-    config = configuration(name)
-    if config is None:
-        return "\n".join([*parts, "```text", _help(name), "```", ""])
-    listed = flags(config)
-    if any(f.name == "--method" for f in listed):
-        parts += ["`--method` is followed by the method's own options: see [the methods](../../choosing.md).", ""]
+    for word, config in configurations(name).items():
+        parts += _options(word and f"augwise {name} {word}", config)
+    return "\n".join(parts)
+
+
+def _options(title: str, config: type) -> list[str]:
+    listed, parts = flags(config), [f"## {title or 'Options'}", ""]
     doc = inspect.getdoc(config) or ""
-    if config.__module__.startswith("augwise") and not doc.startswith(f"{config.__name__}("):
+    if title and config.__module__.startswith("augwise"):
         parts += [escaped(" ".join(doc.split())), ""]
-    parts += ["## Options", ""]
+    if any(f.name == "--method" for f in listed):
+        parts += ["`--method` brings options of its own: see [the methods](../../choosing.md).", ""]
     for flag in listed:
         shown = f"{flag.name} {flag.takes}" if flag.takes else flag.name
-        if flag.takes == "" and flag.default == "True":
+        if not flag.takes and flag.default == "True":
             shown = f"{flag.name}, --no-{flag.name.removeprefix('--')}"
         parts += [f"`{shown}`", f": {escaped(flag.text)}{_said(flag)}", ""]
-    return "\n".join(parts)
+    return parts
 
 
 def _said(flag: Flag) -> str:
@@ -140,16 +159,3 @@ def _said(flag: Flag) -> str:
     if not flag.takes:
         return " *On by default.*" if flag.default == "True" else ""
     return "" if flag.default in ("None", "") else f" *Default:* `{flag.default}`."
-
-
-def _help(name: str) -> str:
-    """What ``augwise NAME --help`` prints, for a verb of several parts."""
-    import contextlib
-    import io
-
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        cli.main([name, "--help"])
-    return text.getvalue()
-
-

@@ -41,13 +41,16 @@ def _words(found: dict[str, Any]) -> str:
     every = [row["differences"][d] for row in rows for d in ("guarded-plain", "guarded-control")]
     clear = sum(d["low"] > 0 or d["high"] < 0 for d in every)
     best = max((row["arms"][arm]["mean"], arm, row) for row in rows for arm in row["arms"])
-    plain, control = (_mean(row["differences"][d]["mean"] for row in rows) for d in ("guarded-plain", "guarded-control"))
+    plain, control = (
+        _mean(row["differences"][d]["mean"] for row in rows) for d in ("guarded-plain", "guarded-control")
+    )
+    where = f"{best[1]}, length {best[2]['strength']:g}, {best[2]['window']}"
     return (
         f"Test accuracy in percent, last epoch. Without Cutout: {100 * base['mean']:.1f} ± {100 * base['std']:.1f} "
-        f"(n = {base['n']}); the best of all arms above: {100 * best[0]:.1f} ({best[1]}, length {best[2]['strength']:g}, "
-        f"{best[2]['window']}). Averaged over the table, the guard gains {100 * plain:+.1f} points over plain Cutout and "
-        f"{100 * control:+.1f} over its control. Of {len(every)} intervals {clear} exclude zero (\\*), and none is "
-        f"corrected for their number. {found['environment']['cpu']}, torch {found['environment']['torch']}.\n"
+        f"(n = {base['n']}); the best of all arms above: {100 * best[0]:.1f} ({where}). Averaged over the table, the "
+        f"guard gains {100 * plain:+.1f} points over plain Cutout and {100 * control:+.1f} over its control. "
+        f"Of {len(every)} intervals {clear} exclude zero (\\*), and none is corrected for their number. "
+        f"{found['environment']['cpu']}, torch {found['environment']['torch']}.\n"
     )
 
 

@@ -87,11 +87,11 @@ def the_regions() -> list[list[Tile]]:
     frame[side[0] : side[0] + low.shape[0], side[1] : side[1] + low.shape[1]] = two
     heat = np.zeros((32, 32, 3), np.uint8)
     heat[side[0] : side[0] + low.shape[0], side[1] : side[1] + low.shape[1]] = _heat(scores)
-    words = " / ".join(f"{s:.0f} %" for s in shares)
+    words, lower = " / ".join(f"{s:.0f} %" for s in shares), f"orange: the lower {100 * QUANTILE:.0f} %"
     return [[
         Tile(grown_picture, f"three squares: {words}", f"three squares that hold {words} of the importance"),
         Tile(heat, "score of the square around each place", "bright where a square would hold much importance"),
-        Tile(frame, f"orange: the lower {100 * QUANTILE:.0f} %", "places whose square may be erased in orange, others blue"),
+        Tile(frame, lower, "places whose square may be erased in orange, others blue"),
     ]]  # fmt: skip
 
 
@@ -100,14 +100,22 @@ def the_guard() -> list[list[Tile]]:
     image, importance, picture, name = _one()
     n = 2000
     own, other = importance.expand(n, -1, -1), digits().maps[_ROW - 1 : _ROW].expand(n, -1, -1)
-    tiles = [Tile(overlay(picture, importance[0].numpy()), "importance", f"importance of the pixels of the digit {name}")]
+    tiles = [
+        Tile(overlay(picture, importance[0].numpy()), "importance", f"importance of the pixels of the digit {name}")
+    ]
     for arm, quantile, guide in (("plain", None, own), ("guarded", QUANTILE, own), ("control", QUANTILE, other)):
         with randomness.stream("docs", "guard"):
-            left = aw.Cutout(LENGTH, quantile=quantile, window="inside").make_params(image.expand(n, -1, -1, -1), guide, None)
+            left = aw.Cutout(LENGTH, quantile=quantile, window="inside").make_params(
+                image.expand(n, -1, -1, -1), guide, None
+            )
         covered = regions.box_mask(left["boxes"], 32, 32).double().mean(0)
         share = 100 * float((covered * importance[0]).sum() / importance[0].sum())
         tiles.append(
-            Tile(_heat(covered), f"{arm}: {share:.0f} % lost", f"{arm}: how often each pixel is erased, {share:.0f} % of the importance on average")
+            Tile(
+                _heat(covered),
+                f"{arm}: {share:.0f} % lost",
+                f"{arm}: how often each pixel is erased, {share:.0f} % of the importance on average",
+            )
         )
     return [tiles]
 
@@ -128,7 +136,7 @@ def the_preserve() -> list[list[Tile]]:
             Tile(picture, "the image", f"handwritten digit {name}"),
             Tile(overlay(picture, importance[0].numpy()), "importance", "its importance map"),
             Tile(_pixels(plain), operation, f"the digit after {operation}"),
-            Tile(framed, "one important region put back", f"the same, with an important square of the original, framed"),
+            Tile(framed, "one important region put back", "the same, with an important square of the original, framed"),
         ])  # fmt: skip
     return rows
 
@@ -139,26 +147,25 @@ def _turned(image: Tensor) -> Tensor:
 
 def the_mixing() -> list[list[Tile]]:
     """CutMix and its labels, by area and by importance."""
-    d = digits()
+    d, i = digits(), 3
     batch = aw.Batch.of(d.images, d.labels, d.maps)
-    rows = []
-    for place, (labels, seed) in enumerate((("area", 3), ("importance", 3))):
+    said = {}
+    for labels in ("area", "importance"):
         mixer = aw.CutMix(length=16, quantile=QUANTILE, labels=labels, window="inside")
-        with randomness.stream("docs", "mixing", seed):
+        with randomness.stream("docs", "mixing", 3):
             mixed = mixer(batch)
-        i = 3
         first, second = mixed.labels.classes[i].tolist()
         mine, theirs = mixed.labels.weights[i].tolist()
-        words = f"{first}: {mine:.2f}, {second}: {theirs:.2f}"
-        partner = int(torch.where(d.labels == second)[0][0])
-        rows.append([
-            Tile(overlay(_pixels(d.images[i]), d.maps[i].numpy()), f"{first}, map", f"digit {first} and its map"),
-            Tile(overlay(_pixels(d.images[partner]), d.maps[partner].numpy()), f"{second}, map", f"digit {second}, its map"),
-            Tile(_pixels(mixed.images[i]), f"by {labels}: {words}", f"mixed picture; label by {labels}, {words}"),
-            Tile(overlay(_pixels(mixed.images[i]), mixed.importance[i].as_subclass(Tensor).numpy()), "the mixed map", "maps mixed as the images"),
-        ])  # fmt: skip
-        assert place < 2
-    return rows
+        said[labels] = f"by {labels}: {first} {100 * mine:.0f} %, {second} {100 * theirs:.0f} %"
+    j = int(torch.where(d.labels == second)[0][0])
+    picture, joined = _pixels(mixed.images[i]), mixed.importance[i].as_subclass(Tensor).numpy()
+    base, pasted = (overlay(_pixels(d.images[k]), d.maps[k].numpy()) for k in (i, j))
+    return [[
+        Tile(base, f"{first} and its map", f"handwritten digit {first}, its map laid over it"),
+        Tile(pasted, f"{second} and its map", f"handwritten digit {second}, its map laid over it"),
+        Tile(picture, said["area"], f"the mixed picture; label {said['area']}"),
+        Tile(overlay(picture, joined), said["importance"], f"the mixed picture and map; label {said['importance']}"),
+    ]]  # fmt: skip
 
 
 def the_account() -> list[list[Tile]]:
@@ -169,7 +176,9 @@ def the_account() -> list[list[Tile]]:
         "as it is": lambda s: s,
         "flipped": v2.RandomHorizontalFlip(1.0),
         "turned by 30°": v2.RandomRotation((30, 30)),
-        "shifted, cut off": lambda s: s._replace(image=V.crop(s.image, 0, 13, 32, 32), importance=V.crop(s.importance, 0, 13, 32, 32)),
+        "shifted, cut off": lambda s: s._replace(
+            image=V.crop(s.image, 0, 13, 32, 32), importance=V.crop(s.importance, 0, 13, 32, 32)
+        ),
         "a quarter erased": aw.Cutout(16, fill=0.5, window="inside"),
     }
     tiles = []

@@ -47,7 +47,9 @@ def digits() -> Digits:
         sure = model(images.float() / 255).log_softmax(1).gather(1, labels[:, None])[:, 0]
     rows = torch.tensor([int(torch.where(labels == d, sure, -torch.inf).argmax()) for d in SHOWN])
     images, labels = images[rows], labels[rows]
-    return Digits(images, labels, [source.class_names[i] for i in labels], estimated(FINE, images, labels, model), model)
+    return Digits(
+        images, labels, [source.class_names[i] for i in labels], estimated(FINE, images, labels, model), model
+    )
 
 
 def estimated(method: aw.Estimator, images: Tensor, labels: Tensor, model: nn.Module) -> Tensor:

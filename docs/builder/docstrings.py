@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 import re
 import textwrap
 from typing import Any, NamedTuple
@@ -40,7 +41,13 @@ def arguments(target: Any) -> list[Argument]:
 
 
 def _type(annotation: Any) -> str:
-    text = annotation if isinstance(annotation, str) else "" if annotation is EMPTY else inspect.formatannotation(annotation)
+    text = (
+        annotation
+        if isinstance(annotation, str)
+        else ""
+        if annotation is EMPTY
+        else inspect.formatannotation(annotation)
+    )
     return text.replace("collections.abc.", "").replace("typing.", "").replace("pathlib.", "")
 
 
@@ -62,8 +69,12 @@ def field_lines(target: Any) -> dict[str, str]:
         if not dataclasses.is_dataclass(cls):
             continue
         body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # pyright: ignore
-        for field, below in zip(body, body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+        for field, below in itertools.pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
                 lines[field.target.id] = " ".join(str(below.value.value).split())  # pyright: ignore
     return lines
 
@@ -98,6 +109,8 @@ def markdown(doc: str, names: set[str] = frozenset(), skip: set[str] = frozenset
     """A docstring as Markdown, without what it says of the names in ``skip``."""
     result = []
     for paragraph in re.split(r"\n\s*\n", doc.strip("\n")):
+        if paragraph.lstrip().startswith("- "):
+            paragraph = textwrap.dedent(paragraph)
         lines = paragraph.splitlines()
         if all(line.startswith("    ") for line in lines):
             result.append("```text\n" + textwrap.dedent(paragraph) + "\n```")
@@ -114,7 +127,9 @@ def markdown(doc: str, names: set[str] = frozenset(), skip: set[str] = frozenset
 def escaped(text: str) -> str:
     """Plain text with backquoted code as Markdown: nothing else in it is markup."""
     parts = re.split(r"(``.+?``|`[^`]+`)", text)
-    return "".join(code(p.strip("`")) if i % 2 else re.sub(r"([\\*_<>\[\]$~|])", r"\\\1", p) for i, p in enumerate(parts))
+    return "".join(
+        code(p.strip("`")) if i % 2 else re.sub(r"([\\*_<>\[\]$~|])", r"\\\1", p) for i, p in enumerate(parts)
+    )
 
 
 def code(text: str) -> str:

@@ -59,7 +59,12 @@ def pages() -> dict[str, str]:
 
 def _page(entry: catalogue.Entry, said: Note) -> str:
     target: Any = entry.load()
-    parts = [f"# {said.title}", "", f"*{KINDS[entry.kind]}.* {escaped(entry.summary[0].upper() + entry.summary[1:])}.", ""]
+    parts = [
+        f"# {said.title}",
+        "",
+        f"*{KINDS[entry.kind]}.* {escaped(entry.summary[0].upper() + entry.summary[1:])}.",
+        "",
+    ]
     doc = inspect.getdoc(target) or ""
     known = {a.name for a in arguments(target)}
     parts += [f"```{{include}} ../strips/{entry.name}.md", "```", "", _caption(entry), ""]
@@ -77,8 +82,8 @@ def _caption(entry: catalogue.Entry) -> str:
         return "*The maps of four digits; the brightest pixel of a map is its maximum.*"
     left = "overwritten and not put back" if entry.kind == "image" else "overwritten"
     return (
-        "*Same draws in all arms. Plain: without a map. Guarded: with the image's own map. Control: the same guard with "
-        f"another image's map. Below each, the share of the importance that was {left}.*"
+        "*Same draws in all arms. Plain: without a map. Guarded: with the image's own map. Control: the same guard "
+        f"with another image's map. Below each, the share of the importance that was {left}.*"
     )
 
 
@@ -93,7 +98,8 @@ def _arguments(target: Any) -> list[str]:
 
 def _toctree() -> str:
     """Methods, then estimators, in the catalogue's order."""
-    pages = [f"reference/{folder(e)}/{e.name}" for kind in (0, 1) for e in catalogue.ENTRIES if (e.kind == "estimator") == kind]
+    ordered = [*catalogue.methods().values(), *catalogue.estimators().values()]
+    pages = [f"reference/{folder(e)}/{e.name}" for e in ordered]
     return "\n".join(["```{toctree}", ":hidden:", "", *pages, "```", ""])
 
 
@@ -102,7 +108,9 @@ def _methods_table() -> str:
     for e in catalogue.methods().values():
         said = note(e.name)
         strength = f"`{e.strength}`" if e.strength else "–"
-        lines.append(f"| [{said.title}](reference/methods/{e.name}.md) | {KINDS[e.kind].lower()} | {strength} | {said.choose} |")
+        lines.append(
+            f"| [{said.title}](reference/methods/{e.name}.md) | {KINDS[e.kind].lower()} | {strength} | {said.choose} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -114,5 +122,3 @@ def _estimators_table() -> str:
         work = escaped(cls().cost())
         lines.append(f"| [{said.title}](reference/estimators/{e.name}.md) | {needs} | {work} | {said.choose} |")
     return "\n".join(lines) + "\n"
-
-

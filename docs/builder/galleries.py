@@ -74,7 +74,10 @@ def _arms(entry: catalogue.Entry, shown: Any, foreign: torch.Tensor) -> list[lis
 def estimators() -> Strips:
     """For each estimator a row of images and a row of maps."""
     shown = digits()
-    plain = [Tile(_pixels(image), name, f"handwritten digit {name}") for image, name in zip(shown.images, shown.names, strict=True)]
+    plain = [
+        Tile(_pixels(image), name, f"handwritten digit {name}")
+        for image, name in zip(shown.images, shown.names, strict=True)
+    ]
     strips: Strips = {}
     every = []
     for name, entry in catalogue.estimators().items():
@@ -92,5 +95,3 @@ def estimators() -> Strips:
 
 def _pixels(image: torch.Tensor) -> Any:
     return image.as_subclass(torch.Tensor).permute(1, 2, 0).contiguous().numpy()
-
-

@@ -20,9 +20,14 @@ def filled(text: str, **words: Any) -> str:
     environment = Environment(
         undefined=StrictUndefined, variable_start_string="[[", variable_end_string="]]", block_start_string="[%",
         block_end_string="%]", comment_start_string="[##", comment_end_string="##]", keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701
+        autoescape=False,
     )  # fmt: skip
-    environment.filters |= {"ms": _ms, "rate": _rate, "ratio": lambda v: f"{v:.2f}", "points": lambda v: f"{100 * v:.1f}"}
+    environment.filters |= {
+        "ms": _ms,
+        "rate": _rate,
+        "ratio": lambda v: f"{v:.2f}",
+        "points": lambda v: f"{100 * v:.1f}",
+    }
     return environment.from_string(text).render(**results(), **words)
 
 

@@ -84,7 +84,9 @@ def grown(pixels: np.ndarray, scale: int) -> np.ndarray:
     return pixels.repeat(scale, 0).repeat(scale, 1)
 
 
-def outlined(pixels: np.ndarray, box: Iterable[int], colour: tuple[int, int, int], scale: int, width: int = 2) -> np.ndarray:
+def outlined(
+    pixels: np.ndarray, box: Iterable[int], colour: tuple[int, int, int], scale: int, width: int = 2
+) -> np.ndarray:
     """A grown picture with the frame of a box (top, left, bottom, right, in pixels before it grew)."""
     top, left, bottom, right = (int(v) * scale for v in box)
     out = pixels.copy()

@@ -139,7 +139,8 @@ def covers_less_evidence(mixer: aw.CutMix, batch: aw.Batch) -> bool:
 # The pages --------------------------------------------------------------------------------------------------------
 
 
-def test_pytorch(at_photos):
+@pytest.mark.usefixtures("at_photos")
+def test_pytorch():
     whole, mixing = both_ways("pytorch.md")
     assert isinstance(whole["train"][3], tuple)
     assert guards_hold(whole["train"].steps, raw()) == {"Preserve", "Cutout"}
@@ -150,7 +151,8 @@ def test_pytorch(at_photos):
     assert covers_less_evidence(mixing["mixer"], aw.collate(raw()))
 
 
-def test_torchvision(at_photos):
+@pytest.mark.usefixtures("at_photos")
+def test_torchvision():
     (names,) = both_ways("torchvision.md")
     assert guards_hold(names["train"].steps, raw(50)) == {"Preserve", "Cutout"}
     pasted = set()
@@ -168,7 +170,8 @@ def test_torchvision(at_photos):
     assert covers_less_evidence(names["cutmix"], aw.collate(raw()))
 
 
-def test_timm(at_photos):
+@pytest.mark.usefixtures("at_photos")
+def test_timm():
     (names,) = both_ways("timm.md")
     assert guards_hold(names["train"].steps, raw()) == {"Preserve", "Cutout"}
     batch = names["mixer"](aw.collate(marked()))
@@ -177,10 +180,11 @@ def test_timm(at_photos):
     assert names["target"].shape == (24, 10)
 
 
+@pytest.mark.usefixtures("at_photos")
 @pytest.mark.filterwarnings(
     "ignore:.*does not have many workers", "ignore:.*isinstance.treespec, LeafSpec.*is deprecated:FutureWarning"
 )
-def test_lightning(at_photos):
+def test_lightning():
     (names,) = both_ways("lightning.md")
     steps = names["augment"].steps
     assert guards_hold(steps, [aw.collate(raw(25))]) == {"Cutout"}
@@ -192,7 +196,8 @@ def test_lightning(at_photos):
     assert "accuracy" in names["trainer"].callback_metrics
 
 
-def test_huggingface(at_photos):
+@pytest.mark.usefixtures("at_photos")
+def test_huggingface():
     (names,) = both_ways("huggingface.md")
     assert guards_hold(names["train"].steps, raw()) == {"Preserve"}
     given = names["collate"](marked())
@@ -201,7 +206,8 @@ def test_huggingface(at_photos):
     assert isinstance(names["trainer"].get_train_dataloader().batch_sampler.sampler, aw.EpochSampler)
 
 
-def test_kornia(at_photos):
+@pytest.mark.usefixtures("at_photos")
+def test_kornia():
     (names,) = both_ways("kornia.md")
     batches = [aw.collate(raw(25)), aw.collate(raw(25))]
     assert guards_hold(names["augment"].steps, batches) == {"Preserve", "Cutout"}
