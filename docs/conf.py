@@ -20,7 +20,7 @@ version = release = augwise.__version__
 html_title = "augwise"
 
 extensions = ["myst_parser", "builder.mathtext"]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_enable_extensions = ["attrs_block", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "notes", "reference/strips", "reference/tables", "builder"]
 suppress_warnings = ["myst.header"]  # notes begin below the page's own title
@@ -31,6 +31,7 @@ add_module_names = False
 python_display_short_literal_types = True
 
 html_theme = "furo"
+pygments_style, pygments_dark_style = "a11y-high-contrast-light", "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["augwise.css"]
 html_math_renderer = "drawn"

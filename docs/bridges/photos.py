@@ -1,4 +1,4 @@
-"""A folder of small images, handwritten digits, and a store of their maps: to try the bridges on."""
+"""A folder of small images, handwritten digits, and a store of their maps."""
 
 from pathlib import Path
 

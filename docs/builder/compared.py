@@ -17,7 +17,8 @@ def pages() -> dict[str, str]:
 
 def _table(found: dict[str, Any]) -> str:
     lines = [
-        "| length | window | maps | plain | guarded | control | guarded − plain | guarded − control | pairs |",
+        "{.numbers}",
+        "| length | window | maps | plain | guarded | control | guarded − plain | guarded − control | n |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in found["table"]:
@@ -33,7 +34,12 @@ def _table(found: dict[str, Any]) -> str:
 
 def _interval(d: dict[str, Any]) -> str:
     star = " \\*" if d["low"] > 0 or d["high"] < 0 else ""
-    return f"{100 * d['mean']:+.1f} [{100 * d['low']:+.1f}, {100 * d['high']:+.1f}]{star}"
+    return f"{_points(d['mean'])} [{_points(d['low'])}, {_points(d['high'])}]{star}"
+
+
+def _points(share: float) -> str:
+    """Percentage points with a sign, zero without."""
+    return f"{100 * share:+.1f}".replace("+0.0", "0.0").replace("-0.0", "0.0").replace("-", "−")
 
 
 def _words(found: dict[str, Any]) -> str:
@@ -48,7 +54,7 @@ def _words(found: dict[str, Any]) -> str:
     return (
         f"Test accuracy in percent, last epoch. Without Cutout: {100 * base['mean']:.1f} ± {100 * base['std']:.1f} "
         f"(n = {base['n']}); the best of all arms above: {100 * best[0]:.1f} ({where}). Averaged over the table, the "
-        f"guard gains {100 * plain:+.1f} points over plain Cutout and {100 * control:+.1f} over its control. "
+        f"guard gains {_points(plain)} points over plain Cutout and {_points(control)} over its control. "
         f"Of {len(every)} intervals {clear} exclude zero (\\*), and none is corrected for their number. "
         f"{found['environment']['cpu']}, torch {found['environment']['torch']}.\n"
     )

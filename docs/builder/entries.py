@@ -13,6 +13,7 @@ from augwise import catalogue
 
 from . import NOTES
 from .docstrings import arguments, escaped, markdown
+from .galleries import STRONG
 from .measured import filled
 
 SECTIONS = ("Formula", "Use", "When", "When not", "Cost", "Source")
@@ -79,7 +80,9 @@ def _page(entry: catalogue.Entry, said: Note) -> str:
 
 def _caption(entry: catalogue.Entry) -> str:
     if entry.kind == "estimator":
-        return "*The maps of four digits; the brightest pixel of a map is its maximum.*"
+        options = ", ".join(f"{k}={v:.3g}" for k, v in STRONG.get(entry.name, {}).items())
+        made = f"made with {options}; the" if options else "the"
+        return f"*The maps of four digits, {made} brightest pixel of a map is its maximum.*"
     left = "overwritten and not put back" if entry.kind == "image" else "overwritten"
     return (
         "*Same draws in all arms. Plain: without a map. Guarded: with the image's own map. Control: the same guard "

@@ -79,7 +79,6 @@ def estimators() -> Strips:
         for image, name in zip(shown.images, shown.names, strict=True)
     ]
     strips: Strips = {}
-    every = []
     for name, entry in catalogue.estimators().items():
         maps = estimated(entry.load()(**STRONG.get(name, {})), shown.images, shown.labels, shown.model)
         row = [
@@ -87,9 +86,11 @@ def estimators() -> Strips:
             for t, m in zip(plain, maps, strict=True)
         ]
         strips[name] = [plain, row]
-        every.append([t._replace(caption=name) for t in row])
-    strips["estimators"] = [plain, *every]
-    assert all(len(row) == len(SHOWN) for row in every)
+    names = list(strips)
+    strips["estimators"] = [
+        [plain[i]._replace(caption="image"), *(strips[n][1][i]._replace(caption=n) for n in names)]
+        for i in range(len(SHOWN) - 1)
+    ]
     return strips
 
 

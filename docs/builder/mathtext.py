@@ -20,7 +20,10 @@ def svg(formula: str, display: bool = False) -> str:
     from matplotlib.textpath import TextPath
 
     text = " ".join(formula.split())
-    path = TextPath((0, 0), f"${text}$", size=_SIZE, prop=FontProperties(family="DejaVu Serif", math_fontfamily="stix"))
+    drawn = text.replace(r"\frac", r"\dfrac") if display else text
+    path = TextPath(
+        (0, 0), f"${drawn}$", size=_SIZE, prop=FontProperties(family="DejaVu Serif", math_fontfamily="stix")
+    )
     box = path.get_extents()
     pad = 4.0
     left, bottom, width, height = box.x0 - pad, min(box.y0, 0) - pad, box.width + 2 * pad, 0.0
