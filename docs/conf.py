@@ -31,7 +31,7 @@ add_module_names = False
 python_display_short_literal_types = True
 
 html_theme = "furo"
-pygments_style, pygments_dark_style = "a11y-high-contrast-light", "github-dark"
+pygments_dark_style = "github-dark"
 html_static_path = ["_static"]
 html_css_files = ["augwise.css"]
 html_math_renderer = "drawn"

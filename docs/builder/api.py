@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import re
 from typing import Any
 
 import augwise as aw
@@ -89,7 +90,7 @@ def pages() -> dict[str, str]:
 
 def _first(value: Any) -> str:
     text = summary(inspect.getdoc(value) or "")
-    return text.split(". ")[0].split(":\n")[0].rstrip(".") + "."
+    return re.split(r"(?<!Eq)(?<!Alg)\.\s+(?=[A-Z`(])", text)[0].rstrip(".:") + "."
 
 
 def _page(title: str, mine: dict[str, tuple[str, Any]]) -> str:

@@ -41,6 +41,7 @@ def arguments(target: Any) -> list[Argument]:
 
 
 def _type(annotation: Any) -> str:
+    annotation = getattr(annotation, "__forward_arg__", annotation)
     text = (
         annotation
         if isinstance(annotation, str)

@@ -83,10 +83,10 @@ def _caption(entry: catalogue.Entry) -> str:
         options = ", ".join(f"{k}={v:.3g}" for k, v in STRONG.get(entry.name, {}).items())
         made = f"made with {options}; the" if options else "the"
         return f"*The maps of four digits, {made} brightest pixel of a map is its maximum.*"
-    left = "overwritten and not put back" if entry.kind == "image" else "overwritten"
+    share = "that was put back" if entry.kind == "image" else "that was overwritten"
     return (
-        "*Same draws in all arms. Plain: without a map. Guarded: with the image's own map. Control: the same guard "
-        f"with another image's map. Below each, the share of the importance that was {left}.*"
+        "*The same draws in all arms, picked so that they differ. Plain: without a map. Guarded: with the image's own "
+        f"map. Control: the same guard with another image's map. Below each, the share of the importance {share}.*"
     )
 
 
@@ -107,21 +107,20 @@ def _toctree() -> str:
 
 
 def _methods_table() -> str:
-    lines = ["| method | kind | strength | take it |", "|---|---|---|---|"]
+    lines = ["| method | strength | take it |", "|---|---|---|"]
     for e in catalogue.methods().values():
         said = note(e.name)
         strength = f"`{e.strength}`" if e.strength else "–"
-        lines.append(
-            f"| [{said.title}](reference/methods/{e.name}.md) | {KINDS[e.kind].lower()} | {strength} | {said.choose} |"
-        )
+        name = f"[{said.title}](reference/methods/{e.name}.md), *{KINDS[e.kind].lower()}*"
+        lines.append(f"| {name} | {strength} | {said.choose} |")
     return "\n".join(lines) + "\n"
 
 
 def _estimators_table() -> str:
-    lines = ["| estimator | needs a model | work | take it |", "|---|---|---|---|"]
+    lines = ["| estimator | work | take it |", "|---|---|---|"]
     for e in catalogue.estimators().values():
         cls, said = e.load(), note(e.name)
-        needs = "yes" if cls.needs_model else "no"
+        needs = "with a model" if cls.needs_model else "no model"
         work = escaped(cls().cost())
-        lines.append(f"| [{said.title}](reference/estimators/{e.name}.md) | {needs} | {work} | {said.choose} |")
+        lines.append(f"| [{said.title}](reference/estimators/{e.name}.md), *{needs}* | {work} | {said.choose} |")
     return "\n".join(lines) + "\n"
