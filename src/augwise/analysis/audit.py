@@ -34,7 +34,7 @@ def audit(
     model: nn.Module | None = None,
     count: int = 512,
     seed: int = 0,
-    cases: int = 8,
+    cases: int = 6,
     batch_size: int = 256,
     device: torch.device | str | None = None,
     progress: bool = True,

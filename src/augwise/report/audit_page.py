@@ -67,7 +67,7 @@ def _case(case: Case) -> dict[str, Any]:
     if not math.isnan(case.importance_lost):
         said.append(f"lost {share(case.importance_lost)} of its evidence, {share(case.area_lost)} of its area")
     if not math.isnan(case.log_prob_drop):
-        said.append(f"log-prob drop {case.log_prob_drop:.2f}")
+        said.append(f"log-prob drop {_number(case.log_prob_drop)}")
     return {
         "label": case.label,
         "index": case.index,
