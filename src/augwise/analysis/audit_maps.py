@@ -40,8 +40,9 @@ def maps_for(
     """One map (H, W) per image, and where they come from, in words.
 
     importance: a store, the path of one, attached maps, an `Estimator`, or None for the default: with a model
-    `Occlusion` with windows side by side (17 forward passes per image), without one `CentrePrior`, which is wrong
-    where objects stand elsewhere, but knows better than texture where objects tend to be.
+    `Occlusion` with windows side by side (17 forward passes per image; what Cutout takes by such maps ranks what it
+    costs the model as well as by the usual 82), without one `CentrePrior`, which on CIFAR-10 ranks it a little better
+    than corners do. It is wrong where objects stand elsewhere.
     """
     if importance is None:
         importance = CentrePrior() if model is None else Occlusion(stride=0.25)

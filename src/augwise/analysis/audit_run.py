@@ -49,7 +49,7 @@ class AuditConfig:
     """Without a run: mean of each channel that the model was trained with, in [0, 1]."""
     std: tuple[float, ...] | None = None
     """Without a run: standard deviation of each channel."""
-    cases: int = 8
+    cases: int = 6
     """Pictures on the page per pipeline and heading."""
     seed: int = 0
     """Seed of everything random: which images, and what the augmentations draw."""

@@ -1,8 +1,12 @@
-"""Charts of an audit as SVG text, in the palette of the page: colours and text come from its style sheet."""
+"""Charts of an audit as SVG text, whose colours come from the page's style sheet, and photographs as data URIs."""
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
+
+import numpy as np
 
 _WIDTH, _HEIGHT, _LEFT, _FOOT = 300, 110, 6, 30
 
@@ -37,3 +41,14 @@ def histogram(counts: Sequence[int], label: str, mean: float) -> str:
         f'<g class="ticks">{ticks}<text x="{_WIDTH / 2}" y="{height + 26}" text-anchor="middle">{label}</text></g>'
         "</svg>"
     )
+
+
+def photograph(pixels: np.ndarray, largest: int) -> str:
+    """(H, W, C) uint8 as a JPEG data URI, no side longer than ``largest``."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+    image.thumbnail((largest, largest))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

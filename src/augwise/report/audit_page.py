@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .audit_figures import histogram
+from .audit_figures import histogram, photograph
 from .figures import overlay, png
 from .page import Facts, settings_as_facts, share, short, write_page
 
 if TYPE_CHECKING:
     from ..analysis.audit_result import Case
 
+_SMALL = 64  # pixels up to which single pixels are shown
 _SIDE = 112  # pixels that small pictures are enlarged to, by a whole factor
 _LARGEST = 224  # pixels that large ones are brought down to
 
@@ -67,7 +68,7 @@ def _case(case: Case) -> dict[str, Any]:
     if not math.isnan(case.importance_lost):
         said.append(f"lost {share(case.importance_lost)} of its evidence, {share(case.area_lost)} of its area")
     if not math.isnan(case.log_prob_drop):
-        said.append(f"log-prob drop {case.log_prob_drop:.2f}")
+        said.append(f"log-prob drop {_number(case.log_prob_drop)}")
     return {
         "label": case.label,
         "index": case.index,
@@ -78,17 +79,12 @@ def _case(case: Case) -> dict[str, Any]:
     }
 
 
-def _picture(pixels: np.ndarray) -> str:
-    """Small pictures enlarged without smoothing, large ones brought down, so that a page stays light."""
+def _picture(pixels: np.ndarray) -> dict[str, Any]:
+    """Small pictures enlarged without smoothing; large ones as photographs, so that a page stays light."""
     longest = max(pixels.shape[:2])
-    if longest <= _LARGEST:
-        return png(pixels, max(1, round(_SIDE / longest)))
-    from PIL import Image
-
-    height, width = (max(1, round(side * _LARGEST / longest)) for side in pixels.shape[:2])
-    grey = pixels.shape[2] == 1
-    picture = Image.fromarray(pixels[:, :, 0] if grey else pixels).resize((width, height))
-    return png(np.asarray(picture))
+    if longest <= _SMALL:
+        return {"uri": png(pixels, max(1, round(_SIDE / longest))), "sharp": True}
+    return {"uri": photograph(pixels, _LARGEST), "sharp": False}
 
 
 def _number(value: float | None) -> str:

@@ -57,26 +57,28 @@ def carry(maps: Tensor, shown: Tensor) -> Tensor:
 
 
 def _slope(x: Tensor, y: Tensor, seen: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """How far (x, y) moves per pixel along ``dim``: forward or backward, whichever is more like the rest of the
-    picture, so that neither a border nor a seam between two pieces counts as a stretch."""
-    if x.shape[dim] == 1:
-        return (torch.zeros_like(x), torch.ones_like(y)) if dim == 0 else (torch.ones_like(x), torch.zeros_like(y))
-    first, last = (slice(None),) * dim + (slice(None, -1),), (slice(None),) * dim + (slice(1, None),)
-    step_x, step_y = x.diff(dim=dim), y.diff(dim=dim)
-    whole = seen[first] & seen[last]
-    length = torch.hypot(step_x, step_y)
+    """How far (x, y) moves per pixel along ``dim``: of the two steps before a pixel and the two after it the one that
+    is most like the rest of the picture, so that neither a border (where a resize stands still for half a pixel) nor a
+    seam between two pieces counts as a stretch."""
+    x, y, seen = (t.movedim(dim, 0) for t in (x, y, seen))
+    steps = torch.stack([x.diff(dim=0), y.diff(dim=0)])
+    whole = seen[:-1] & seen[1:]
+    length = steps.norm(dim=0)
     usual = length[whole].median() if bool(whole.any()) else torch.ones((), dtype=torch.float64)
     strange = torch.where(whole, (length - usual).abs(), torch.inf)
-    blank = torch.full_like(x.narrow(dim, 0, 1), torch.inf)
-    forward, backward = torch.cat([strange, blank], dim), torch.cat([blank, strange], dim)
-    take = forward <= backward
-    alone = torch.isinf(torch.minimum(forward, backward))
-    found = []
-    for steps, straight in ((step_x, usual * (dim == 1)), (step_y, usual * (dim == 0))):
-        nothing = torch.zeros_like(blank)
-        ahead, behind = torch.cat([steps, nothing], dim), torch.cat([nothing, steps], dim)
-        found.append(torch.where(alone, straight.double(), torch.where(take, ahead, behind)))
-    return found[0], found[1]
+    n = len(x)
+    # Step i leads from pixel i to pixel i + 1; beyond the ends there is none.
+    padded = torch.nn.functional.pad(strange, (0, 0, 2, 2), value=torch.inf)
+    least, which = torch.stack([padded[k : k + n] for k in (1, 2, 0, 3)]).min(0)
+    at = torch.arange(n)[:, None] + torch.tensor([-1, 0, -2, 1])[which]
+    alone = torch.isinf(least)  # a pixel without neighbours is taken to be as large as the others
+    straight = usual * torch.tensor([dim == 1, dim == 0])
+    if n == 1:
+        chosen = straight[:, None, None].expand(2, *x.shape)
+    else:
+        chosen = steps.gather(1, at.clamp(0, n - 2).expand(2, *x.shape))
+        chosen = torch.where(alone, straight[:, None, None], chosen)
+    return chosen[0].movedim(0, dim), chosen[1].movedim(0, dim)
 
 
 def _corners(x: Tensor, y: Tensor, weight: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -100,7 +100,8 @@ def _parts(transform: Any) -> list[Any]:
     if isinstance(transform, list | tuple) or (isinstance(transform, nn.Sequential) and not _is(transform, "kornia")):
         return [part for held in transform for part in _parts(held)]
     if type(transform).__name__ == "Compose" and _is(transform, "torchvision.transforms"):
-        return _parts(list(transform.transforms))
+        held: Any = transform.transforms
+        return _parts(list(held))
     if type(transform).__name__ == "ImageClassification" and _is(transform, "torchvision.transforms"):
         return preset_steps(transform)
     if not callable(transform):

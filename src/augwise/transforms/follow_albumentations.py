@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from . import coordinates
-from .follow_base import Moved, Step
+from .follow_base import Moved, Step, as_tensor
 
 _LINEAR = 1  # cv2.INTER_LINEAR
 _MIXING = frozenset({"Mosaic", "OverlayElements", "MaskDropout", "Lambda"})
@@ -40,12 +40,10 @@ class Albumentations(Step):
             leaf.apply_with_params = partial(_noted, applied, leaf)
         try:
             array = np.ascontiguousarray(image.as_subclass(Tensor).permute(1, 2, 0).numpy())
-            result = self.step(image=array)["image"]
+            result = as_tensor(self.step(image=array)["image"])
         finally:
             for leaf in self.leaves:
                 del leaf.apply_with_params
-        if isinstance(result, np.ndarray) and result.ndim == 3:
-            result = torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1)))
         if maps is not None and not self.opaque:
             moves = [(leaf, params) for leaf, params in applied if _kind(leaf) == "moves"]
             if moves:

@@ -37,10 +37,11 @@ class Step(nn.Module, ABC):
     normalisation: the (mean, std) that it applies, if it is one.
     """
 
+    step: Any
     opaque: bool = False
     normalisation: Normalisation | None = None
 
-    def __init__(self, step: Callable[..., Any], name: str | None = None) -> None:
+    def __init__(self, step: Any, name: str | None = None) -> None:
         super().__init__()
         self.step = step
         self.name = name or type(step).__name__
@@ -62,7 +63,8 @@ class Step(nn.Module, ABC):
         maps = None if given is None else given.as_subclass(Tensor)
         image = sample.image.as_subclass(Tensor)
         with self.blamed():
-            image, maps = self.run(tv_tensors.Image(image.clone()), maps[None] if _is_flat(maps) else maps)
+            stack = maps[None] if maps is not None and maps.ndim == 2 else maps
+            image, maps = self.run(tv_tensors.Image(image.clone()), stack)
             self._check(image)
         if maps is not None and given is not None:
             maps = ImportanceMap(maps[0] if given.ndim == 2 else maps)
@@ -136,7 +138,7 @@ class Several(Step):
     """Steps one after the other as one, where a place holds one step."""
 
     def __init__(self, steps: Sequence[Step], name: str) -> None:
-        super().__init__(steps, name)  # pyright: ignore[reportArgumentType]
+        super().__init__(steps, name)
         self.held = nn.ModuleList(steps)
 
     @property
@@ -222,14 +224,14 @@ class Opaque(Step):
     def run(self, image: Tensor, maps: Tensor | None) -> Moved:
         if not self.pil:
             try:
-                return _as_tensor(self.step(image.clone())), maps
+                return as_tensor(self.step(image.clone())), maps
             except Exception:
                 with contextlib.suppress(Exception):
-                    result = _as_tensor(self.step(as_pil(image)))
+                    result = as_tensor(self.step(as_pil(image)))
                     self.pil = True
                     return result, maps
                 raise  # its own message about the tensor
-        return _as_tensor(self.step(as_pil(image))), maps
+        return as_tensor(self.step(as_pil(image))), maps
 
 
 def as_pil(image: Tensor) -> Any:
@@ -245,17 +247,13 @@ def from_pil(image: Any, like: Tensor) -> Tensor:
     return result if like.dtype == torch.uint8 else result.to(like.dtype) / 255
 
 
-def _as_tensor(result: Any) -> Any:
+def as_tensor(result: Any) -> Any:
     """PIL images and (H, W, C) arrays as tensors; everything else is for the check to judge."""
     if type(result).__module__.startswith("PIL."):
         return F.pil_to_tensor(result)
     if isinstance(result, np.ndarray) and result.ndim == 3 and result.shape[2] <= 4:
         return torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1)))
     return result
-
-
-def _is_flat(maps: Tensor | None) -> bool:
-    return maps is not None and maps.ndim == 2
 
 
 def _size(image: Tensor) -> str:

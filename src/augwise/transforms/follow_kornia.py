@@ -87,5 +87,7 @@ def _again(module: nn.Module, params: Any, shown: Tensor) -> Tensor:
         return shown
     flags = getattr(module, "flags", {})
     options = {"resample": type(flags["resample"])(_BILINEAR)} if "resample" in flags else {}
+    if "values" in params:  # what RandomErasing paints; a hole shows nothing
+        params = params | {"values": torch.zeros_like(params["values"])}
     result = module(shown, params=params, **options)
     return result if result.ndim == 4 else result[None]
