@@ -139,6 +139,7 @@ def _write_page(
         prior=prior[0],
         prior_middle=float(middle(prior)[0]),
         sparse=sparse,
+        only_failed=config.failed,
         albums=[Album(name, images[name], items) for name, items in albums.items()],
         facts=list(store_info(config.store).items()),
     )

@@ -53,13 +53,15 @@ def write_store_page(
     prior: np.ndarray,
     prior_middle: float,
     sparse: bool,
+    only_failed: bool,
     albums: Sequence[Album],
     facts: Facts,
 ) -> None:
     """Write the page.
 
     note: a sentence above the numbers, "" for none; prior: (H, W) map of the centre prior, prior_middle its share in
-    the middle quarter; sparse: whether key points and failed attacks mean something.
+    the middle quarter; sparse: whether key points and failed attacks mean something; only_failed: whether the gallery
+    was chosen so.
     """
     at = {album.name: f"class-{i}" for i, album in enumerate(albums)}
     write_page(
@@ -76,6 +78,7 @@ def write_store_page(
         prior_map=_heat(prior),
         prior_middle=prior_middle,
         sparse=sparse,
+        only_failed=only_failed,
         albums=[
             {"id": at[album.name], "name": album.name, "images": album.images, "shown": [_item(s) for s in album.shown]}
             for album in albums
