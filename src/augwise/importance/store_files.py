@@ -138,9 +138,10 @@ def parse_meta(content: dict[str, Any]) -> Meta:
     if not segments or not growing or min(content["height"], content["width"], content["chunk"]) < 1:
         raise ValueError("sizes do not fit together")
     image = content["image"] and tuple(int(side) for side in content["image"])
-    for name, value in (content["part"] or {}).items():
-        if name not in ("index", "of", "rows") or type(value) is not int:
-            raise TypeError(f"part is {content['part']!r}")
+    part = content["part"]
+    whole = isinstance(part, dict) and sorted(part) == ["index", "of", "rows"]
+    if part is not None and not (whole and all(type(value) is int for value in part.values())):
+        raise TypeError(f"part is {part!r}")
     if not isinstance(content["model"], str | None):
         raise TypeError(f"model is {content['model']!r}")
     top = content.get("top")
