@@ -49,6 +49,15 @@ def test_repeated_classes_add_up() -> None:
     assert float(mixed.accuracy(torch.tensor([[0.0, 0.0, 1.0, 0.0]]))) == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 1.0])
+def test_smoothing_moves_towards_the_uniform(smoothing: float) -> None:
+    mixed, x = labels(7, 3), logits(7)
+    target = torch.tensor(dense(mixed, smoothing), dtype=torch.float64)
+    torch.testing.assert_close(mixed.dense(CLASSES, smoothing).double(), target, rtol=0, atol=1e-6)
+    bce = F.binary_cross_entropy_with_logits(x.double(), target)
+    torch.testing.assert_close(mixed.bce(x, smoothing).double(), bce, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("k", [1, 3])
 def test_cross_entropy_is_that_of_the_dense_target(k: int, smoothing: float) -> None:

@@ -29,13 +29,17 @@ _HOME = {
     "Occlusion": "importance.occlusion",
     "UniformRandom": "importance.uniform",
     "estimate": "importance.estimate",
+    "export_store": "importance.exchange",
+    "import_store": "importance.exchange",
     "merge": "importance.merge",
+    "verify_store": "importance.verify",
     # transforms and mixing
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
     "Preserve": "transforms.preserve",
     "RandomCrop": "transforms.crop_flip",
     "RandomHorizontalFlip": "transforms.crop_flip",
+    "follow": "transforms.follow",
     # models and data
     "BatchPipeline": "data.pipeline",
     "EpochSampler": "data.samplers",
@@ -46,15 +50,23 @@ _HOME = {
     "collate": "data.collate",
     "open_source": "data.sources",
     # verbs
+    "Audit": "analysis.audit_result",
+    "AuditConfig": "analysis.audit_run",
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
     "QuickstartConfig": "recipes.quickstart",
     "ShowConfig": "analysis.show",
+    "StoreExport": "analysis.stores",
+    "StoreImport": "analysis.stores",
+    "StoreInfo": "analysis.stores",
+    "StoreVerify": "analysis.stores",
     "TrainConfig": "training.config",
+    "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
     "quickstart": "recipes.quickstart",
     "show": "analysis.show",
+    "stores": "analysis.stores",
     "train": "training.train",
 }
 _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
@@ -62,10 +74,18 @@ _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from .analysis.audit import audit as audit
+    from .analysis.audit_result import Audit as Audit
+    from .analysis.audit_run import AuditConfig as AuditConfig
     from .analysis.compare import compare as compare
     from .analysis.compare_plan import CompareConfig as CompareConfig
     from .analysis.show import ShowConfig as ShowConfig
     from .analysis.show import show as show
+    from .analysis.stores import StoreExport as StoreExport
+    from .analysis.stores import StoreImport as StoreImport
+    from .analysis.stores import StoreInfo as StoreInfo
+    from .analysis.stores import StoreVerify as StoreVerify
+    from .analysis.stores import stores as stores
     from .data.collate import collate as collate
     from .data.pipeline import BatchPipeline as BatchPipeline
     from .data.pipeline import Normalize as Normalize
@@ -79,11 +99,14 @@ if TYPE_CHECKING:
     from .importance.corners import HarrisCorners as HarrisCorners
     from .importance.estimate import estimate as estimate
     from .importance.estimator import Estimator as Estimator
+    from .importance.exchange import export_store as export_store
+    from .importance.exchange import import_store as import_store
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.store import ImportanceStore as ImportanceStore
     from .importance.uniform import UniformRandom as UniformRandom
+    from .importance.verify import verify_store as verify_store
     from .importance_map import ImportanceMap as ImportanceMap
     from .labels import MixedLabels as MixedLabels
     from .mixing.cutmix import CutMix as CutMix
@@ -99,6 +122,7 @@ if TYPE_CHECKING:
     from .transforms.crop_flip import RandomCrop as RandomCrop
     from .transforms.crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
     from .transforms.cutout import Cutout as Cutout
+    from .transforms.follow import follow as follow
     from .transforms.preserve import Preserve as Preserve
 
 

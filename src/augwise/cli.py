@@ -61,6 +61,7 @@ usage: augwise VERB [options]        augwise VERB --help explains every option
 {verbs}
 
 First look:       augwise quickstart --out qs
+                  augwise audit    --data folder:DIR --size 128
 One's own data:   augwise train    --data npz:FILE --out base
                   augwise estimate --data npz:FILE --run base --method cdiea --out FILE.maps
                   augwise train    --data npz:FILE --maps FILE.maps --method cutout --length 16 --quantile 0.6
@@ -123,6 +124,15 @@ def _compare(arguments: list[str]) -> None:
     compare(_parse(CompareConfig, "compare", arguments), command=f"augwise compare {_quoted(arguments)}")
 
 
+def _audit(arguments: list[str]) -> None:
+    from .analysis.audit_run import AuditConfig, run_audit
+    from .catalogue import methods
+    from .options import with_method
+
+    config, step = with_method(AuditConfig, methods(), None, arguments, "audit", _parse)
+    run_audit(config, step, command=f"augwise audit {_quoted(arguments)}")
+
+
 def _merge(arguments: list[str]) -> None:
     from .analysis.estimate_maps import MergeConfig, merge_parts
 
@@ -136,6 +146,22 @@ def _show(arguments: list[str]) -> None:
     show(_parse(ShowConfig, "show", ["--store", *arguments] if named else arguments))
 
 
+def _stores(arguments: list[str]) -> None:
+    from typing import Annotated
+
+    from tyro.conf import subcommand
+
+    from .analysis import stores as s
+
+    kinds = (
+        Annotated[s.StoreInfo, subcommand("info")]
+        | Annotated[s.StoreVerify, subcommand("verify")]
+        | Annotated[s.StoreExport, subcommand("export")]
+        | Annotated[s.StoreImport, subcommand("import")]
+    )
+    s.stores(_parse(kinds, "stores", arguments or ["--help"]))  # pyright: ignore[reportArgumentType]
+
+
 def _quickstart(arguments: list[str]) -> None:
     from .recipes.quickstart import QuickstartConfig, quickstart
 
@@ -144,9 +170,11 @@ def _quickstart(arguments: list[str]) -> None:
 
 VERBS = {
     "quickstart": Verb("the whole job on handwritten digits, in minutes: maps, arms, table, page", _quickstart, True),
+    "audit": Verb("what augmentations destroy in your images: a first look, no maps or model needed", _audit),
     "estimate": Verb("find out once per data set which pixels decide an image's class", _estimate, True),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),
+    "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,18 +35,32 @@ def hash_pixels(image: Tensor) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
+def image_and_label(item: Any) -> tuple[Any, Any]:
+    """The image and the label of one item of a data set: (image, label, ...), or a mapping that names them "image"
+    (or "img") and "label" (or "labels"), as Hugging Face's data sets do. `UserError` for anything else.
+    """
+    if isinstance(item, Mapping):
+        found = [next((key for key in keys if key in item), None) for keys in (("image", "img"), ("label", "labels"))]
+        if None in found:
+            raise UserError(f"an item with the keys {', '.join(map(str, item))}: give it an image and a label")
+        return item[found[0]], item[found[1]]
+    if not isinstance(item, tuple | list) or len(item) < 2:
+        raise UserError(f"an item is a {type(item).__name__}: give (image, label) pairs")
+    return item[0], item[1]
+
+
 def pixels(image: object) -> Tensor:
     """Any usual form of one image as a (C, H, W) uint8 tensor: the form in which it is hashed and stored.
 
     image: a (C, H, W) tensor, uint8 or float in [0, 1] (rounded to 8 bits); or a PIL image or uint8 array
-    (H, W) or (H, W, C).
+    (H, W) or (H, W, C). Of PIL images, grey ones have one channel, all others become RGB; 16 bits are scaled to 8 (not
+    cut off), transparent pixels lie on white. What they say of their orientation is not applied: a loader that wants
+    it has done so.
     Raises `UserError` for NaN, values outside [0, 1] and every other form.
     """
     if isinstance(image, Tensor):
         return _tensor_pixels(image.as_subclass(Tensor).detach())
-    if hasattr(image, "convert") and getattr(image, "mode", "RGB") not in ("RGB", "L"):
-        image = image.convert("RGB")  # pyright: ignore[reportAttributeAccessIssue]
-    array = np.asarray(image)
+    array = _pil_pixels(image) if hasattr(image, "convert") and hasattr(image, "mode") else np.asarray(image)
     if array.dtype != np.uint8 or array.ndim not in (2, 3):
         raise UserError(
             f"an image is a {type(image).__name__} of type {array.dtype} and shape {array.shape}: "
@@ -52,6 +68,34 @@ def pixels(image: object) -> Tensor:
         )
     array = array[:, :, None] if array.ndim == 2 else array
     return torch.from_numpy(np.array(array.transpose(2, 0, 1), order="C"))
+
+
+def _pil_pixels(image: Any) -> np.ndarray:
+    """(H, W) or (H, W, 3) uint8 of a PIL image of any mode with a known range."""
+    try:
+        # Pillow reads a PGM file of 16 bits into 32, scaled to the range of 16.
+        if image.mode.startswith("I;16") or (image.mode == "I" and getattr(image, "format", None) == "PPM"):
+            return ((np.asarray(image).astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+        if image.mode in ("I", "F"):  # Pillow's own conversion would cut these off at 255
+            raise UserError(
+                f"an image has 32 bits per channel (mode {image.mode}), whose range nobody knows: save it with 8 or 16"
+            )
+        if image.mode.endswith(("A", "a")) or "transparency" in image.info:
+            return np.asarray(_on_white(image))
+        return np.asarray(image if image.mode in ("RGB", "L") else image.convert("RGB"))
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"an image cannot be decoded ({error}): repair or remove it") from error
+
+
+def _on_white(image: Any) -> Any:
+    """A transparent PIL image as it looks on paper: what colour its clear pixels hide is chance, often black."""
+    from PIL import Image  # comes with torchvision
+
+    colour = image.convert("RGBA")
+    paper = Image.new("RGBA", colour.size, "white")
+    return Image.alpha_composite(paper, colour).convert("L" if image.mode in ("L", "LA") else "RGB")
 
 
 def _tensor_pixels(image: Tensor) -> Tensor:

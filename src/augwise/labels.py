@@ -54,11 +54,15 @@ class MixedLabels(NamedTuple):
         weights = torch.cat([s.weights * scale[:, i : i + 1] for i, s in enumerate(sources)], 1)
         return cls(torch.cat([s.classes for s in sources], 1), weights, (1 - vouched[:, 0]).clamp(0, 1))
 
-    def dense(self, num_classes: int) -> Tensor:
-        """The target distribution, (N, num_classes) float32, rows sum to 1."""
+    def dense(self, num_classes: int, label_smoothing: float = 0.0) -> Tensor:
+        """The target distribution, (N, num_classes) float32, rows sum to 1: for any loss that takes soft targets.
+
+        label_smoothing ε replaces t by (1 − ε) t + ε/C, as in `cross_entropy` and in timm's Mixup.
+        """
+        sure = (1 - self.doubt) * (1 - label_smoothing)
         target = torch.zeros(len(self.classes), num_classes, device=self.weights.device)
-        target.scatter_add_(1, self.classes, self.weights * (1 - self.doubt)[:, None])
-        return target + (self.doubt / num_classes)[:, None]
+        target.scatter_add_(1, self.classes, self.weights * sure[:, None])
+        return target + ((1 - sure) / num_classes)[:, None]
 
     def cross_entropy(self, logits: Tensor, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
         """Cross-entropy −Σ_c t_c log softmax(logits)_c, in nats, without building the dense target.
@@ -73,12 +77,13 @@ class MixedLabels(NamedTuple):
         loss = (1 - spread) * loss - spread * log_p.mean(1)
         return _reduce(loss, reduction)
 
-    def bce(self, logits: Tensor, reduction: str = "mean") -> Tensor:
+    def bce(self, logits: Tensor, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
         """Binary cross-entropy of every class against the dense target; logits (N, C).
 
         "mean" is over images and classes, "none" gives (N, C).
         """
-        return F.binary_cross_entropy_with_logits(logits, self.dense(logits.shape[1]), reduction=reduction)
+        target = self.dense(logits.shape[1], label_smoothing)
+        return F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
 
     def accuracy(self, logits: Tensor) -> Tensor:
         """Mean weight of the class that is predicted, a scalar in [0, 1]; ordinary accuracy where K = 1."""

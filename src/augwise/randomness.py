@@ -11,14 +11,19 @@ from __future__ import annotations
 import hashlib
 import operator
 import random
+from collections.abc import Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import UserError
+
+_KNOWN = ("torchvision.transforms.v2", "torchvision.tv_tensors", "augwise", "kornia", "torch")
+"""Packages whose transforms draw from torch alone."""
 
 _share: ContextVar[tuple[int, int] | None] = ContextVar("augwise_share", default=None)
 
@@ -58,6 +63,36 @@ class stream:
         if self.foreign:
             random.setstate(self._python)
             np.random.set_state(self._numpy)  # noqa: NPY002
+
+
+def draws_elsewhere(step: Any) -> bool:
+    """Whether a step may draw from Python's `random` or from NumPy: True for all that is not known to use torch
+    alone (torchvision v2, Kornia, torch and this library), also when a known transform holds it."""
+    return any(_unknown(part) for part in _parts(step, set()))
+
+
+def _unknown(part: Any) -> bool:
+    home = getattr(part, "__module__", None) or type(part).__module__
+    return not any(home == known or home.startswith(known + ".") for known in _KNOWN)
+
+
+def _parts(step: Any, seen: set[int]) -> Iterable[Any]:
+    """The step and every callable that it holds, as deep as the holders are known."""
+    if id(step) in seen:
+        return
+    seen.add(id(step))
+    yield step
+    if _unknown(step) or not hasattr(step, "__dict__"):
+        return
+    held = list(vars(step).values())
+    while held:
+        value = held.pop()
+        if isinstance(value, list | tuple | torch.nn.ModuleList):
+            held += list(value)
+        elif isinstance(value, dict):
+            held += list(value.values())
+        elif callable(value) and not isinstance(value, type | Tensor):
+            yield from _parts(value, seen)
 
 
 def generator(*key: int | str) -> torch.Generator:

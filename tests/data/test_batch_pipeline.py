@@ -13,9 +13,10 @@ from torchvision.transforms import v2
 
 from augwise import randomness
 from augwise.data import BatchPipeline, Normalize, run_steps
-from augwise.data.pipeline import draws_elsewhere, flatten_steps
+from augwise.data.pipeline import flatten_steps
 from augwise.errors import UserError
 from augwise.importance_map import ImportanceMap
+from augwise.randomness import draws_elsewhere
 from augwise.sample import Batch, Sample
 from augwise.transforms.base import Augmentation
 

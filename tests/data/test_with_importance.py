@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as V
 
-from augwise.data import ArraySource, EpochSampler, Subset, WithImportance, collate
+from augwise.data import ArraySource, EpochSampler, Subset, WithImportance, collate, open_source
 from augwise.errors import UserError
 from augwise.importance.store import ImportanceStore
 from augwise.importance_map import ImportanceMap
@@ -222,6 +223,20 @@ def test_what_is_no_store_and_what_returns_no_sample():
         data[0]
     with pytest.raises(UserError, match="cannot be called"):
         WithImportance(source, store, "flip")
+
+
+def test_a_folder_and_a_store_by_name(tmp_path):
+    """As on the command line: what `augwise estimate --data folder:...` wrote belongs to the same name in a script."""
+    source, _ = marked(3)
+    for i in range(3):
+        (tmp_path / "train" / "abc"[i]).mkdir(parents=True)
+        V.to_pil_image(source[i][0]).save(tmp_path / "train" / "abc"[i] / "0.png")
+    maps = np.arange(3 * H * W, dtype=np.float32).reshape(3, H, W)
+    ImportanceStore.from_maps(open_source(f"folder:{tmp_path}"), maps, tmp_path / "maps")
+    for store in (tmp_path / "maps", str(tmp_path / "maps")):
+        data = WithImportance(f"folder:{tmp_path}", store)
+        assert torch.equal(data[2].image.as_subclass(Tensor), source[2][0])
+        assert data[2].evidence == pytest.approx(float(maps[2].sum()), rel=0.01)
 
 
 def test_a_guarded_step_without_maps_is_refused_at_once():

@@ -11,6 +11,7 @@ from torch.utils.data import TensorDataset
 
 from augwise.data import ArraySource, Source, WithImportance, as_source, open_source
 from augwise.errors import UserError
+from augwise.importance.rows import Rows
 
 
 class Items(torch.utils.data.Dataset):
@@ -69,6 +70,20 @@ def test_an_image_handed_out_is_the_callers_own():
     assert raw[1].any()
 
 
+def test_rows_by_name_are_the_same_as_pairs():
+    """As Hugging Face's data sets give them, to train with and to estimate maps of."""
+
+    class Named(Items):
+        def __getitem__(self, i):
+            image, label = super().__getitem__(i)
+            return {"label": label, "file": "x.png", "image": Image.fromarray(image.permute(1, 2, 0).numpy())}
+
+    pairs, named = as_source(Items(pixels(), LABELS)), as_source(Named(pixels(), LABELS))
+    assert torch.equal(named[3][0], pairs[3][0])
+    assert named.labels.tolist() == LABELS
+    assert Rows(Named(pixels(), LABELS)).hashes().tolist() == [pairs.fingerprint(i) for i in range(5)]
+
+
 def test_labels_are_believed_where_they_agree_with_the_items():
     labels = [i % 3 for i in range(100)]
     said = Items(pixels(100), labels, targets=labels)
@@ -123,7 +138,8 @@ def broken(change):
         (Items(pixels(), [0, 2, 1.5, 1, 0]), r"image 2.*1\.5"),
         (Items(pixels(), torch.eye(5)), "image 0.*one class index"),
         (Items(pixels(), []), "empty"),
-        (pixels(), "item 0.*Tensor"),
+        (pixels(), "image 0.*an item is a Tensor"),
+        ([{"image": pixels()[0], "answer": 1}], "image, answer"),
         (iter([]), "no length"),
     ],
 )

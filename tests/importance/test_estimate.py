@@ -192,15 +192,6 @@ def test_a_store_refuses_to_go_on_otherwise(tmp_path, changes, message, finished
     assert contents(tmp_path / "a.maps") == before
 
 
-def test_an_unfinished_store_needs_its_pending_images(tmp_path):
-    run(tmp_path / "a.maps")
-    status = arrays(tmp_path / "a.maps")["status"]
-    status[20:] = 0
-    np.save(tmp_path / "a.maps" / "status.npy", status)
-    with pytest.raises(UserError, match="5 of its 10 pending images"):
-        run(tmp_path / "a.maps", Pictures(25))
-
-
 class Bad(Pictures):
     """Pictures with one item replaced."""
 

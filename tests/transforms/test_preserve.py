@@ -144,6 +144,34 @@ def test_an_image_draws_the_same_alone_and_in_a_batch():
     assert torch.equal(alone[0], whole[3])
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_batched_is_one_call_with_the_original_region_pasted(dtype):
+    calls = []
+
+    def negative(batch):
+        calls.append(tuple(batch.shape))
+        return (255 if batch.dtype == torch.uint8 else 1) - batch.as_subclass(torch.Tensor)
+
+    images, maps = some(6, dtype)
+    boxes, result, moved = apply(aw.Preserve(negative, LENGTH, 0.6, batched=True), images, maps)
+    assert calls == [(6, 3, HEIGHT, WIDTH)]
+    one_by_one = apply(aw.Preserve(negative, LENGTH, 0.6), images, maps)
+    assert (boxes, moved.tolist()) == (one_by_one[0], maps.tolist())
+    assert torch.equal(result, one_by_one[1])
+    assert len(apply(aw.Preserve(negative, batched=True), images[:0], maps[:0])[1]) == 0
+
+
+def test_kornia_on_a_batch_draws_for_every_image_and_is_kept_in_its_stream():
+    augmentation = pytest.importorskip("kornia.augmentation")
+    images = torch.full((5, 3, HEIGHT, WIDTH), 100, dtype=torch.uint8)
+    method = aw.Preserve(augmentation.ColorJiggle((0.4, 0.9), p=1.0), batched=True)
+    _, first, _ = apply(method, images, None)
+    assert first.dtype == torch.uint8
+    assert len(first[:, 0, 0, 0].unique()) > 1
+    assert torch.equal(apply(method, images, None)[1], first)
+    assert not torch.equal(apply(method, images, None, seed=1)[1], first)
+
+
 def test_own_augmentation_moves_the_map_with_the_image():
     maps = torch.rand(20, HEIGHT, WIDTH)
     images = (maps[:, None] * 255).round().to(torch.uint8)  # the image shows its own map

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Settings of a run that do not change its result, or that are the run's own.
 _ELSEWHERE = ("out", "seed", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "num_workers")
+_ELSEWHERE += ("broken",)  # shows in the data
 _LOOKED_AT = 512  # images on which the share of area and importance touched is measured
 _SHOWN = 6  # images in the gallery
 
@@ -38,6 +39,9 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
 
     title and command head the page.
     """
+    from ..data.image_files import describe_left_out
+    from ..data.sources import left_out
+
     config.check()
     out = _folder(config)
     data = comparison_sources(config.train)
@@ -55,7 +59,8 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
         "title": title,
         "command": command,
         "config": json.loads(json.dumps(asdict(config), default=str)),
-        "data": {k: base["data"][k] for k in ("name", "train", "test", "classes", "mean", "std")},
+        "data": {k: base["data"][k] for k in ("name", "train", "test", "classes", "mean", "std")}
+        | {"left_out": [list(file) for file in left_out(data.train, data.test)]},
         "environment": base["environment"],
         "base": {
             "model": config.train.model,
@@ -82,6 +87,7 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
     if not config.train.quiet:
         print((out / "table.txt").read_text())
         print(f"{out / 'results.json'}  {out / 'report.html'}")
+        print(describe_left_out(report["data"]["left_out"]), end="")
     return report
 
 

@@ -66,11 +66,12 @@ def comparison_sources(settings: TrainConfig) -> Sources:
     from ..data.sources import limited, open_source, split_validation
 
     s = settings
-    train, validation = open_source(s.data, s.split, size=s.size), None
+    ways: Any = {"size": s.size, "broken": s.broken, "progress": not s.quiet}
+    train, validation = open_source(s.data, s.split, **ways), None
     if s.val_share:
         train, validation = split_validation(train, s.val_share, s.data_seed)
     train = train if s.limit is None else limited(train, s.limit, s.data_seed)
-    test = open_source(s.data, s.eval_split, size=s.size, limit=s.eval_limit, seed=s.data_seed)
+    test = open_source(s.data, s.eval_split, limit=s.eval_limit, seed=s.data_seed, **ways)
     return Sources(train, validation, test)
 
 

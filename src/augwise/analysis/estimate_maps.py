@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 
@@ -40,6 +40,9 @@ class EstimateConfig:
     """Only this many images, a seeded subset with balanced classes."""
     size: int | None = None
     """Resize images to this many pixels a side; needed where files differ in size."""
+    broken: Literal["stop", "skip"] = "stop"
+    """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
+    end)."""
     seed: int = 0
     """Seed of everything random; each image's numbers depend on its bytes and this alone."""
     data_seed: int = 0
@@ -48,6 +51,8 @@ class EstimateConfig:
     """Images computed together, the unit of resuming; left out: what suits the method."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+    num_workers: int = 0
+    """Processes that read images; worth it where decoding files keeps a GPU waiting."""
     dry_run: bool = False
     """Say what would be done and how long it would take, and stop."""
     part: str | None = None
@@ -68,11 +73,22 @@ class MergeConfig:
 
 def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore | None:
     """Compute the store that ``config`` describes, print what came out, and return it (None for a dry run)."""
-    from ..data.sources import open_source
+    from ..data.image_files import describe_left_out
+    from ..data.sources import left_out, open_source
     from ..importance.estimate import Plan, estimate
     from ..training.devices import device_name
 
-    source = open_source(config.data, config.split, size=config.size, limit=config.limit, seed=config.data_seed)
+    if config.num_workers < 0:
+        raise UserError(f"--num-workers {config.num_workers}: give 0 (read in this process) or more")
+    source = open_source(
+        config.data,
+        config.split,
+        size=config.size,
+        limit=config.limit,
+        seed=config.data_seed,
+        broken=config.broken,
+        progress=not config.quiet,
+    )
     store = estimate(
         _model(config, source, method),
         source,
@@ -83,11 +99,14 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         device=device_name(config.device),
         dry_run=config.dry_run,
         progress=not config.quiet,
+        num_workers=config.num_workers,
         part=None if config.part is None else _part(config.part),
     )
+    if not isinstance(store, Plan):
+        print(f"{config.out}: {describe(store.summary())}")
+    print(describe_left_out(left_out(source)), end="")
     if isinstance(store, Plan):
         return None
-    print(f"{config.out}: {describe(store.summary())}")
     return store
 
 
@@ -112,22 +131,10 @@ def describe(summary: dict[str, Any]) -> str:
 def _model(config: EstimateConfig, source: Source, method: Estimator) -> nn.Module | None:
     if not method.needs_model:
         return None
-    if config.run is not None:
-        from ..training.trained import trained
+    from .reference_model import reference_model
 
-        return trained(config.run, list(source.class_names)).model
-    given = (config.model, config.checkpoint, config.mean, config.std)
-    model, checkpoint, mean, std = given
-    if model is None or checkpoint is None or mean is None or std is None:
-        names = ("--model", "--checkpoint", "--mean", "--std")
-        missing = ", ".join(name for name, value in zip(names, given, strict=True) if value is None)
-        raise UserError(
-            f"{method.name} looks into a classifier: give --run, the folder of a finished augwise train, or {missing}"
-        )
-    from .. import models
-
-    network = models.build(model, len(source.class_names), source[0][0].shape[0])
-    return models.Normalized(models.load_weights(network, checkpoint), mean, std).eval()
+    c = config
+    return reference_model(source, c.run, c.model, c.checkpoint, c.mean, c.std, method.name)
 
 
 def _part(text: str) -> tuple[int, int]:

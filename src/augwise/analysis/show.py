@@ -1,23 +1,30 @@
-"""The verb ``show``: the maps of a store over their images, as one picture. Reads a store, writes one PNG."""
+"""The verb ``show``: a store's maps over their images, as a page or as one picture. Reads a store, writes one file."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..data.sources import Source
     from ..importance.store import ImportanceStore
+    from .store_statistics import Overview
+
+_ON_A_PAGE, _IN_A_PICTURE = 240, 24  # images
+_BLOCK = 1024  # maps handled at a time
 
 
 @dataclass(frozen=True)
 class ShowConfig:
-    """Pictures of a store: each image beside its map, rows of one class together."""
+    """A store to look at: each image beside its map by class, and what the maps are like as a whole."""
 
     store: Path
     """Folder of the store."""
@@ -27,67 +34,167 @@ class ShowConfig:
     """Split the store was computed on."""
     size: int | None = None
     """Resize images to this many pixels a side, as for estimate."""
-    count: int = 24
-    """How many images."""
+    broken: Literal["stop", "skip"] = "stop"
+    """Image files that cannot be decoded: stop at the first, or skip them."""
+    count: int | None = None
+    """How many images are shown, of every class as many; left out: 240 on a page, 24 in a picture."""
     failed: bool = False
-    """Only images whose attack failed."""
+    """Show only images whose attack failed."""
     seed: int = 0
-    """Which images."""
-    out: Path = Path("maps.png")
-    """The picture."""
+    """Which images are shown."""
+    out: Path = Path("maps.html")
+    """What is written: NAME.html a page that needs no network, NAME.png one picture."""
+    quiet: bool = False
+    """No progress bar."""
 
 
 def show(config: ShowConfig) -> Path:
-    """Draw the maps, print what the store holds, and return the picture's path. An unfinished store shows its rows."""
+    """Write the page (or picture), print what the store holds, and return the file's path.
+
+    An unfinished store shows its finished rows; images may be of any sizes, maps are stretched over them.
+    """
     from ..data.sources import open_source
+    from ..files import require_writable
     from ..importance.store import ImportanceStore
     from .estimate_maps import describe
 
-    if config.count < 1:
+    if config.count is not None and config.count < 1:
         raise UserError(f"--count {config.count} shows nothing: give at least 1")
     store = ImportanceStore(config.store, allow_partial=True)
-    source = open_source(config.data, config.split, size=config.size)
-    rows = _rows(store, source, config)
-    _draw(store, source, rows, config.out)
-    print(f"{config.store}: {describe(store.summary())}\n{config.out}: {len(rows)} of them")
+    require_writable(config.out.absolute().parent)
+    source = open_source(config.data, config.split, size=config.size, broken=config.broken, progress=not config.quiet)
+    found = _found(store, source, config)
+    page = config.out.suffix.lower() in (".html", ".htm")
+    shown = _chosen(store, found, config, _ON_A_PAGE if page else _IN_A_PICTURE)
+    if page:
+        _write_page(store, source, found, shown, config)
+    else:
+        _draw(store, source, shown, config.out)
+    print(f"{config.store}: {describe(store.summary())}\n{config.out}: {len(shown)} of them")
     return config.out
 
 
-def _rows(store: ImportanceStore, source: Source, config: ShowConfig) -> list[tuple[int, int]]:
-    """(row of the source, row of the store) of the images to show, by class."""
-    from .. import randomness
+def _found(store: ImportanceStore, source: Source, config: ShowConfig) -> np.ndarray:
+    """(n, 2) row of the source and row of the store of every image whose map is there, in the source's order."""
     from ..importance.attached import match
     from ..importance.rows import Rows
     from ..importance.store_files import PENDING
 
-    rows = Rows(source)
-    found = match(store.hashes, store.labels, rows.hashes(progress=True), rows.labels(progress=True))
-    wanted = store.failed if config.failed else store.status != PENDING
-    shown = np.flatnonzero((found >= 0) & wanted[found])
-    if not len(shown):
-        what = "failed attacks" if config.failed else "finished rows"
-        raise UserError(f"{config.store} has no {what} for the images of {source.name}: check --data and --split")
-    order = randomness.permutation(len(shown), randomness.generator("show", config.seed)).numpy()
-    picked = shown[order[: config.count]]
-    picked = picked[np.argsort(source.labels[picked], kind="stable")]
-    return [(int(row), int(found[row])) for row in picked]
+    rows, progress = Rows(source), not config.quiet
+    at = match(store.hashes, store.labels, rows.hashes(progress), rows.labels(progress))
+    there = np.flatnonzero((at >= 0) & (store.status[at] != PENDING))
+    if not len(there):
+        raise UserError(
+            f"{config.store} has no finished rows for the images of {source.name}: check --data, --split and --size"
+        )
+    return np.stack([there, at[there]], 1)
 
 
-def _draw(store: ImportanceStore, source: Source, rows: list[tuple[int, int]], out: Path) -> None:
+def _chosen(store: ImportanceStore, found: np.ndarray, config: ShowConfig, most: int) -> np.ndarray:
+    """(n, 2) rows as in `_found` of the images to show, by class: the first of each class in random order, then the
+    second, and so on."""
+    from .. import randomness
+
+    wanted = found[store.failed[found[:, 1]]] if config.failed else found
+    if not len(wanted):
+        raise UserError(f"{config.store} has no failed attacks to show: leave out --failed")
+    order = randomness.permutation(len(wanted), randomness.generator("show", config.seed)).numpy()
+    mixed = wanted[order]
+    labels = store.labels[mixed[:, 1]]
+    turn = np.zeros(len(mixed), np.int64)
+    for label in np.unique(labels):
+        turn[labels == label] = np.arange((labels == label).sum())
+    picked = np.lexsort((labels, turn))[: config.count or most]
+    return mixed[picked][np.argsort(labels[picked], kind="stable")]
+
+
+def _write_page(
+    store: ImportanceStore, source: Source, found: np.ndarray, shown: np.ndarray, config: ShowConfig
+) -> None:
     import torch
-    from PIL import Image
+
+    from ..importance.centre import CentrePrior
+    from ..report.store_page import Album, Shown, write_store_page
+    from .store_statistics import middle
+    from .stores import store_info
+
+    names = _class_names(store, source)
+    overview = _overview(store, found, names, config)
+    grey = torch.zeros(1, 1, store.height, store.width)
+    prior = CentrePrior(grid=(store.height, store.width)).estimate(None, grey, torch.zeros(1), [0]).importance.numpy()
+    images = {each.name: each.images for each in overview.classes}
+    albums: dict[str, list[Shown]] = {}
+    sparse = bool(store.meta["sparse"])
+    for row, at in shown.tolist():
+        image = _pixels(source[row][0])
+        points = int(np.count_nonzero(store.maps[at])) if sparse else None
+        item = Shown(image, _map(store, at, image.shape[:2]), row, points, bool(store.failed[at]))
+        albums.setdefault(names[int(store.labels[at])], []).append(item)
+    write_store_page(
+        config.out,
+        title=f"Importance maps of {source.name}",
+        subtitle=f"{store.meta['method']} · {config.split} images · {store.height}×{store.width} cells a map",
+        note=_note(store, source, found),
+        overview=overview,
+        prior=prior[0],
+        prior_middle=float(middle(prior)[0]),
+        sparse=sparse,
+        only_failed=config.failed,
+        albums=[Album(name, images[name], items) for name, items in albums.items()],
+        facts=list(store_info(config.store).items()),
+    )
+
+
+def _note(store: ImportanceStore, source: Source, found: np.ndarray) -> str:
+    if len(found) == len(source) == len(store):
+        return ""
+    return (
+        f"{len(found)} of the {len(source)} images of {source.name} have a finished map here; the store has "
+        f"{len(store)} rows."
+    )
+
+
+def _class_names(store: ImportanceStore, source: Source) -> dict[int, str]:
+    known = dict(enumerate(source.class_names))
+    return {label: known.get(label, str(label)) for label in np.unique(store.labels).tolist()}
+
+
+def _overview(store: ImportanceStore, found: np.ndarray, names: dict[int, str], config: ShowConfig) -> Overview:
+    from tqdm import tqdm
+
+    from .store_statistics import overview
+
+    def blocks() -> Iterator[np.ndarray]:
+        starts = range(0, len(found), _BLOCK)
+        for start in tqdm(starts, "reading maps", delay=2, leave=False, disable=config.quiet):
+            yield store.maps[found[start : start + _BLOCK, 1]]
+
+    rows = found[:, 1]
+    return overview(blocks(), store.labels[rows], store.failed[rows], names)
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    return image[:3].expand(3, -1, -1).permute(1, 2, 0).numpy()
+
+
+def _map(store: ImportanceStore, row: int, shape: tuple[int, ...]) -> np.ndarray:
+    import torch
 
     from ..data.resident import fit
+
+    return fit(torch.from_numpy(store.maps[row] * store.scale[row])[None], shape[0], shape[1])[0].numpy()
+
+
+def _draw(store: ImportanceStore, source: Source, rows: np.ndarray, out: Path) -> None:
+    from PIL import Image
+
     from ..report.figures import overlay
 
     columns = min(4, len(rows))
     tiles = []
-    for row, at in rows:
-        image = source[row][0]
-        pixels = image.expand(3, -1, -1).permute(1, 2, 0).numpy()
-        importance = torch.from_numpy(store.maps[at] * store.scale[at])[None]
-        shown = overlay(pixels, fit(importance, *pixels.shape[:2])[0].numpy())
-        tiles.append(np.concatenate([pixels, shown], 1))
+    for row, at in rows.tolist():
+        pixels = _pixels(source[row][0])
+        tiles.append(np.concatenate([pixels, overlay(pixels, _map(store, at, pixels.shape[:2]))], 1))
     height, width = (max(t.shape[axis] for t in tiles) + 2 for axis in (0, 1))
     canvas = np.full((-(-len(tiles) // columns) * height, columns * width, 3), 255, np.uint8)
     for i, tile in enumerate(tiles):

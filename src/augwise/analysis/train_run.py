@@ -27,6 +27,7 @@ class TrainRun:
 def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     """Train as ``run`` says with ``step`` (an augmentation or mixer, None for crop and flip alone), print the result
     and return it; see `augwise.train`."""
+    from ..data.image_files import describe_left_out
     from ..errors import UserError
     from ..training.train import train
 
@@ -42,6 +43,7 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
         f"{100 * test['median_last_ten']:.2f} % median of the last ten"
         + (f"; {run.train.out}" if run.train.out else "")
     )
+    print(describe_left_out(result["data"].get("left_out", ())), end="")
     return result
 
 
@@ -50,7 +52,7 @@ def _deranged(run: TrainRun) -> Any:
     from ..importance.store import ImportanceStore
 
     c = run.train
-    source = open_source(c.data, c.split, size=c.size)
+    source = open_source(c.data, c.split, size=c.size, broken=c.broken, progress=not c.quiet)
     if c.val_share:
         source, _ = split_validation(source, c.val_share, c.data_seed)
     if c.limit is not None:

@@ -5,7 +5,7 @@ from .collate import collate
 from .pipeline import BatchPipeline, Normalize, run_steps
 from .resident import Resident
 from .samplers import EpochSampler, epoch_order
-from .sources import Resized, Source, Subset, as_source, limited, open_source, split_validation
+from .sources import Resized, Source, Subset, as_source, left_out, limited, open_source, split_validation
 from .with_importance import WithImportance
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "as_source",
     "collate",
     "epoch_order",
+    "left_out",
     "limited",
     "open_source",
     "run_steps",

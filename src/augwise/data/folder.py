@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import final, get_args
 
 import numpy as np
 from torch import Tensor
 
 from ..errors import UserError
-from ..fingerprints import hash_bytes, pixels
+from ..fingerprints import hash_bytes
+from .image_files import CURE, Broken, LeftOut, decode, header_size, unusable
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("test", "val", "validation", "valid")}
@@ -18,18 +20,27 @@ NAMES = {"train": ("train",), "val": ("val", "validation", "valid"), "test": ("t
 
 @final
 class FolderSource:
-    """Image files of any size, decoded to RGB when they are asked for.
+    """Image files of any size, decoded to RGB when they are asked for (see `decode` for all kinds of files).
 
-    A fingerprint is the hash of the file's bytes, so nothing is decoded for it.
+    A fingerprint is the hash of the file's bytes, so nothing is decoded for it. left_out: files that are not among
+    these because they cannot be decoded.
     """
 
     flip = True
 
-    def __init__(self, files: list[Path], labels: list[int], class_names: list[str], name: str) -> None:
+    def __init__(
+        self,
+        files: list[Path],
+        labels: list[int],
+        class_names: list[str],
+        name: str,
+        left_out: Sequence[LeftOut] = (),
+    ) -> None:
         self.files = files
         self.labels = np.array(labels, dtype=np.int64)
         self.class_names = class_names
         self.name = name
+        self.left_out = list(left_out)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -42,18 +53,26 @@ class FolderSource:
         try:
             return hash_bytes(self.files[index].read_bytes())
         except OSError as error:
-            raise UserError(f"image {index}, {self.files[index]}, cannot be read: {error}") from error
+            raise UserError(f"image {index}, {self.files[index]}, cannot be read ({error}): {CURE}") from error
+
+    def image_size(self, index: int) -> tuple[int, int]:
+        """Height and width of image ``index`` from its file's header, without decoding it."""
+        return header_size(self.files[index])
 
 
-def open_folder(path: str | Path, split: str) -> FolderSource:
+def open_folder(path: str | Path, split: str, broken: Broken = "stop", progress: bool = True) -> FolderSource:
     """One split of a folder ``DIR/split/CLASS/files`` (class folders may have folders of their own).
 
     Classes are numbered by name, those of the training split where there is one, so that all splits agree. For
     "test" the folders "test", "val" and "validation" are looked for in this order, for "val" the last two.
+    broken: "stop" raises `UserError` where a file is asked for that cannot be decoded; "skip" decodes every file now
+    (once, see `unusable`) and gives the source that there would be without those.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
         raise UserError(f"folder:{root} is not a folder: give one that holds train/CLASS/files and test/CLASS/files")
+    if broken not in get_args(Broken):
+        raise UserError(f"broken={broken!r} is unknown: use 'stop' or 'skip'")
     at = next((root / name for name in NAMES.get(split, (split,)) if (root / name).is_dir()), None)
     if at is None:
         there = ", ".join(_folders(root)) or "no folders"
@@ -64,33 +83,37 @@ def open_folder(path: str | Path, split: str) -> FolderSource:
     classes = _folders(home)
     unknown = sorted(set(_folders(at)) - set(classes))
     if unknown:
-        raise UserError(f"class {unknown[0]!r} of {at} is not a class of {home} ({', '.join(classes)})")
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(f for f in (at / name).rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
-        if not found and at == home:
-            raise UserError(f"class folder {at / name} holds no images: add some ({', '.join(sorted(SUFFIXES))})")
-        files += found
-        labels += [label] * len(found)
-    if not files:
-        raise UserError(f"{at} holds no images: expected {at}/CLASS/files")
-    return FolderSource(files, labels, classes, root.resolve().name)
+        raise UserError(
+            f"class {unknown[0]!r} of {at} is not a class of {home} ({', '.join(classes)}): add images of it "
+            f"there, or remove {at / unknown[0]}"
+        )
+    found = {name: _images(at / name) for name in classes}
+    left_out: list[LeftOut] = []
+    if broken == "skip":
+        left_out = unusable([file for files in found.values() for file in files], progress)
+        unwanted = {Path(each.file) for each in left_out}
+        found = {name: [file for file in files if file not in unwanted] for name, files in found.items()}
+    for name, files in found.items():
+        if not files and at == home:
+            raise UserError(f"class folder {at / name} holds no {_usable(left_out)}: add some, or remove the folder")
+    if not any(found.values()):
+        raise UserError(f"{at} holds no {_usable(left_out)}: expected {at}/CLASS/files")
+    return FolderSource(
+        [file for files in found.values() for file in files],
+        [label for label, files in enumerate(found.values()) for _ in files],
+        classes,
+        root.resolve().name,
+        left_out,
+    )
 
 
-def decode(path: Path) -> Tensor:
-    """The image in a file as (3, H, W) uint8 RGB."""
-    from PIL import Image  # comes with torchvision
+def _images(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
 
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255
-                raise ValueError(f"more than 8 bits per channel, mode {image.mode}")
-            if image.mode in ("P", "PA"):  # straight to RGB, Pillow warns about palettes with transparency
-                image = image.convert("RGBA")
-            return pixels(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"image file {path} cannot be decoded ({error}): repair or remove it") from error
+
+def _usable(left_out: list[LeftOut]) -> str:
+    kinds = f"images ({', '.join(sorted(SUFFIXES))})"
+    return f"{kinds} that can be decoded ({left_out[0].file}: {left_out[0].reason})" if left_out else kinds
 
 
 def _folders(path: Path) -> list[str]:

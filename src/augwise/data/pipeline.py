@@ -6,7 +6,7 @@ every step and puts it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, final
 
 import torch
@@ -15,11 +15,10 @@ from torchvision import tv_tensors
 
 from .. import randomness
 from ..errors import UserError
+from ..randomness import draws_elsewhere
 from ..sample import Batch, Sample
 
 T = TypeVar("T", Sample, Batch)
-_KNOWN = ("torchvision.transforms.v2", "torchvision.tv_tensors", "augwise", "kornia", "torch")
-"""Packages whose transforms draw from torch alone."""
 
 
 def flatten_steps(steps: Any) -> list[Callable[..., Any]]:
@@ -33,36 +32,6 @@ def flatten_steps(steps: Any) -> list[Callable[..., Any]]:
     if not callable(steps):
         raise UserError(f"step {steps!r} cannot be called: give transforms, mixers, or a v2.Compose of them")
     return [steps]
-
-
-def draws_elsewhere(step: Any) -> bool:
-    """Whether a step may draw from Python's `random` or from NumPy: True for all that is not known to use torch
-    alone (torchvision v2, Kornia, torch and this library), also when a known transform holds it."""
-    return any(_unknown(part) for part in _parts(step, set()))
-
-
-def _unknown(part: Any) -> bool:
-    home = getattr(part, "__module__", None) or type(part).__module__
-    return not any(home == known or home.startswith(known + ".") for known in _KNOWN)
-
-
-def _parts(step: Any, seen: set[int]) -> Iterable[Any]:
-    """The step and every callable that it holds, as deep as the holders are known."""
-    if id(step) in seen:
-        return
-    seen.add(id(step))
-    yield step
-    if _unknown(step) or not hasattr(step, "__dict__"):
-        return
-    held = list(vars(step).values())
-    while held:
-        value = held.pop()
-        if isinstance(value, list | tuple | nn.ModuleList):
-            held += list(value)
-        elif isinstance(value, dict):
-            held += list(value.values())
-        elif callable(value) and not isinstance(value, type | Tensor):
-            yield from _parts(value, seen)
 
 
 def run_steps(steps: Any, item: T, *key: int | str, foreign: bool = False) -> T:

@@ -19,6 +19,7 @@ from ..fingerprints import hash_bytes
 from .arrays import ArraySource
 from .digits import open_digits
 from .folder import open_folder
+from .image_files import Broken, LeftOut
 from .npz import open_npz
 from .torchvision_sets import open_cifar
 from .wrapped import WrappedDataset
@@ -50,7 +51,13 @@ class Source(Protocol):
 
 
 def open_source(
-    spec: str, split: str = "train", size: int | None = None, limit: int | None = None, seed: int = 0
+    spec: str,
+    split: str = "train",
+    size: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    broken: Broken = "stop",
+    progress: bool = True,
 ) -> Source:
     """Open a data set by its name.
 
@@ -58,17 +65,19 @@ def open_source(
     size: resize the shorter side to so many pixels and cut out the centre square.
     limit: keep only so many images, the classes as evenly as they allow, drawn by ``seed``; a smaller limit keeps a
         part of what a larger one keeps. The order stays that of the data set.
+    broken: of image files that cannot be decoded, "stop" at the first one that is asked for, or "skip": check them all
+        now and leave those out; `left_out` tells which. progress: show a bar where that takes long.
     """
     split = {"validation": "val"}.get(split, split)
     if split not in ("train", "val", "test"):
         raise UserError(f"split {split!r} is unknown: use 'train', 'val' or 'test'")
-    source = _open(spec, split)
+    source = _open(spec, split, broken, progress)
     if size is not None:
         source = Resized(source, size)
     return source if limit is None else limited(source, limit, seed)
 
 
-def _open(spec: str, split: str) -> Source:
+def _open(spec: str, split: str, broken: Broken, progress: bool) -> Source:
     kind, _, rest = spec.partition(":")
     if kind == "digits" and not rest:
         return open_digits(split)
@@ -77,7 +86,7 @@ def _open(spec: str, split: str) -> Source:
     if kind in ("npz", "folder"):
         if not rest:
             raise UserError(f"source {spec!r} names no path: use {'npz:FILE' if kind == 'npz' else 'folder:DIR'}")
-        return open_npz(rest, split) if kind == "npz" else open_folder(rest, split)
+        return open_npz(rest, split) if kind == "npz" else open_folder(rest, split, broken, progress)
     hint = f" (did you mean 'npz:{spec}'?)" if spec.endswith(".npz") else ""
     raise UserError(f"source {spec!r} is unknown: use digits, npz:FILE, folder:DIR, cifar10 or cifar100{hint}")
 
@@ -85,15 +94,28 @@ def _open(spec: str, split: str) -> Source:
 def as_source(dataset: Any) -> Source:
     """Any labelled image set as a `Source`.
 
-    A `Source` passes through, a torch ``Subset`` of one becomes ours; what reads one (such as `WithImportance`) gives
-    its own; any other map-style torch data set is wrapped, see `WrappedDataset`.
+    A `Source` passes through, a string is opened by `open_source`, a torch ``Subset`` of a source becomes ours; what
+    reads one (such as `WithImportance`) gives its own; any other map-style torch data set is wrapped, see
+    `WrappedDataset`.
     """
+    if isinstance(dataset, str):
+        return open_source(dataset)
     if isinstance(dataset, Source):
         return dataset
     if isinstance(dataset, torch.utils.data.Subset) and isinstance(_whole(dataset), Source):
         return Subset(as_source(dataset.dataset), np.asarray(dataset.indices, dtype=np.int64))
     inner = getattr(dataset, "source", None)
     return inner if isinstance(inner, Source) else WrappedDataset(dataset)
+
+
+def left_out(*sources: Any) -> list[LeftOut]:
+    """The files that ``broken="skip"`` left out of some sources, each once, also behind subsets and resizing."""
+    found: dict[LeftOut, None] = {}
+    for source in sources:
+        while not hasattr(source, "left_out") and hasattr(source, "source"):
+            source = source.source
+        found |= dict.fromkeys(getattr(source, "left_out", ()))
+    return list(found)
 
 
 def _whole(dataset: Any) -> Any:
@@ -128,6 +150,10 @@ class Subset:
         """The source's fingerprint of this row."""
         return self.source.fingerprint(int(self.rows[index]))
 
+    def image_size(self, index: int) -> tuple[int, int] | None:
+        """Height and width of this row where the source knows them without decoding, else None."""
+        return _image_size(self.source, int(self.rows[index]))
+
 
 @final
 class Resized:
@@ -158,6 +184,14 @@ class Resized:
         """The source's fingerprint, marked as "centre square" where that is not the whole image; any size alike."""
         whole = self.source.fingerprint(index)
         return whole if self._same_view else hash_bytes(b"centre square" + whole.to_bytes(8, "little"))
+
+    def image_size(self, index: int) -> tuple[int, int] | None:
+        """The size of all images here; None where the source cannot tell without decoding that there is one."""
+        return None if _image_size(self.source, index) is None else (self.size, self.size)
+
+
+def _image_size(source: Any, index: int) -> tuple[int, int] | None:
+    return source.image_size(index) if hasattr(source, "image_size") else None
 
 
 def limited(source: Source, limit: int, seed: int) -> Source:

@@ -5,6 +5,7 @@ Reads its source and its store.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, final
 
 import torch
@@ -14,6 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as V
 
 from ..errors import UserError
+from ..importance.store import ImportanceStore
 from ..importance_map import ImportanceMap
 from ..sample import Sample
 from .pipeline import draws_elsewhere, flatten_steps, run_steps
@@ -24,8 +26,9 @@ from .sources import as_source
 class WithImportance(Dataset):
     """Images with their importance maps, augmented together.
 
-    source: a `Source` or any map-style torch data set. store: `ImportanceStore` (attached here) or attached maps; None
-    for images without maps. transform: a transform, a ``v2.Compose``, or None; it gets the whole `Sample`.
+    source: a `Source`, its name for `open_source` ("folder:photos"), or any map-style torch data set. store: an
+    `ImportanceStore` or its path (attached here), or attached maps; None for images without maps. transform: a
+    transform, a ``v2.Compose``, or None; it gets the whole `Sample`.
 
     ``self[epoch, index]`` keys every draw by (seed, epoch, index, position in the pipeline), so a sample does not
     depend on workers, on order or on other steps; use `EpochSampler`. ``self[index]``, as foreign loaders ask,
@@ -75,9 +78,11 @@ class WithImportance(Dataset):
 
 
 def attach(store: Any, source: Any) -> Any:
-    """Maps that answer by the source's row: a store is attached, attached maps are checked for their length."""
+    """Maps that answer by the source's row: a store or its path is attached, attached maps checked for their length."""
     if store is None:
         return None
+    if isinstance(store, str | Path):
+        store = ImportanceStore(store)
     if hasattr(store, "attach"):
         return store.attach(source)
     if not hasattr(store, "read"):

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..fingerprints import hash_pixels, pixels
+from ..fingerprints import hash_pixels, image_and_label, pixels
 from .arrays import check_labels
 
 SPOT_CHECKS: Final = 8
@@ -24,10 +24,10 @@ SPOT_CHECKS: Final = 8
 class WrappedDataset:
     """A map-style data set of (image, label) items.
 
-    dataset: ``len()`` and ``[i] -> (image, label, ...)``; the image a PIL image, a uint8 array (H, W) or (H, W, C), or
-    a (C, H, W) tensor, uint8 or float in [0, 1] (kept in 8 bits). It must give the same image each time: random
-    transforms belong in `WithImportance`. Labels come from its ``targets`` or ``labels`` where these agree with
-    its items, else every item is read once. Class names come from ``classes``.
+    dataset: ``len()`` and ``[i] -> (image, label, ...)`` or ``{"image": ..., "label": ...}``; the image a PIL image, a
+    uint8 array (H, W) or (H, W, C), or a (C, H, W) tensor, uint8 or float in [0, 1] (kept in 8 bits). It must give the
+    same image each time: random transforms belong in `WithImportance`. Labels come from its ``targets`` or ``labels``
+    where these agree with its items, else every item is read once. Class names come from ``classes``.
     """
 
     flip = True
@@ -61,10 +61,9 @@ class WrappedDataset:
 
     def _read(self, index: int) -> tuple[Tensor, int]:
         item = self.dataset[index]
-        if not isinstance(item, tuple | list) or len(item) < 2:
-            raise UserError(f"item {index} of {self.name} is a {type(item).__name__}: give (image, label) pairs")
         try:
-            return pixels(item[0]), _integer(item[1])
+            image, label = image_and_label(item)
+            return pixels(image), _integer(label)
         except UserError as error:
             raise UserError(f"image {index} of {self.name}: {error}") from error
 

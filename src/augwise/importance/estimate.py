@@ -80,7 +80,8 @@ def estimate(
         ones) and returns logits (N, classes); None for methods that need none. Its parameters are frozen meanwhile.
     dataset: a map-style data set, ``dataset[i] -> image, label``, all images of one size.
     path: the store's folder. If a store of the same settings is there, it is gone on with: what is pending is
-        computed, and images that it does not know are added. Anything that differs is refused by name.
+        computed, and images that it does not know are added; images that were still to be done and have left the data
+        set (a broken file was repaired or removed) give their rows to others. Anything that differs is refused by name.
     method: an estimator. seed: with an image's bytes, decides all numbers that are drawn for it.
     chunk_size: images per step, the unit of resuming (default: the method's). device: default where the model is.
     dry_run: write nothing, print and return the `Plan`. num_workers: processes that read images.
@@ -112,7 +113,9 @@ def estimate(
                 writer.check_free(folder, job.meta)
             files.make_folder(folder, job.meta)
             stack.enter_context(files.Lock(folder, job.meta))
-            writer.begin(folder, job.meta, job.hashes, job.labels)
+            note = writer.begin(folder, job.meta, job.hashes, job.labels)
+            if note and not quiet:
+                tqdm.write(note, file=sys.stderr)
 
         processes.first(begin)
         _fill(job, folder, processes, num_workers, quiet)
@@ -180,12 +183,10 @@ def _planned(job: Job, folder: Path) -> list[int]:
         return job.find(job.hashes, job.labels).tolist()
     meta = files.read_meta(folder)
     writer.check_same(folder, meta, job.meta)
-    arrays = files.open_arrays(folder, meta)
-    new = writer.new_rows(arrays["hashes"], arrays["labels"], job.hashes, job.labels)
-    writer.check_known(folder, meta, arrays, new, job.hashes, job.labels)
-    rows = [row for _, a, b in writer.pending_chunks(meta, arrays["status"]) for row in range(a, b)]
-    known = job.find(arrays["hashes"][rows], arrays["labels"][rows])
-    return [*known.tolist(), *job.find(job.hashes[new], job.labels[new]).tolist()]
+    settle = writer.settled(folder, meta, files.open_arrays(folder, meta), job.hashes, job.labels)
+    rows = [row for _, a, b in writer.pending_chunks(settle.meta, settle.status) for row in range(a, b)]
+    known = job.find(settle.hashes[rows], settle.labels[rows])
+    return [*known.tolist(), *job.find(job.hashes[settle.new], job.labels[settle.new]).tolist()]
 
 
 def _plan(job: Job, folder: Path, pending: list[int], world: int) -> Plan:

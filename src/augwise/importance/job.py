@@ -25,8 +25,6 @@ from .estimator import Estimator
 from .rows import Rows, check_size
 from .store_files import Meta, environment
 
-_SPOT_CHECKS = 32
-
 
 class Job:
     """What is to be computed for which images. Made once per call of `augwise.estimate`; raises `UserError`.
@@ -54,7 +52,7 @@ class Job:
         self.shape = tuple(rows[0][0].shape)
         method.check(*self.shape[1:])
         rows.check_repeatable()
-        rows.check_sizes(self.shape, np.linspace(0, len(rows) - 1, min(_SPOT_CHECKS, len(rows))).astype(int))
+        rows.check_sizes(self.shape, progress)
         hashes, labels = rows.hashes(progress), rows.labels(progress)
         if self.model is not None:
             check_model(self.model, self._images([0, len(rows) - 1])[0], int(labels.max()), rows.class_names)

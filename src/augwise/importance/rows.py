@@ -1,7 +1,7 @@
 """Any map-style data set seen as rows of pixels, label and hash, which is all that estimators and stores need.
 
 Knows nothing of particular data sets: what they offer (``fingerprint``, ``fingerprints``, ``labels``,
-``class_names``, ``name``) is used, what they lack is computed here.
+``class_names``, ``name``, ``image_size``) is used, what they lack is computed here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..fingerprints import hash_pixels, pixels
+from ..fingerprints import hash_pixels, image_and_label, pixels
+
+_SPOT_CHECKS = 32
 
 
 class Rows:
-    """A data set with ``len(dataset)`` and ``dataset[i] -> image, label``, checked as it is read.
+    """A data set with ``len(dataset)`` and items as `image_and_label` knows them, checked as it is read.
 
     Images may be (C, H, W) uint8 or float tensors in [0, 1], PIL images or uint8 arrays, all of one size.
     """
@@ -59,10 +61,7 @@ class Rows:
         """(C, H, W) uint8 pixels and the class of one row; errors name the row."""
         item = self.dataset[index]
         try:
-            image, label = item[0], item[1]
-        except (TypeError, IndexError, KeyError):
-            raise UserError(f"row {index} of {self.name} is a {type(item).__name__}: give (image, label)") from None
-        try:
+            image, label = image_and_label(item)
             return pixels(image), _label(label)
         except UserError as error:
             raise UserError(f"row {index} of {self.name}: {error}") from None
@@ -127,10 +126,20 @@ class Rows:
                     "augmentation"
                 )
 
-    def check_sizes(self, shape: tuple[int, ...], rows: Iterable[int]) -> None:
-        """Refuse images whose (C, H, W) differs from ``shape``."""
+    def check_sizes(self, shape: tuple[int, ...], progress: bool = False) -> None:
+        """Refuse images whose (C, H, W) differs from ``shape``.
+
+        All of them where the data set tells sizes from the files' headers, which also finds files that are no images;
+        else 32 spread over it.
+        """
+        known = getattr(self.dataset, "image_size", None)
+        if known is None or known(0) is None:
+            rows = np.linspace(0, len(self) - 1, min(_SPOT_CHECKS, len(self))).astype(int).tolist()
+        else:  # a header may leave out how the picture is turned, so a suspect is looked at
+            bar = tqdm(range(len(self)), "looking at headers", delay=2, leave=False, disable=not progress)
+            rows = [i for i in bar if known(i) != tuple(shape[1:])]
         for i in rows:
-            check_size(self[int(i)][0], shape, int(i))
+            check_size(self[i][0], shape, i)
 
 
 def _looked_through(dataset: Any) -> Any:
@@ -160,13 +169,17 @@ class _Part:
     def fingerprint(self, index: int) -> int:
         return int(self.whole.fingerprint(self.rows[index]))
 
+    def image_size(self, index: int) -> tuple[int, int] | None:
+        known = getattr(self.whole, "image_size", None)
+        return None if known is None else known(self.rows[index])
+
 
 def check_size(image: Tensor, shape: tuple[int, ...], row: int) -> None:
     """`UserError` if an image's (C, H, W) is not ``shape``."""
     if tuple(image.shape) != tuple(shape):
         raise UserError(
             f"row {row} has an image of shape {tuple(image.shape)}, others have {tuple(shape)}: resize all images to "
-            "one size first"
+            "one size first (--size on the command line, open_source(..., size=...))"
         )
 
 

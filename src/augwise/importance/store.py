@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,9 @@ class ImportanceStore:
         self._meta = meta
         self.maps, self.scale = arrays["maps"], arrays["scale"]
         self.status, self.hashes, self.labels = arrays["status"], arrays["hashes"], arrays["labels"]
-        if self.status.max() > FAILED or not (np.isfinite(self.scale).all() and self.scale.min() >= 0):
-            raise UserError(f"{self.name} holds values that no store has: it is damaged, compute it again")
+        wrong = files.impossible(arrays)
+        if wrong:
+            raise UserError(f"{self.name} holds values that no store has ({wrong}): it is damaged, compute it again")
 
     @classmethod
     def from_maps(
@@ -100,7 +102,7 @@ class ImportanceStore:
             packed, scale = zip(*blocks, strict=True)
             arrays = {"maps": np.concatenate(packed), "scale": np.concatenate(scale), **constant}
             store = cls.__new__(cls)
-            store._set(Meta(**{**meta.__dict__, "complete": True}), arrays, None)
+            store._set(replace(meta, complete=True), arrays, None)
             return store
         with new_folder(path, meta) as folder:
             for name, values in constant.items():
@@ -176,13 +178,14 @@ class ImportanceStore:
 
 
 class new_folder:
-    """``with new_folder(path, meta) as folder:`` — a complete store that appears under its name all at once.
+    """``with new_folder(path, meta) as folder:`` — a store that appears under its name all at once.
 
-    Inside the block the reserved arrays lie in a folder beside it; an error leaves nothing behind.
+    Inside the block the reserved arrays lie in a folder beside it; an error leaves nothing behind. complete: whether
+    all of its maps will be there.
     """
 
-    def __init__(self, path: str | Path, meta: Meta) -> None:
-        self.path, self.meta = Path(path), meta
+    def __init__(self, path: str | Path, meta: Meta, complete: bool = True) -> None:
+        self.path, self.meta = Path(path), replace(meta, complete=complete)
         self.folder = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
 
     def __enter__(self) -> Path:
@@ -198,7 +201,7 @@ class new_folder:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            files.write_meta(self.folder, Meta(**{**self.meta.__dict__, "complete": True}))
+            files.write_meta(self.folder, self.meta)
             self.folder.rename(self.path)
             files.sync_folder(self.path.parent)
         else:

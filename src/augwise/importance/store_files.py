@@ -52,6 +52,8 @@ class Meta:
     """Of a store that is one machine's share: its index, of how many, and the rows of the whole."""
     environments: tuple[dict[str, Any], ...] = field(default=())
     complete: bool = False
+    top: float | None = None
+    """Of a store that was exported with only the top share of each map's cells: that share; None keeps every value."""
 
     @property
     def rows(self) -> int:
@@ -76,6 +78,13 @@ class Meta:
             "hashes.npy": (np.dtype("<u8"), (n,)),
             "labels.npy": (np.dtype("<i8"), (n,)),
         }
+
+    def described(self) -> dict[str, Any]:
+        """All fields as JSON has them; ``top`` only where something was left out."""
+        content = asdict(self)
+        if self.top is None:
+            del content["top"]
+        return content
 
     def bytes(self) -> int:
         """Size of all arrays on disk."""
@@ -103,7 +112,7 @@ def read_meta(folder: Path) -> Meta:
     except FileNotFoundError:
         what = "is not an importance store (it has no meta.json)" if folder.is_dir() else "does not exist"
         raise UserError(f"{folder} {what}: compute one with augwise estimate") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}): the store is damaged, compute it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} does not describe an importance store: give the folder that augwise estimate wrote")
@@ -113,12 +122,13 @@ def read_meta(folder: Path) -> Meta:
             "use the version of augwise that wrote it"
         )
     try:
-        return _parse(content)
+        return parse_meta(content)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}): compute the store again") from None
 
 
-def _parse(content: dict[str, Any]) -> Meta:
+def parse_meta(content: dict[str, Any]) -> Meta:
+    """What meta.json says, checked; `KeyError`, `TypeError` or `ValueError` where that cannot be."""
     kinds = {"method": str, "arguments": dict, "seed": int, "data": str, "height": int, "width": int, "chunk": int}
     for name, kind in {**kinds, "sparse": bool, "complete": bool, "segments": list, "environments": list}.items():
         if type(content[name]) is not kind:
@@ -128,13 +138,22 @@ def _parse(content: dict[str, Any]) -> Meta:
     if not segments or not growing or min(content["height"], content["width"], content["chunk"]) < 1:
         raise ValueError("sizes do not fit together")
     image = content["image"] and tuple(int(side) for side in content["image"])
-    fields = {name: content[name] for name in Meta.__dataclass_fields__}
+    part = content["part"]
+    whole = isinstance(part, dict) and sorted(part) == ["index", "of", "rows"]
+    if part is not None and not (whole and all(type(value) is int for value in part.values())):
+        raise TypeError(f"part is {part!r}")
+    if not isinstance(content["model"], str | None):
+        raise TypeError(f"model is {content['model']!r}")
+    top = content.get("top")
+    if top is not None and not (isinstance(top, float | int) and 0 < top <= 1):
+        raise ValueError(f"top is {top!r}")
+    fields = {name: content[name] for name in Meta.__dataclass_fields__ if name != "top"} | {"top": top}
     return Meta(**fields | {"segments": segments, "image": image, "environments": tuple(content["environments"])})
 
 
 def write_meta(folder: Path, meta: Meta) -> None:
     """Write meta.json in one atomic step that survives a power cut."""
-    content = {"format": FORMAT, "version": VERSION, **asdict(meta)}
+    content = {"format": FORMAT, "version": VERSION, **meta.described()}
     temporary = folder / f"{META}.part"
     with temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
@@ -160,6 +179,16 @@ def open_arrays(folder: Path, meta: Meta) -> dict[str, np.ndarray]:
         name.removesuffix(".npy"): _open_array(folder / name, dtype, shape)
         for name, (dtype, shape) in meta.arrays().items()
     }
+
+
+def impossible(arrays: dict[str, np.ndarray]) -> str:
+    """What no writer writes into status and scale, with the first row that has it; "" where all is well."""
+    status, scale = arrays["status"], arrays["scale"]
+    for name, wrong in (("status", status > FAILED), ("scale", ~(np.isfinite(scale) & (scale >= 0)))):
+        if wrong.any():
+            row = int(wrong.argmax())
+            return f"{name} is {arrays[name][row]} in row {row}, {int(wrong.sum())} such rows"
+    return ""
 
 
 def _look(path: Path) -> tuple[tuple[tuple[int, ...], bool, np.dtype], int]:

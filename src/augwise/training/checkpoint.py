@@ -7,22 +7,21 @@ difference named.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import pickle
 import time
 import warnings
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import UserError
+from ..files import require_writable as require_writable
+from ..files import write_atomically as write_atomically
 
 FORMAT = 1
 
@@ -148,49 +147,3 @@ def save_weights(model: nn.Module, path: Path) -> None:
 
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
     write_atomically(path, lambda file: file.write(save(tensors)))
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Let ``write`` fill a file beside ``path``, bring it to disk, then put it in place: whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as e:
-        reason = e if isinstance(e, OSError) else e.__context__  # torch.save hides what the file said
-        if not isinstance(reason, OSError):
-            raise
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(
-            f"{path} cannot be written ({reason.strerror or reason}): make room or give yourself permission there, or "
-            "give another out folder; what was there before is untouched"
-        ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """The rename itself to disk. Windows cannot open folders and does not need it."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def require_writable(folder: Path) -> None:
-    """Make ``folder`` and try a file in it, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
-    except OSError as e:
-        raise UserError(
-            f"out={str(folder)!r} cannot be written to ({e.strerror or e}): give a folder that can"
-        ) from None

@@ -37,6 +37,9 @@ class TrainConfig:
     """Measure only after each of this many last epochs, which saves time; left out: after every epoch."""
     size: int | None = None
     """Resize images to this many pixels a side; needed where files differ in size."""
+    broken: Literal["stop", "skip"] = "stop"
+    """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
+    end)."""
     data_seed: int = 0
     """Seed of limit and val_share; kept apart from seed, so that runs that differ in seed see the same images."""
     model: str = "small_cnn"
@@ -173,6 +176,8 @@ class EvaluateConfig:
     """Measure on this many images only, a seeded subset with balanced classes."""
     size: int | None = None
     """Resize images to this many pixels a side; left out: the run's."""
+    broken: Literal["stop", "skip"] | None = None
+    """Image files that cannot be decoded: stop at the first, or skip them; left out: as the run."""
     model: str | None = None
     """Without a run: the model's name."""
     checkpoint: Path | None = None
@@ -212,6 +217,7 @@ _CHOICES = {
     "schedule": ("cosine", "steps"),
     "precision": ("auto", "fp32", "bf16"),
     "loader": ("resident", "workers"),
+    "broken": ("stop", "skip"),
 }
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ..data.image_files import describe_left_out
 from ..errors import UserError
 from ..sample import Batch
 from .config import EvaluateConfig
@@ -124,7 +125,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     config.check()
     from .. import models
-    from ..data import Normalize, Resident, open_source
+    from ..data import Normalize, Resident, left_out, open_source
     from .batches import ResidentReader, evaluation_batches
     from .checkpoint import require_writable
     from .devices import accelerator_for
@@ -133,7 +134,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if config.out is not None:
         require_writable(config.out.parent)
     given = _given(config)
-    source = open_source(given["data"], config.split, size=given["size"], limit=config.limit)
+    source = open_source(
+        given["data"],
+        config.split,
+        size=given["size"],
+        limit=config.limit,
+        broken=given["broken"],
+        progress=not config.quiet,
+    )
     accelerator = accelerator_for(config.device, config.precision)
     device = accelerator.device
     classes = list(source.class_names)
@@ -154,7 +162,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "kind": "evaluate",
         "model": given["model"],
         "checkpoint": str(given["checkpoint"]),
-        "data": {"name": source.name, "split": config.split, "limit": config.limit},
+        "data": {
+            "name": source.name,
+            "split": config.split,
+            "limit": config.limit,
+            "left_out": [list(file) for file in left_out(source)],
+        },
         **account(model, shown, classes, bins=config.bins, accelerator=accelerator),
         "environment": environment(device),
     }
@@ -179,14 +192,14 @@ def describe(result: dict[str, Any]) -> str:
     wrong = [(table[i][j], names[i], names[j]) for i in range(len(names)) for j in range(len(names)) if i != j]
     common = [f"{true} as {seen} ({n})" for n, true, seen in sorted(wrong, key=lambda w: -w[0])[:5] if n]
     tail = [f"most often confused: {', '.join(common)}"] if common else []
-    return "\n".join([head, *lines, *tail])
+    return "\n".join([head, *lines, *tail, describe_left_out(result["data"]["left_out"])]).rstrip()
 
 
 def _given(config: EvaluateConfig) -> dict[str, Any]:
     """What is evaluated, from the run's folder or from the configuration itself."""
     if config.run is None:
         names = ("data", "model", "checkpoint", "mean", "std", "size")
-        return {**{name: getattr(config, name) for name in names}, "classes": None}
+        return {**{name: getattr(config, name) for name in names}, "classes": None, "broken": config.broken or "stop"}
     from .results import RESULTS, WEIGHTS
 
     run = read_run(config.run / RESULTS)
@@ -198,6 +211,7 @@ def _given(config: EvaluateConfig) -> dict[str, Any]:
         "mean": data["mean"],
         "std": data["std"],
         "size": config.size or settings["size"],
+        "broken": config.broken or settings.get("broken", "stop"),
         "classes": data["classes"],
     }
 

@@ -24,6 +24,7 @@ from ..data import (
     Source,
     WithImportance,
     as_source,
+    left_out,
     limited,
     open_source,
     split_validation,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 # What may differ between two calls of one run: where and how it is watched, and what changes speed alone.
 _FREE = ("out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "threads", "num_workers")
+_FREE += ("broken",)  # which files are left out shows in the data itself
 # A setting that a later version adds had this value in an older run, which it thus does not disown.
 _DEFAULTS = {"config": {k: v for k, v in plain(asdict(TrainConfig())).items() if k not in _FREE}}
 
@@ -101,14 +103,15 @@ def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
         from ..importance.store import ImportanceStore
 
         maps = ImportanceStore(maps)
-    train = open_source(config.data, config.split, size=config.size) if source is None else as_source(source)
+    ways: Any = {"size": config.size, "broken": config.broken, "progress": not config.quiet}
+    train = open_source(config.data, config.split, **ways) if source is None else as_source(source)
     if config.val_share:
         train, held_out = split_validation(train, config.val_share, config.data_seed)
         tested_on = f"{config.val_share:g} of {config.split}, set aside"
     elif test is None and source is not None:
         raise UserError("source comes without test: give test=, or val_share to set a part of source aside")
     else:
-        held_out = open_source(config.data, config.eval_split, size=config.size) if test is None else as_source(test)
+        held_out = open_source(config.data, config.eval_split, **ways) if test is None else as_source(test)
         tested_on = config.eval_split
     if list(train.class_names) != list(held_out.class_names):
         raise UserError(
@@ -304,6 +307,7 @@ class _Run:
                 "flip": data.train.flip if self.config.flip is None else self.config.flip,
                 "mean": list(mean),
                 "std": list(std),
+                "left_out": [list(file) for file in left_out(data.train, data.test)],
             },
             "environment": environment(self.accelerator.device),
             "precision": self.accelerator.mixed_precision,

@@ -4,4 +4,6 @@ from .base import Augmentation as Augmentation
 from .crop_flip import RandomCrop as RandomCrop
 from .crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
 from .cutout import Cutout as Cutout
+from .follow import Followed as Followed
+from .follow import follow as follow
 from .preserve import Preserve as Preserve

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from .. import randomness, regions
 from ..errors import UserError
@@ -35,6 +34,8 @@ class Preserve(Augmentation):
     length: side of the region: pixels (int), or share of the shorter side (float); needed with a quantile.
     quantile: share of an image's regions that count as unimportant; None: the plain transform.
     window, reduce: see `Guard`.
+    batched: hand the transform the whole batch (N, C, H, W) at once, for what draws for every image by itself and is
+        fast on batches: Kornia's augmentations, say. The draws then depend on the batch, not on the image alone.
 
     The map is carried past unmoved, which is approximate where the transform moves things; an augmentation of this
     library moves it exactly. What the transform returns is not clamped to [0, 1].
@@ -47,6 +48,7 @@ class Preserve(Augmentation):
         quantile: float | None = None,
         window: Window = "clipped",
         reduce: Reduce = "sum",
+        batched: bool = False,
     ) -> None:
         super().__init__()
         if not callable(transform):
@@ -56,9 +58,9 @@ class Preserve(Augmentation):
         self.wrapped = transform
         self.length = None if length is None else check_length(length)
         self.guard = Guard(quantile, window, reduce)
-        parts = list(_parts(transform))
-        self._foreign = any(_draws_elsewhere(part) for part in parts)
-        self._kornia = any(_home(part) == "kornia" for part in parts)
+        self.batched = batched
+        self.foreign = randomness.draws_elsewhere(transform)
+        self._kornia = any(_home(part) == "kornia" for part in _parts(transform))
 
     @property
     def guarded(self) -> bool:
@@ -84,33 +86,43 @@ class Preserve(Augmentation):
         boxes = params.get("boxes")
         if isinstance(self.wrapped, Augmentation):
             changed, moved = self.wrapped.transform(images, importance, params["wrapped"])
-            self._check(changed, images)
+            self.check(changed, images)
             if boxes is not None and moved is not None and importance is not None:
                 moved = regions.paste_boxes(moved, importance, boxes)
         else:
-            changed, moved = self._one_by_one(images, params["seeds"].tolist()), importance
+            seeds = params["seeds"].tolist()
+            changed, moved = (self._at_once if self.batched else self._one_by_one)(images, seeds), importance
         return changed if boxes is None else regions.paste_boxes(changed, images, boxes), moved
 
     def _one_by_one(self, images: Tensor, seeds: list[int]) -> Tensor:
         results = []
         for image, seed in zip(images.unbind(), seeds, strict=True):
-            with randomness.stream(seed, foreign=self._foreign):
+            with randomness.stream(seed, foreign=self.foreign):
                 result = self._call(image.clone())  # some transforms write into what they are given
-            self._check(result, image)
+            self.check(result, image)
             results.append(result.as_subclass(Tensor))
         return torch.stack(results) if results else images
+
+    def _at_once(self, images: Tensor, seeds: list[int]) -> Tensor:
+        if not len(images):
+            return images
+        with randomness.stream(seeds[0], foreign=self.foreign):
+            result = self._call(images.clone())
+        self.check(result, images)
+        return result.as_subclass(Tensor)
 
     def _call(self, image: Tensor) -> Any:
         if not self._kornia:
             return self.wrapped(tv_tensors.Image(image))
         result = self.wrapped(image if image.is_floating_point() else image / 255)
-        if isinstance(result, Tensor) and result.ndim == 4 and len(result) == 1:
+        if isinstance(result, Tensor) and result.ndim == image.ndim + 1 and len(result) == 1:
             result = result[0]
         if isinstance(result, Tensor) and image.dtype == torch.uint8:
             result = (result * 255).round().clamp(0, 255).to(torch.uint8)
         return result
 
-    def _check(self, result: Any, image: Tensor) -> None:
+    def check(self, result: Any, image: Tensor) -> None:
+        """Raise `UserError` unless ``result`` is an image of the shape and type of ``image``."""
         name = type(self.wrapped).__name__
         if not isinstance(result, Tensor):
             raise UserError(f"{name} inside Preserve returned {type(result).__name__}: it must return an image tensor")
@@ -123,7 +135,7 @@ class Preserve(Augmentation):
 
     def extra_repr(self) -> str:
         wrapped = "" if isinstance(self.wrapped, nn.Module) else f"{self.wrapped!r}, "
-        return f"{wrapped}length={self.length}, {self.guard}"
+        return f"{wrapped}length={self.length}, {self.guard}" + (", batched=True" if self.batched else "")
 
 
 def _parts(transform: Any) -> Iterator[Any]:
@@ -139,10 +151,3 @@ def _parts(transform: Any) -> Iterator[Any]:
 
 def _home(part: Any) -> str:
     return type(part).__module__.split(".")[0]
-
-
-def _draws_elsewhere(part: Any) -> bool:
-    """Whether a transform may draw from Python's or NumPy's generators: all but those known to draw from torch."""
-    if _home(part) == "torchvision":
-        return not type(part).__module__.startswith(v2.__name__) or isinstance(part, v2.Lambda)
-    return _home(part) not in ("torch", "kornia", "augwise")

@@ -1,0 +1,113 @@
+"""Plain, guarded and control of every method, and the map of every estimator, on the same digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from augwise import catalogue
+from augwise.analysis.gallery import examples
+from augwise.analysis.touched import touched
+from augwise.report.figures import overlay
+
+from .digits import SHOWN, digits, estimated
+from .pictures import Strips, Tile
+
+ARMS = ("plain", "guarded", "control")
+DRAWS, TRIES = 1000, 30
+
+STRONG: dict[str, dict[str, Any]] = {
+    "cutout": {"length": 16, "window": "inside"},
+    "cutmix": {"length": 18, "window": "inside"},
+    "cdiea": {"epsilon": 32 / 255},
+    "occlusion": {"stride": 2},
+}
+"""Options that show best at 32 px, for entries whose defaults do not, or that have none."""
+
+
+def methods() -> Strips:
+    """Rows of image, map, plain, guarded, control, from draws that come near the average and in which arms differ."""
+    strips, front = {}, []
+    for name, entry in catalogue.methods().items():
+        usual = _lost(entry, DRAWS // len(SHOWN), 0).mean(1)
+        tries = [_lost(entry, 1, key) for key in range(TRIES)]
+        far = [float((lost.mean(1) - usual).abs().sum() + (lost[0] == lost[1]).double().mean()) for lost in tries]
+        key = far.index(min(far))
+        strips[name] = _arms(entry, key)
+        if name == "cutout":
+            front = (tries[key][0] - tries[key][1]).argsort(descending=True)[:2].tolist()
+    return {**strips, "front": [strips["cutout"][row] for row in sorted(front)]}
+
+
+def averages() -> dict[str, str]:
+    """Of every method, what its arms lose on average over many draws of the digits shown, as a sentence."""
+    said = {}
+    for name, entry in catalogue.methods().items():
+        lost = _lost(entry, DRAWS // len(SHOWN), 0).mean(1).tolist()
+        words = ", ".join(f"{arm} {_word(entry, share)}" for arm, share in zip(ARMS, lost, strict=True))
+        settings = ", ".join(f"{k}={v!r}" for k, v in {**STRONG.get(name, {}), "quantile": 0.6}.items())
+        said[name] = f"On average over {DRAWS} draws (`{settings}`): {words}."
+    return said
+
+
+def _word(entry: catalogue.Entry, lost: float) -> str:
+    """What is told below a picture: the share of importance lost, or put back after a whole-image transform."""
+    return f"{100 * (1 - lost):.0f} % put back" if entry.kind == "image" else f"{100 * lost:.0f} % lost"
+
+
+def _made(entry: catalogue.Entry) -> dict[str, Any]:
+    make, options = entry.load(), STRONG.get(entry.name, {})
+    return {arm: make(**options) if arm == "plain" else make(**options, quantile=0.6) for arm in ARMS}
+
+
+def _lost(entry: catalogue.Entry, times: int, key: int) -> torch.Tensor:
+    """(arms, images) share of importance that each arm overwrites, over ``times`` draws of every digit."""
+    own, foreign = (m.repeat(times, 1, 1) for m in (digits().maps, digits().maps.roll(1, 0)))
+    lost = [
+        touched(step, own, foreign if arm == "control" else own, key=("docs", key)).importance
+        for arm, step in _made(entry).items()
+    ]
+    return torch.stack(lost)
+
+
+def _arms(entry: catalogue.Entry, key: int) -> list[list[Tile]]:
+    shown, rows = digits(), []
+    foreign = shown.maps.roll(1, 0)
+    for e in examples(shown.images, shown.maps, foreign, shown.names, _made(entry), key=("docs", key)):
+        row = [
+            Tile(e.image, "image", f"handwritten digit {e.label}"),
+            Tile(overlay(e.image, e.importance), "importance", f"importance of the pixels of the digit {e.label}"),
+        ]
+        for arm, (picture, _, importance) in e.arms.items():
+            word = _word(entry, importance)
+            row.append(Tile(picture, f"{arm}: {word}", f"digit {e.label} after {entry.name}, {arm}, importance {word}"))
+        rows.append(row)
+    return rows
+
+
+def estimators() -> Strips:
+    """For each estimator a row of images and a row of maps."""
+    shown = digits()
+    plain = [
+        Tile(_pixels(image), name, f"handwritten digit {name}")
+        for image, name in zip(shown.images, shown.names, strict=True)
+    ]
+    strips: Strips = {}
+    for name, entry in catalogue.estimators().items():
+        maps = estimated(entry.load()(**STRONG.get(name, {})), shown.images, shown.labels, shown.model)
+        row = [
+            Tile(overlay(t.pixels, m.numpy()), "map", f"{name}: importance of the pixels of the digit {t.caption}")
+            for t, m in zip(plain, maps, strict=True)
+        ]
+        strips[name] = [plain, row]
+    names = list(strips)
+    strips["estimators"] = [
+        [plain[i]._replace(caption="image"), *(strips[n][1][i]._replace(caption=n) for n in names)]
+        for i in range(len(SHOWN) - 1)
+    ]
+    return strips
+
+
+def _pixels(image: torch.Tensor) -> Any:
+    return image.as_subclass(torch.Tensor).permute(1, 2, 0).contiguous().numpy()
