@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional as F
 
 import augwise as aw
 from augwise import randomness
+from augwise.analysis.audit_look import Pipeline
 from augwise.analysis.audit_result import distribution, wilson
 from augwise.analysis.touched import touched
 from augwise.data import ArraySource
@@ -189,6 +190,18 @@ def test_area_lost_to_a_mixer_is_what_its_label_gives_away(name):
     own = np.minimum(found.area_lost, 1 - found.area_lost)
     assert weight.tolist() == pytest.approx((1 - own).tolist(), abs=1e-3)
     assert found.area_lost.std() > 0
+
+
+def test_the_last_group_is_filled_with_images_that_were_not_mixed_before():
+    images, order = source(33).images, randomness.permutation(33, randomness.generator(0, "audit groups"))
+    pipeline, blank = Pipeline("mix", v2.MixUp(num_classes=2)), torch.zeros(HEIGHT, WIDTH)
+    looked = pipeline.look_mixed(list(images), [blank] * 33, [0] * 33, list(range(33)), 0)
+    group = images[order[[32, *range(31)]]].float() / 255
+    with randomness.stream(0, "audit mixing", 1, foreign=True):
+        wanted, _ = v2.MixUp(num_classes=2)(group, torch.zeros(32, dtype=torch.int64))
+    torch.testing.assert_close(looked.pictures[int(order[32])], wanted[0])
+    assert looked.area.isnan().sum() == 0
+    assert looked.importance.isnan().all()
 
 
 def test_a_mixed_picture_is_judged_by_the_larger_weight_of_its_label():

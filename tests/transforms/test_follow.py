@@ -465,6 +465,9 @@ def test_a_stack_of_maps_moves_by_one_draw_and_the_first_guides():
     assert torch.equal(one.image, both.image)
     torch.testing.assert_close(both.importance[0].as_subclass(Tensor), one.importance.as_subclass(Tensor))
     assert 0 < float(both.importance[1].sum()) < HEIGHT * WIDTH
+    swapped = run(steps, given._replace(importance=aw.ImportanceMap(stack[[0, 2, 1]])), 0)
+    assert torch.equal(swapped.importance[1], both.importance[2])
+    assert not torch.equal(swapped.importance[1], both.importance[1])
 
 
 def test_keyed_streams_reach_everything_and_workers_may_be_spawned():
