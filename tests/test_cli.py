@@ -54,6 +54,14 @@ def test_version(capsys):
         (["show", "--store", "{tmp}/no.maps"], "no.maps does not exist"),
         (["show", "{tmp}/no.maps", "--count", "0"], "--count 0"),
         (["merge", "--out", "{tmp}/whole", "--parts", "{tmp}/one"], "one does not exist"),
+        (["show", "{tmp}/no.maps", "--broken", "ignore"], "ignore"),
+        (["stores", "inf", "{tmp}/no.maps"], "info"),
+        (["stores", "info", "{tmp}/no.maps"], "no.maps does not exist"),
+        (["stores", "verify", "{tmp}/no.maps"], "no.maps does not exist"),
+        (["stores", "export", "{tmp}/no.maps", "{tmp}/a"], "no.maps does not exist"),
+        (["stores", "import", "{tmp}/no.file", "{tmp}/a"], "no.file does not exist"),
+        (["stores", "export", "{tmp}/no.maps"], "FILE"),
+        (["estimate", "--num-workers", "-1", "--method", "centre"], "--num-workers -1"),
         (["train", "--method", "randaugment", "--magnitude", "31", "--out", "{tmp}/f"], "magnitude=31"),
         (["train", "--method", "colorjitter", "--strength", "1.5", "--out", "{tmp}/g"], "strength=1.5"),
     ],
@@ -66,7 +74,10 @@ def test_help_of_a_method_shows_its_own_options(capsys):
     for arguments, own, foreign in [
         (["train", "--method", "cutout", "--help"], ["--length", "--fill", "--quantile"], ["--alpha "]),
         (["train", "--method", "cutmix", "--help"], ["--alpha", "--labels"], ["--fill "]),
-        (["estimate", "--method", "occlusion", "--help"], ["--stride"], ["--epsilon "]),
+        (["estimate", "--method", "occlusion", "--help"], ["--stride", "--broken", "--num-workers"], ["--epsilon "]),
+        (["stores", "--help"], ["info", "verify", "export", "import"], ["--data"]),
+        (["stores"], ["info", "verify", "export", "import"], ["--data"]),
+        (["stores", "verify", "--help"], ["STORE", "--data", "--broken"], ["--top"]),
     ]:
         with pytest.raises(SystemExit) as stopped:
             main(arguments)

@@ -71,16 +71,13 @@ def test_fingerprint_decodes_nothing_and_a_corrupt_image_is_named(root):
         source[0]
 
 
-def test_truncated_jpeg_and_deep_grey_are_refused(root):
+def test_a_truncated_jpeg_is_refused(root):
     picture(root / "train" / "zebra" / "d.jpg", 64, 64)
     file = root / "train" / "zebra" / "d.jpg"
     file.write_bytes(file.read_bytes()[:1500])
-    Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(root / "train" / "zebra" / "e.png")
     source = open_source(f"folder:{root}")
     with pytest.raises(UserError, match=r"d\.jpg"):
         source[3]
-    with pytest.raises(UserError, match="more than 8 bits"):
-        source[4]
 
 
 def test_palette_with_transparency_decodes_without_a_warning(root):

@@ -5,10 +5,10 @@ Reads the files it is asked for, and keeps in augwise's own cache folder which o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,7 +65,7 @@ def check(path: Path) -> str | None:
         image = _read(path, _glanced_at)
         pixels(image)
     except UserError as error:
-        return str(error.__cause__ or error)
+        return str(error) if error.__cause__ is None else _reason(error.__cause__, path)
     return None
 
 
@@ -101,8 +101,12 @@ def _read(path: Path, work: Callable[[Any], Any]) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # whatever a damaged file makes Pillow raise
-        reason = str(error).replace(f" '{path}'", "").replace(f" {str(path)!r}", "")
-        raise UserError(f"image file {path} cannot be decoded ({reason or repr(error)}): {CURE}") from error
+        raise UserError(f"image file {path} cannot be decoded ({_reason(error, path)}): {CURE}") from error
+
+
+def _reason(error: BaseException, path: Path) -> str:
+    """What Pillow says, without the path, which stands beside it."""
+    return str(error).replace(f" {str(path)!r}", "").replace(f": {str(path)!r}", "") or repr(error)
 
 
 def _loaded(image: Any) -> Any:
@@ -113,10 +117,9 @@ def _loaded(image: Any) -> Any:
 def _upright(image: Any) -> Any:
     from PIL import ImageOps
 
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a damaged EXIF block says nothing of the pixels, which are there
-        return image
+    with contextlib.suppress(Exception):  # a damaged EXIF block says nothing of the pixels, which are there
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _glanced_at(image: Any) -> Any:
@@ -131,12 +134,8 @@ def _size(image: Any) -> tuple[int, int]:
         return height, width
     orientation = 1
     if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode all of a PNG to look for it
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                orientation = image.getexif().get(_ORIENTATION, 1)
-        except Exception:  # as in `_upright`
-            orientation = 1
+        with contextlib.suppress(Exception):  # as in `_upright`
+            orientation = image.getexif().get(_ORIENTATION, 1)
     return (width, height) if orientation in _ON_ITS_SIDE else (height, width)
 
 
