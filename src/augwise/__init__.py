@@ -36,6 +36,7 @@ _HOME = {
     "Preserve": "transforms.preserve",
     "RandomCrop": "transforms.crop_flip",
     "RandomHorizontalFlip": "transforms.crop_flip",
+    "RandomResizedCrop": "transforms.resized_crop",
     # models and data
     "BatchPipeline": "data.pipeline",
     "EpochSampler": "data.samplers",
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
     from .transforms.crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
     from .transforms.cutout import Cutout as Cutout
     from .transforms.preserve import Preserve as Preserve
+    from .transforms.resized_crop import RandomResizedCrop as RandomResizedCrop
 
 
 def __getattr__(name: str) -> Any:

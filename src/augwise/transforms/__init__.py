@@ -5,3 +5,4 @@ from .crop_flip import RandomCrop as RandomCrop
 from .crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
 from .cutout import Cutout as Cutout
 from .preserve import Preserve as Preserve
+from .resized_crop import RandomResizedCrop as RandomResizedCrop
