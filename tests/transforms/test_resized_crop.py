@@ -1,4 +1,4 @@
-"""Random resized crop: torchvision's boxes and pixels for each image, on both ways of computing, and a map that stays."""
+"""Random resized crop: torchvision's boxes and pixels for each image, both ways of computing, and a map that stays."""
 
 from __future__ import annotations
 
