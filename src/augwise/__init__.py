@@ -49,11 +49,13 @@ _HOME = {
     # verbs
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
+    "FinetuneConfig": "recipes.finetune",
     "QuickstartConfig": "recipes.quickstart",
     "ShowConfig": "analysis.show",
     "TrainConfig": "training.config",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
+    "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
     "show": "analysis.show",
     "train": "training.train",
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from .labels import MixedLabels as MixedLabels
     from .mixing.cutmix import CutMix as CutMix
     from .models.normalized import Normalized as Normalized
+    from .recipes.finetune import FinetuneConfig as FinetuneConfig
+    from .recipes.finetune import finetune as finetune
     from .recipes.quickstart import QuickstartConfig as QuickstartConfig
     from .recipes.quickstart import quickstart as quickstart
     from .sample import Batch as Batch

@@ -142,8 +142,15 @@ def _quickstart(arguments: list[str]) -> None:
     quickstart(_parse(QuickstartConfig, "quickstart", arguments))
 
 
+def _finetune(arguments: list[str]) -> None:
+    from .recipes.finetune import FinetuneConfig, finetune
+
+    finetune(_parse(FinetuneConfig, "finetune", arguments))
+
+
 VERBS = {
     "quickstart": Verb("the whole job on handwritten digits, in minutes: maps, arms, table, page", _quickstart, True),
+    "finetune": Verb("fine-tune a classifier of photographs, plain, guarded and control: table, page", _finetune, True),
     "estimate": Verb("find out once per data set which pixels decide an image's class", _estimate, True),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),

@@ -66,11 +66,11 @@ def comparison_sources(settings: TrainConfig) -> Sources:
     from ..data.sources import limited, open_source, split_validation
 
     s = settings
-    train, validation = open_source(s.data, s.split, size=s.size), None
+    train, validation = open_source(s.data, s.split, size=s.opened_size), None
     if s.val_share:
         train, validation = split_validation(train, s.val_share, s.data_seed)
     train = train if s.limit is None else limited(train, s.limit, s.data_seed)
-    test = open_source(s.data, s.eval_split, size=s.size, limit=s.eval_limit, seed=s.data_seed)
+    test = open_source(s.data, s.eval_split, size=s.opened_size, limit=s.eval_limit, seed=s.data_seed)
     return Sources(train, validation, test)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 
@@ -39,7 +39,12 @@ class EstimateConfig:
     limit: int | None = None
     """Only this many images, a seeded subset with balanced classes."""
     size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size."""
+    """Resize images to this many pixels a side; needed where files differ in size. Left out: that of a run that was
+    trained with crop=resized."""
+    fit: Literal["crop", "stretch"] | None = None
+    """How images of other shapes become squares of that size. crop: the shorter side resized, the centre cut out; the
+    maps belong to that square. stretch: the whole image, squeezed; the maps belong to the files as they are, which
+    random resized crops need. Left out: stretch for a run that was trained with crop=resized, else crop."""
     seed: int = 0
     """Seed of everything random; each image's numbers depend on its bytes and this alone."""
     data_seed: int = 0
@@ -72,7 +77,9 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
     from ..importance.estimate import Plan, estimate
     from ..training.devices import device_name
 
-    source = open_source(config.data, config.split, size=config.size, limit=config.limit, seed=config.data_seed)
+    size, stretch = _view(config)
+    opened = None if stretch else size
+    source = open_source(config.data, config.split, size=opened, limit=config.limit, seed=config.data_seed)
     store = estimate(
         _model(config, source, method),
         source,
@@ -84,6 +91,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         dry_run=config.dry_run,
         progress=not config.quiet,
         part=None if config.part is None else _part(config.part),
+        size=size if stretch else None,
     )
     if isinstance(store, Plan):
         return None
@@ -107,6 +115,21 @@ def describe(summary: dict[str, Any]) -> str:
         text += f", attack succeeded on {100 * summary['success_rate']:.1f} %"
         text += f", {summary['mean_key_points']:.1f} key points on average"
     return text
+
+
+def _view(config: EstimateConfig) -> tuple[int | None, bool]:
+    """Side of the squares that are looked at, and whether they are whole images, stretched."""
+    size, fit = config.size, config.fit
+    if config.run is not None and (size is None or fit is None):
+        from ..training.evaluate import read_run
+        from ..training.results import RESULTS
+
+        settings = read_run(config.run / RESULTS)["config"]
+        if settings.get("crop") == "resized":
+            size, fit = size or settings["size"], fit or "stretch"
+    if fit == "stretch" and size is None:
+        raise UserError("--fit stretch needs --size: the side in pixels that the classifier sees, such as 224")
+    return size, fit == "stretch"
 
 
 def _model(config: EstimateConfig, source: Source, method: Estimator) -> nn.Module | None:

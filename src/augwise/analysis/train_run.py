@@ -50,7 +50,7 @@ def _deranged(run: TrainRun) -> Any:
     from ..importance.store import ImportanceStore
 
     c = run.train
-    source = open_source(c.data, c.split, size=c.size)
+    source = open_source(c.data, c.split, size=c.opened_size)
     if c.val_share:
         source, _ = split_validation(source, c.val_share, c.data_seed)
     if c.limit is not None:

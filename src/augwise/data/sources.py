@@ -26,6 +26,7 @@ from .torchvision_sets import open_cifar
 from .wrapped import WrappedDataset
 
 Split = Literal["train", "val", "test"]
+Interpolation = Literal["bilinear", "bicubic"]
 
 
 @runtime_checkable
@@ -144,14 +145,14 @@ class Resized:
         source: Source,
         size: int,
         share: float = 1.0,
-        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+        interpolation: Interpolation = "bilinear",
     ) -> None:
         if size < 1:
             raise UserError(f"size={size} is not a picture: give the side in pixels, 1 or more")
         if not 0 < share <= 1:
             raise UserError(f"share={share} is no part of a side: give a number above 0 and up to 1, such as 0.875")
         self.source, self.size, self.share = source, size, share
-        self.interpolation = InterpolationMode(interpolation)
+        self.interpolation: Interpolation = interpolation
         self.labels, self.class_names = source.labels, source.class_names
         self.name, self.flip = source.name, source.flip
         # The map of a whole square image is that of its centre square; otherwise the two must not be confused.
@@ -163,17 +164,23 @@ class Resized:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image, label = self.source[index]
-        height, width = image.shape[-2:]
-        shorter, wanted = min(height, width), math.floor(self.size / self.share + 1e-6)
-        if shorter != wanted:
-            target = [max(wanted, round(side * wanted / shorter)) for side in (height, width)]
-            image = V.resize(image, target, self.interpolation, antialias=True)
-        return V.center_crop(image, [self.size, self.size]), label
+        return centre_square(image, self.size, self.share, self.interpolation), label
 
     def fingerprint(self, index: int) -> int:
         """The source's fingerprint, marked as "centre square" where that is not the whole image; any size alike."""
         whole = self.source.fingerprint(index)
         return hash_bytes(self._mark.encode() + whole.to_bytes(8, "little")) if self._mark else whole
+
+
+def centre_square(image: Tensor, size: int, share: float = 1.0, interpolation: Interpolation = "bilinear") -> Tensor:
+    """The middle of an image or of its map (..., H, W) as (..., size, size), see `Resized`; an `ImportanceMap` keeps
+    the sum of what is shown."""
+    height, width = image.shape[-2:]
+    shorter, wanted = min(height, width), math.floor(size / share + 1e-6)
+    if shorter != wanted:
+        target = [max(wanted, round(side * wanted / shorter)) for side in (height, width)]
+        image = V.resize(image, target, InterpolationMode(interpolation), antialias=True)
+    return V.center_crop(image, [size, size])
 
 
 def limited(source: Source, limit: int, seed: int) -> Source:

@@ -64,8 +64,9 @@ class RandomResizedCrop(Augmentation):
         importance: Tensor | None,  # noqa: ARG002
         generator: torch.Generator | None,
     ) -> dict[str, Any]:
+        height, width = images.shape[-2:]
         u = randomness.uniform(len(images), DRAWS, generator=generator)
-        return {"boxes": crop_boxes(u, *images.shape[-2:], self.scale, self.ratio)}
+        return {"boxes": crop_boxes(u, height, width, self.scale, self.ratio)}
 
     def transform(
         self, images: Tensor, importance: Tensor | None, params: dict[str, Any]
