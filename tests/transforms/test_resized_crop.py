@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import random
+from dataclasses import dataclass
+from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from torchvision.transforms.v2 import functional as vision
 
 import augwise as aw
 from augwise.data import WithImportance
+from augwise.importance.estimator import Estimated, Estimator
+from augwise.importance.grid import map_size, pool
 from augwise.transforms.resized_crop import (
     DRAWS,
     TRIES,
@@ -23,6 +25,7 @@ from augwise.transforms.resized_crop import (
     resized_crop_maps,
     resized_crop_maps_by_matrices,
 )
+from reference.photographs import Photographs, assert_together
 
 HEIGHT, WIDTH = 41, 58
 BOXES = torch.tensor(
@@ -153,62 +156,51 @@ def test_boxes_of_stretched_images_are_those_of_the_images_as_they_were():
     assert (tall.double() * torch.tensor([4500 / 5000, 1500 / 5000] * 2) - whole).abs().max() < 3
 
 
-class Photographs:
-    """Images of different sizes with one white square of about a ninth of the height, in a place of its own."""
+@dataclass(frozen=True)
+class Bright(Estimator):
+    """The bright pixels of whatever it is shown, as means over the cells of a grid of 56 × 56."""
 
-    name, flip, class_names = "photographs", True, ["a", "b"]
+    name: ClassVar[str] = "bright"
+    needs_model: ClassVar[bool] = False
 
-    def __init__(self, n: int) -> None:
-        draw = random.Random(3)
-        self.sizes = [(draw.randrange(60, 200), draw.randrange(60, 200)) for _ in range(n)]
-        self.places = [(draw.uniform(0.2, 0.8), draw.uniform(0.2, 0.8)) for _ in range(n)]
-        self.labels = np.arange(n) % 2
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        return map_size(None, height, width)
 
-    def __len__(self) -> int:
-        return len(self.sizes)
-
-    def marked(self, index: int, height: int, width: int) -> Tensor:
-        """(height, width) bool: where the square lies, at any resolution of the whole image."""
-        own = self.sizes[index]
-        half = own[0] / 18
-        ys, xs = (torch.arange(n) + 0.5 for n in (height, width))
-        down = (ys * own[0] / height - self.places[index][0] * own[0]).abs() < half
-        across = (xs * own[1] / width - self.places[index][1] * own[1]).abs() < half
-        return down[:, None] & across
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = torch.full((3, *self.sizes[index]), 20, dtype=torch.uint8)
-        image[:, self.marked(index, *self.sizes[index])] = 250
-        return image, int(self.labels[index])
-
-    def fingerprint(self, index: int) -> int:
-        return 1000 + index
+    def estimate(self, model, images, labels, seeds):  # noqa: ARG002
+        maps = pool((images[:, 0] > 0.5).double(), *self.map_size(*images.shape[2:]))
+        return Estimated(maps.float(), torch.zeros(len(images), dtype=torch.bool))
 
 
-def test_mark_and_map_stay_together_in_images_of_any_size():
-    """Maps on one fixed grid for photographs of many sizes: after crop and flip the bright pixels are those with
-    importance."""
+def test_mark_and_map_stay_together_in_images_of_any_size(tmp_path):
+    """Maps made by looking at whole photographs at 112 px, on a grid of 56; then crop and flip of the photographs as
+    they are: the bright pixels are those with importance, and what the crop cuts off is missing in the sum."""
     photographs = Photographs(30)
-    maps = np.stack([photographs.marked(i, 112, 112) for i in range(30)]).astype(np.float32)
-    store = aw.ImportanceStore.from_maps(photographs, maps)
+    store = aw.estimate(None, photographs, tmp_path / "x.maps", Bright(), size=112, progress=False)
+    assert (store.height, store.width) == (56, 56)
+    assert store.hashes.tolist() == [photographs.fingerprint(i) for i in range(30)]
     data = WithImportance(photographs, store, [aw.RandomResizedCrop(64, (0.3, 1.0)), aw.RandomHorizontalFlip()], seed=5)
-    seen = 0
+    whole, none = 0, 0
     for epoch in range(3):
         for i in range(30):
             sample = data[epoch, i]
             assert sample.image.shape == (3, 64, 64)
-            bright = sample.image[0] > 135
             share = float(sample.importance.sum()) / sample.evidence
             assert 0 <= share <= 1 + 1e-5
-            if share < 0.9:
-                continue
-            seen += 1
-            weight = sample.importance.as_subclass(Tensor) / sample.importance.sum()
-            assert float(weight[bright].sum()) > 0.6
-            ys, xs = (torch.arange(64.0)[:, None], torch.arange(64.0))
-            for axis in (ys, xs):
-                assert float((weight * axis).sum()) == pytest.approx(float((bright * axis).sum() / bright.sum()), abs=1)
-    assert seen > 30
+            none += share < 0.02
+            if share < 0.02:
+                assert int((sample.image[0] > 135).sum()) < 20
+            if share > 0.95:
+                assert_together(sample.image, sample.importance)
+                whole += 1
+    assert whole > 30
+    assert none > 1
+
+
+def test_images_of_several_sizes_need_a_size(tmp_path):
+    with pytest.raises(aw.UserError, match="--fit stretch"):
+        aw.estimate(None, Photographs(5), tmp_path / "x.maps", Bright(), progress=False)
+    with pytest.raises(aw.UserError, match="size=0"):
+        aw.estimate(None, Photographs(5), tmp_path / "x.maps", Bright(), progress=False, size=0)
 
 
 @pytest.mark.parametrize(
