@@ -61,6 +61,7 @@ usage: augwise VERB [options]        augwise VERB --help explains every option
 {verbs}
 
 First look:       augwise quickstart --out qs
+Photographs:      augwise finetune --data folder:DIR --model timm:resnet18 --out finetune
 One's own data:   augwise train    --data npz:FILE --out base
                   augwise estimate --data npz:FILE --run base --method cdiea --out FILE.maps
                   augwise train    --data npz:FILE --maps FILE.maps --method cutout --length 16 --quantile 0.6

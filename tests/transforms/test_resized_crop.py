@@ -14,8 +14,10 @@ from torchvision.transforms.v2 import functional as vision
 
 import augwise as aw
 from augwise.data import WithImportance
+from augwise.fingerprints import hash_pixels
 from augwise.importance.estimator import Estimated, Estimator
 from augwise.importance.grid import map_size, pool
+from augwise.importance.rows import Rows
 from augwise.transforms.resized_crop import (
     DRAWS,
     TRIES,
@@ -194,6 +196,17 @@ def test_mark_and_map_stay_together_in_images_of_any_size(tmp_path):
                 whole += 1
     assert whole > 30
     assert none > 1
+
+
+def test_maps_of_anybodys_data_set_belong_to_its_images_as_they_are(tmp_path):
+    """A list of (image, label) has no fingerprints of its own: pixels are hashed, those of the whole image."""
+    plain = [Photographs(6)[i] for i in range(6)]
+    store = aw.estimate(None, plain, tmp_path / "x.maps", Bright(), size=112, progress=False)
+    assert store.hashes.tolist() == [hash_pixels(image) for image, _ in plain]
+    sample = WithImportance(plain, store)[4]
+    assert sample.importance.shape == plain[4][0].shape[1:]
+    assert_together(sample.image, sample.importance)
+    assert Rows(plain, 112).fingerprint(3) == hash_pixels(plain[3][0])
 
 
 def test_images_of_several_sizes_need_a_size(tmp_path):

@@ -18,6 +18,7 @@ from torchvision.transforms.v2 import functional as V
 from .. import randomness
 from ..errors import UserError
 from ..fingerprints import hash_bytes
+from ..transforms.resized_crop import Interpolation
 from .arrays import ArraySource
 from .digits import open_digits
 from .folder import open_folder
@@ -26,7 +27,6 @@ from .torchvision_sets import open_cifar
 from .wrapped import WrappedDataset
 
 Split = Literal["train", "val", "test"]
-Interpolation = Literal["bilinear", "bicubic"]
 
 
 @runtime_checkable

@@ -186,10 +186,10 @@ class _Run:
         if checkpoint is not None:
             checkpoint.load()  # refuse a foreign one before the images are read
         train = self._training_reader()
-        test = self._reader(self._seen(self.data.test))
         shape = self._shape(train)
-        mean, std = statistics(config, shape[0]) or self._measured(train)
         model = self._model(shape)
+        mean, std = statistics(config, shape[0]) or self._measured(train)
+        test = self._reader(self._seen(self.data.test))
         objective = self._objective(model, train, Normalize(mean, std), observe)
 
         def measure(candidate: nn.Module, reader: Reader = test) -> float:
