@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -60,6 +61,23 @@ def medians_ms(functions: Mapping[str, Callable[[], Any]], budget: float = 2.0, 
         for name, function in functions.items():
             taken[name] += seconds_of(function, budget / rounds, least=3)
     return {name: 1000 * statistics.median(values) for name, values in taken.items()}
+
+
+def for_minutes(minutes: float, work: Callable[[], None]) -> None:
+    """Work until it is complete or the time is up; every verb leaves a state that the next call goes on from."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt  # the same way out as Ctrl-C
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    try:
+        work()
+        print("complete")
+    except KeyboardInterrupt:
+        print("stopped; run it again to go on")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def version(package: str) -> str | None:

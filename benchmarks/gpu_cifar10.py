@@ -11,12 +11,10 @@ next finished piece of work. Writes ``OUT/cdiea.json`` (seconds, images per seco
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from ._common import for_minutes  # first: it sets the thread variables  # isort: skip
 
 import torch
 from torch import Tensor, nn
@@ -59,14 +57,7 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=4, help="runs at once on the one GPU")
     options = parser.parse_args()
-    # The same way out as Ctrl-C: every verb leaves a state that the next call goes on from.
-    signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    signal.setitimer(signal.ITIMER_REAL, 60 * options.minutes)
-    try:
-        work(options)
-        print("complete")
-    except KeyboardInterrupt:
-        print("stopped; run it again to go on")
+    for_minutes(options.minutes, lambda: work(options))
 
 
 def work(options: argparse.Namespace) -> None:

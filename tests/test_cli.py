@@ -104,11 +104,12 @@ def test_every_method_can_be_chosen():
 
 
 def test_the_page_of_quickstart_names_the_command_that_made_it():
-    from augwise.recipes.quickstart import QuickstartConfig, command
+    from augwise.recipes.command import command_line
+    from augwise.recipes.quickstart import QuickstartConfig
 
-    assert command(QuickstartConfig()) == "augwise quickstart --out quickstart"
+    assert command_line("quickstart", QuickstartConfig()) == "augwise quickstart --out quickstart"
     config = QuickstartConfig(out=Path("some/qs"), epochs=2, limit=100, quiet=True)
-    assert command(config) == "augwise quickstart --out qs --epochs 2 --limit 100"
+    assert command_line("quickstart", config) == "augwise quickstart --out qs --epochs 2 --limit 100"
 
 
 def test_every_verb_has_a_function_and_every_public_name_is_there():

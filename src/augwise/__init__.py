@@ -39,6 +39,7 @@ _HOME = {
     "Preserve": "transforms.preserve",
     "RandomCrop": "transforms.crop_flip",
     "RandomHorizontalFlip": "transforms.crop_flip",
+    "RandomResizedCrop": "transforms.resized_crop",
     "follow": "transforms.follow",
     # models and data
     "BatchPipeline": "data.pipeline",
@@ -54,6 +55,7 @@ _HOME = {
     "AuditConfig": "analysis.audit_run",
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
+    "FinetuneConfig": "recipes.finetune",
     "QuickstartConfig": "recipes.quickstart",
     "ShowConfig": "analysis.show",
     "StoreExport": "analysis.stores",
@@ -64,6 +66,7 @@ _HOME = {
     "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
+    "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
     "show": "analysis.show",
     "stores": "analysis.stores",
@@ -111,6 +114,8 @@ if TYPE_CHECKING:
     from .labels import MixedLabels as MixedLabels
     from .mixing.cutmix import CutMix as CutMix
     from .models.normalized import Normalized as Normalized
+    from .recipes.finetune import FinetuneConfig as FinetuneConfig
+    from .recipes.finetune import finetune as finetune
     from .recipes.quickstart import QuickstartConfig as QuickstartConfig
     from .recipes.quickstart import quickstart as quickstart
     from .sample import Batch as Batch
@@ -124,6 +129,7 @@ if TYPE_CHECKING:
     from .transforms.cutout import Cutout as Cutout
     from .transforms.follow import follow as follow
     from .transforms.preserve import Preserve as Preserve
+    from .transforms.resized_crop import RandomResizedCrop as RandomResizedCrop
 
 
 def __getattr__(name: str) -> Any:

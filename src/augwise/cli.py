@@ -62,6 +62,7 @@ usage: augwise VERB [options]        augwise VERB --help explains every option
 
 First look:       augwise quickstart --out qs
                   augwise audit    --data folder:DIR --size 128
+Photographs:      augwise finetune --data folder:DIR --model timm:resnet18 --out finetune
 One's own data:   augwise train    --data npz:FILE --out base
                   augwise estimate --data npz:FILE --run base --method cdiea --out FILE.maps
                   augwise train    --data npz:FILE --maps FILE.maps --method cutout --length 16 --quantile 0.6
@@ -168,9 +169,16 @@ def _quickstart(arguments: list[str]) -> None:
     quickstart(_parse(QuickstartConfig, "quickstart", arguments))
 
 
+def _finetune(arguments: list[str]) -> None:
+    from .recipes.finetune import FinetuneConfig, finetune
+
+    finetune(_parse(FinetuneConfig, "finetune", arguments))
+
+
 VERBS = {
     "quickstart": Verb("the whole job on handwritten digits, in minutes: maps, arms, table, page", _quickstart, True),
     "audit": Verb("what augmentations destroy in your images: a first look, no maps or model needed", _audit),
+    "finetune": Verb("fine-tune a classifier of photographs, plain, guarded and control: table, page", _finetune, True),
     "estimate": Verb("find out once per data set which pixels decide an image's class", _estimate, True),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.data import Subset as TorchSubset
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as vision
 
 import augwise as aw
-from augwise.data import Resident, WithImportance, as_source, collate, open_source
+from augwise.data import Resident, Resized, WithImportance, as_source, collate, open_source
 from augwise.errors import UserError
 
 
@@ -144,3 +146,25 @@ def test_a_worker_says_what_is_wrong_in_one_line(root):
     with pytest.raises(UserError, match=r"^image 0 has shape") as told:
         list(loader)
     assert "\n" not in str(told.value)
+
+
+def test_a_centre_crop_of_part_of_the_side_is_another_view(root):
+    files = open_source(f"folder:{root}")
+    whole, part = Resized(files, 8), Resized(files, 8, 0.5, "bicubic")
+    assert part.fingerprint(0) == Resized(files, 12, 0.5).fingerprint(0) != whole.fingerprint(0)
+    image = files[0][0]  # 40 high, 24 wide: resized to 27 × 16 (the middle 8 × 8 of it shows half of the shorter side)
+    expected = vision.center_crop(vision.resize(image, [27, 16], InterpolationMode.BICUBIC, antialias=True), [8, 8])
+    assert torch.equal(part[0][0], expected)
+    with pytest.raises(UserError, match=r"share=1\.5"):
+        Resized(files, 8, 1.5)
+
+
+def test_whole_images_wait_in_squares_with_their_shapes_and_maps(root):
+    files = open_source(f"folder:{root}")
+    maps = np.random.default_rng(0).random((3, 5, 5)).astype(np.float32)
+    resident = Resident.load(files, aw.ImportanceStore.from_maps(files, maps), progress=False, size=12)
+    assert resident.stretch is not None
+    assert resident.stretch.tolist() == pytest.approx([24 / 40, 1.0, 30 / 20])
+    batch = resident.batch(torch.tensor([2, 0]))
+    assert torch.equal(batch.images[0], vision.resize(files[2][0], [12, 12], antialias=True))
+    assert torch.allclose(batch.evidence, torch.from_numpy(maps[[2, 0]].sum((1, 2))), rtol=2e-2)

@@ -19,7 +19,10 @@ from .compare_runs import Job, build, comparison_sources, run_all
 from .compare_table import as_text, baseline, best_strengths, table
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..data.sources import Source
+    from ..importance.attached import AttachedMaps
     from ..importance.estimator import Estimator
     from ..importance.store import ImportanceStore
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = ("out", "seed", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "num_workers")
 _ELSEWHERE += ("broken",)  # shows in the data
 _LOOKED_AT = 512  # images on which the share of area and importance touched is measured
+_PIXELS = 8_000_000  # and at most so many pixels of them: 159 images of 224 px
 _SHOWN = 6  # images in the gallery
 
 
@@ -41,8 +45,10 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
     """
     from ..data.image_files import describe_left_out
     from ..data.sources import left_out
+    from ..training.views import resolved
 
     config.check()
+    config = replace(config, train=resolved(config.train))
     out = _folder(config)
     data = comparison_sources(config.train)
     _rehearse(config, data.train)
@@ -125,7 +131,7 @@ def _rehearse(config: CompareConfig, source: Source) -> None:
 
     from .touched import touched
 
-    height, width = source[0][0].shape[-2:]
+    height, width = _shape(config, source)
     for name in config.estimators:
         _estimator(config, name).check(height, width)
     for cell in cells(config):
@@ -133,6 +139,14 @@ def _rehearse(config: CompareConfig, source: Source) -> None:
             step = build(run_of(config, cell, arm, 0))
             assert step is not None
             touched(step, torch.ones(2, height, width))
+
+
+def _shape(config: CompareConfig, source: Source) -> tuple[int, int]:
+    """Height and width of what the method's steps see."""
+    size = config.train.size
+    if config.train.crop == "resized" and size is not None:
+        return size, size
+    return source[0][0].shape[-2], source[0][0].shape[-1]
 
 
 def _known(out: Path) -> dict[str, dict[str, Any]]:
@@ -161,7 +175,9 @@ def _maps(config: CompareConfig, name: str, out: Path, base: dict[str, Any], sou
     method = _estimator(config, name)
     model = trained(out / "base", base["data"]["classes"]).model if method.needs_model else None
     where, progress = device_name(config.train.device), not config.train.quiet
-    store = estimate(model, source, out / "maps" / name, method, device=where, progress=progress)
+    # Of images of any size whole ones are looked at, so that a map goes through whatever crop its image does.
+    size = config.train.size if config.train.crop == "resized" else None
+    store = estimate(model, source, out / "maps" / name, method, device=where, progress=progress, size=size)
     if not config.train.quiet:
         from .estimate_maps import describe
 
@@ -195,8 +211,8 @@ def _touched(
     from ..data.resident import fit
     from .touched import touched
 
-    height, width = source[0][0].shape[-2:]
-    rows = range(min(_LOOKED_AT, len(source)))
+    height, width = _shape(config, source)
+    rows = range(min(_LOOKED_AT, max(1, _PIXELS // (height * width)), len(source)))
     found: dict[tuple[Cell, Arm], dict[str, float | None]] = {}
     for cell in cells(config):
         maps = stores[cell.estimator].attach(source)
@@ -211,27 +227,38 @@ def _touched(
 def _galleries(config: CompareConfig, stores: dict[str, ImportanceStore], source: Source) -> dict[str, list[Any]]:
     """The first images of different classes through every arm, at each method's greatest strength."""
     import numpy as np
-    import torch
 
-    from ..data.resident import fit
+    from ..data import Subset
     from .gallery import examples
 
     _, first = np.unique(source.labels, return_index=True)
-    rows = np.sort(first)[:_SHOWN]
-    images = torch.stack([source[int(row)][0] for row in rows])
-    height, width = images.shape[-2:]
-    names = [source.class_names[source.labels[row]] for row in rows]
+    shown = Subset(source, np.sort(first)[:_SHOWN])
+    names = [source.class_names[label] for label in shown.labels]
     galleries = {}
     for cell in cells(config):
         if cell.strength != max(config.strengths) or cell.window != config.windows[-1]:
             continue
-        maps = stores[cell.estimator].attach(source)
-        own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
+        maps = stores[cell.estimator].attach(shown)
+        images, own = _seen(config, shown, maps)
+        _, foreign = _seen(config, shown, maps.deranged(0))
         steps = {arm: build(run_of(config, cell, arm, 0)) for arm in config.arms}
         arms = {arm: step for arm, step in steps.items() if step is not None}
         title = f"{cell.method} {cell.strength:g}, {cell.window} windows, {cell.estimator} maps"
         galleries[title] = examples(images, own, foreign, names, arms)
     return galleries
+
+
+def _seen(config: CompareConfig, source: Source, maps: AttachedMaps) -> tuple[Tensor, Tensor]:
+    """Images (N, C, H, W) and maps (N, H, W) as images are measured: of photographs the centre crop."""
+    from torch import Tensor
+
+    from ..data import WithImportance, collate
+    from ..training.views import seen
+
+    data = WithImportance(source, maps)
+    batch = collate([seen(data.read(i), config.train) for i in range(len(data))])
+    assert batch.importance is not None
+    return batch.images.as_subclass(Tensor), batch.importance.as_subclass(Tensor)
 
 
 def _write(

@@ -66,7 +66,7 @@ def comparison_sources(settings: TrainConfig) -> Sources:
     from ..data.sources import limited, open_source, split_validation
 
     s = settings
-    ways: Any = {"size": s.size, "broken": s.broken, "progress": not s.quiet}
+    ways: Any = {"size": s.opened_size, "broken": s.broken, "progress": not s.quiet}
     train, validation = open_source(s.data, s.split, **ways), None
     if s.val_share:
         train, validation = split_validation(train, s.val_share, s.data_seed)

@@ -39,7 +39,12 @@ class EstimateConfig:
     limit: int | None = None
     """Only this many images, a seeded subset with balanced classes."""
     size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size."""
+    """Resize images to this many pixels a side; needed where files differ in size. Left out: that of a run that was
+    trained with crop=resized."""
+    fit: Literal["crop", "stretch"] | None = None
+    """How images of other shapes become squares of that size. crop: the shorter side resized, the centre cut out; the
+    maps belong to that square. stretch: the whole image, squeezed; the maps belong to the files as they are, which
+    random resized crops need. Left out: stretch for a run that was trained with crop=resized, else crop."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
     end)."""
@@ -80,10 +85,11 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
 
     if config.num_workers < 0:
         raise UserError(f"--num-workers {config.num_workers}: give 0 (read in this process) or more")
+    size, stretch = _view(config)
     source = open_source(
         config.data,
         config.split,
-        size=config.size,
+        size=None if stretch else size,
         limit=config.limit,
         seed=config.data_seed,
         broken=config.broken,
@@ -101,6 +107,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         progress=not config.quiet,
         num_workers=config.num_workers,
         part=None if config.part is None else _part(config.part),
+        size=size if stretch else None,
     )
     if not isinstance(store, Plan):
         print(f"{config.out}: {describe(store.summary())}")
@@ -126,6 +133,21 @@ def describe(summary: dict[str, Any]) -> str:
         text += f", attack succeeded on {100 * summary['success_rate']:.1f} %"
         text += f", {summary['mean_key_points']:.1f} key points on average"
     return text
+
+
+def _view(config: EstimateConfig) -> tuple[int | None, bool]:
+    """Side of the squares that are looked at, and whether they are whole images, stretched."""
+    size, fit = config.size, config.fit
+    if config.run is not None and (size is None or fit is None):
+        from ..training.evaluate import read_run
+        from ..training.results import RESULTS
+
+        settings = read_run(config.run / RESULTS)["config"]
+        if settings.get("crop") == "resized":
+            size, fit = size or settings["size"], fit or "stretch"
+    if fit == "stretch" and size is None:
+        raise UserError("--fit stretch needs --size: the side in pixels that the classifier sees, such as 224")
+    return size, fit == "stretch"
 
 
 def _model(config: EstimateConfig, source: Source, method: Estimator) -> nn.Module | None:

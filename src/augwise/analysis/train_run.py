@@ -52,7 +52,7 @@ def _deranged(run: TrainRun) -> Any:
     from ..importance.store import ImportanceStore
 
     c = run.train
-    source = open_source(c.data, c.split, size=c.size, broken=c.broken, progress=not c.quiet)
+    source = open_source(c.data, c.split, size=c.opened_size, broken=c.broken, progress=not c.quiet)
     if c.val_share:
         source, _ = split_validation(source, c.val_share, c.data_seed)
     if c.limit is not None:

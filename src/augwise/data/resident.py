@@ -5,11 +5,13 @@ Reads its source and store once; afterwards touches its own tensors alone.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as V
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -24,23 +26,38 @@ class Resident:
     """Images, labels and maps of a data set on one device.
 
     images: (N, C, H, W) uint8; labels: (N,) int64; maps: (N, h, w) uint8 with scale (N,) float32, or both None;
-    indices: (N,) int64, rows in the source. Make one with `Resident.load`.
+    indices: (N,) int64, rows in the source. stretch: (N,) float32, how many times wider than high each image was before
+    it was stretched to the square that is kept, or None. Make one with `Resident.load`.
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, maps: Tensor | None, scale: Tensor | None, class_names: list[str]
+        self,
+        images: Tensor,
+        labels: Tensor,
+        maps: Tensor | None,
+        scale: Tensor | None,
+        class_names: list[str],
+        stretch: Tensor | None = None,
     ) -> None:
+        self.stretch = stretch
         self.images, self.labels, self.maps, self.scale = images, labels, maps, scale
         self.indices = torch.arange(len(images), device=images.device)
         self.class_names = class_names
 
     @classmethod
     def load(
-        cls, source: Any, store: Any = None, device: torch.device | str = "cpu", progress: bool = True
+        cls,
+        source: Any,
+        store: Any = None,
+        device: torch.device | str = "cpu",
+        progress: bool = True,
+        size: int | None = None,
     ) -> Resident:
         """Read a whole source (and its maps) onto a device.
 
-        source: a `Source` or any map-style data set, all images of one size; store: see `WithImportance`.
+        source: a `Source` or any map-style data set, all images of one size unless ``size`` is given; store: see
+        `WithImportance`. size: keep every image whole, stretched to a square of so many pixels; `stretch` tells its
+        shape before that.
         Raises `UserError` where sizes differ or the device has too little memory.
         """
         source = as_source(source)
@@ -52,16 +69,22 @@ class Resident:
                 "(floats in [0, 1]: (image * 255).round().to(torch.uint8))"
             )
         grid = 0 if attached is None else _grid(attached)
-        check_memory(len(source) * (first.numel() + grid), torch.device(device))
-        images = torch.empty(len(source), *first.shape, dtype=torch.uint8)
+        shape = tuple(first.shape) if size is None else (first.shape[0], size, size)
+        check_memory(len(source) * (math.prod(shape) + grid), torch.device(device))
+        images = torch.empty(len(source), *shape, dtype=torch.uint8)
+        stretch = None if size is None else torch.empty(len(source))
         for i in tqdm(range(len(source)), desc=f"reading {source.name}", disable=not progress, leave=False):
             image = source[i][0]
-            check_alike(first, image, 0, i)
+            if stretch is not None:
+                stretch[i] = image.shape[-1] / image.shape[-2]
+                image = V.resize(image, list(shape[1:]), antialias=True)
+            check_alike(images[0], image, 0, i)
             images[i] = image
         maps = scale = None
         if attached is not None:
             maps, scale = (torch.as_tensor(part).to(device) for part in attached.packed())
-        return cls(images.to(device), _labels(source).to(device), maps, scale, list(source.class_names))
+        stretch = None if stretch is None else stretch.to(device)
+        return cls(images.to(device), _labels(source).to(device), maps, scale, list(source.class_names), stretch)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -63,12 +63,13 @@ class WithImportance(Dataset):
         index = int(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} images")
-        sample = self._read(index % len(self))
+        sample = self.read(index % len(self))
         key = () if epoch is None else (self.seed, int(epoch), sample.index)
         sample = run_steps(self.steps, sample, *key, foreign=self.foreign)
         return (sample.image.as_subclass(Tensor), sample.label) if self.as_tuple else sample
 
-    def _read(self, index: int) -> Sample:
+    def read(self, index: int) -> Sample:
+        """Image and map of one row as they are, before any transform."""
         image, label = self.source[index]
         wrapped = tv_tensors.Image(image)
         if self.maps is None:

@@ -52,13 +52,13 @@ class Plan:
 def estimate(
     model: nn.Module | None, dataset: Any, path: str | Path, method: Estimator, *, dry_run: Literal[False] = False,
     seed: int = ..., chunk_size: int | None = ..., device: torch.device | str | None = ..., progress: bool = ...,
-    num_workers: int = ..., part: tuple[int, int] | None = ...,
+    num_workers: int = ..., part: tuple[int, int] | None = ..., size: int | None = ...,
 ) -> ImportanceStore: ...  # fmt: skip
 @overload
 def estimate(
     model: nn.Module | None, dataset: Any, path: str | Path, method: Estimator, *, dry_run: bool,
     seed: int = ..., chunk_size: int | None = ..., device: torch.device | str | None = ..., progress: bool = ...,
-    num_workers: int = ..., part: tuple[int, int] | None = ...,
+    num_workers: int = ..., part: tuple[int, int] | None = ..., size: int | None = ...,
 ) -> ImportanceStore | Plan: ...  # fmt: skip
 def estimate(
     model: nn.Module | None,
@@ -73,12 +73,13 @@ def estimate(
     progress: bool = True,
     num_workers: int = 0,
     part: tuple[int, int] | None = None,
+    size: int | None = None,
 ) -> ImportanceStore | Plan:
     """Compute one importance map per image and keep them in a store on disk.
 
     model: a classifier in eval mode that takes pixels in [0, 1] (`aw.Normalized` around one that wants normalised
         ones) and returns logits (N, classes); None for methods that need none. Its parameters are frozen meanwhile.
-    dataset: a map-style data set, ``dataset[i] -> image, label``, all images of one size.
+    dataset: a map-style data set, ``dataset[i] -> image, label``, all images of one size unless ``size`` is given.
     path: the store's folder. If a store of the same settings is there, it is gone on with: what is pending is
         computed, and images that it does not know are added; images that were still to be done and have left the data
         set (a broken file was repaired or removed) give their rows to others. Anything that differs is refused by name.
@@ -86,13 +87,15 @@ def estimate(
     chunk_size: images per step, the unit of resuming (default: the method's). device: default where the model is.
     dry_run: write nothing, print and return the `Plan`. num_workers: processes that read images.
     part: (i, n): only share i of n, for several machines with one folder each; join the folders with `augwise.merge`.
+    size: look at every image whole, stretched to a square of so many pixels, so that images may be of any size. The
+        store then belongs to the images as they are: a map is stretched back over its image when it is read.
 
     Under torchrun the processes of one machine share the work on one store. Ctrl-C and kills leave a store that the
     same call resumes.
     Raises `UserError` before any work for data, model, method, settings or folder that cannot be used.
     """
     check_method(method, model)
-    folder, rows = Path(path), Rows(dataset)
+    folder, rows = Path(path), Rows(dataset, size)
     with (
         Processes() as processes,
         frozen(model if method.needs_model else None, _local(device)) as where,

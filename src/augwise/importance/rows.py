@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional as vision
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -23,10 +24,15 @@ _SPOT_CHECKS = 32
 class Rows:
     """A data set with ``len(dataset)`` and items as `image_and_label` knows them, checked as it is read.
 
-    Images may be (C, H, W) uint8 or float tensors in [0, 1], PIL images or uint8 arrays, all of one size.
+    Images may be (C, H, W) uint8 or float tensors in [0, 1], PIL images or uint8 arrays, all of one size. With ``size``
+    they may be of any size: a row then shows the whole image, stretched to a square of so many pixels, while its hash
+    stays that of the image itself.
     """
 
-    def __init__(self, dataset: Any) -> None:
+    def __init__(self, dataset: Any, size: int | None = None) -> None:
+        if size is not None and size < 1:
+            raise UserError(f"size={size} is not a picture: give the side in pixels, 1 or more")
+        self.size = size
         inner = getattr(dataset, "source", None)
         if not hasattr(dataset, "fingerprint") and hasattr(inner, "fingerprint"):
             dataset = inner  # what only reads a source, such as WithImportance
@@ -59,6 +65,13 @@ class Rows:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """(C, H, W) uint8 pixels and the class of one row; errors name the row."""
+        image, label = self._whole(index)
+        if self.size is not None and image.shape[-2:] != (self.size, self.size):
+            image = vision.resize(image, [self.size, self.size], antialias=True)
+        return image, label
+
+    def _whole(self, index: int) -> tuple[Tensor, int]:
+        """The image as the data set gives it."""
         item = self.dataset[index]
         try:
             image, label = image_and_label(item)
@@ -70,7 +83,7 @@ class Rows:
         """The 64-bit hash of one row: what the data set says, else of its pixels."""
         if self._known:
             return int(self.dataset.fingerprint(index))
-        return hash_pixels(self[index][0])
+        return hash_pixels(self._whole(index)[0])
 
     def some(self, rows: Iterable[int]) -> np.ndarray:
         """Hashes of some rows, (n,) uint64, without computing all."""
@@ -112,7 +125,7 @@ class Rows:
             for i in tqdm(range(n), desc="hashing images", delay=2, leave=False, disable=not progress):
                 image = None
                 if need_item:
-                    image, labels[i] = self[i]
+                    image, labels[i] = self._whole(i)
                 if given is None:
                     hashes[i] = data.fingerprint(i) if self._known or image is None else hash_pixels(image)
         self._hashes, self._labels = hashes, labels
@@ -179,7 +192,8 @@ def check_size(image: Tensor, shape: tuple[int, ...], row: int) -> None:
     if tuple(image.shape) != tuple(shape):
         raise UserError(
             f"row {row} has an image of shape {tuple(image.shape)}, others have {tuple(shape)}: resize all images to "
-            "one size first (--size on the command line, open_source(..., size=...))"
+            "one size first (--size on the command line, open_source(..., size=...)), or look at whole images, "
+            "stretched to one square (--fit stretch --size 224, estimate(..., size=224))"
         )
 
 

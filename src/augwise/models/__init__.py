@@ -2,7 +2,17 @@
 
 from ..fingerprints import model_fingerprint as fingerprint
 from .build import build, find_head
+from .data_config import DataConfig, data_config
 from .normalized import Normalized
 from .weights import load_weights, read_weights
 
-__all__ = ["Normalized", "build", "find_head", "fingerprint", "load_weights", "read_weights"]
+__all__ = [
+    "DataConfig",
+    "Normalized",
+    "build",
+    "data_config",
+    "find_head",
+    "fingerprint",
+    "load_weights",
+    "read_weights",
+]

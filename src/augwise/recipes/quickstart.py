@@ -10,12 +10,13 @@ intervals include zero, and that is what the page will say.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..analysis.compare_plan import CompareConfig
 from ..training.config import TrainConfig
+from .command import command_line
 
 
 @dataclass(frozen=True)
@@ -64,19 +65,9 @@ def settings(config: QuickstartConfig) -> CompareConfig:
     )
 
 
-def command(config: QuickstartConfig) -> str:
-    """The command line that runs ``config``, for the page."""
-    words = ["augwise quickstart --out", config.out.name]
-    for f in fields(config):
-        value = getattr(config, f.name)
-        if f.name not in ("out", "quiet") and value != f.default:
-            words += [f"--{f.name}", str(value)]
-    return " ".join(words)
-
-
 def quickstart(config: QuickstartConfig | None = None) -> dict[str, Any]:
     """Run it (or what is left of it); see `augwise.compare` for what is written and returned."""
     from ..analysis.compare import compare
 
     config = config or QuickstartConfig()
-    return compare(settings(config), title="Quickstart: handwritten digits", command=command(config))
+    return compare(settings(config), title="Quickstart: handwritten digits", command=command_line("quickstart", config))

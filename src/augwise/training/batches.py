@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from .. import randomness
 from ..data import BatchPipeline, Resident, WithImportance, collate, epoch_order
@@ -189,7 +190,7 @@ def evaluation_batches(
         yield batch._replace(images=images)
 
 
-def channel_statistics(reader: Reader, most: int = 10_000) -> tuple[list[float], list[float]]:
+def channel_statistics(reader: Reader, most: int = 10_000, progress: bool = False) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of every channel over all pixels, in units of [0, 1].
 
     Of ``most`` images, spread evenly over the data, where there are more. A channel that never changes gets 1 as its
@@ -198,7 +199,9 @@ def channel_statistics(reader: Reader, most: int = 10_000) -> tuple[list[float],
     n = len(reader)
     rows = np.arange(n) if n <= most else np.linspace(0, n - 1, most).astype(np.int64)
     count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
-    for batch in reader.read(0, [rows[i : i + 64] for i in range(0, len(rows), 64)]):
+    chunks = [rows[i : i + 64] for i in range(0, len(rows), 64)]
+    shown = tqdm(reader.read(0, chunks), "colours", len(chunks), delay=2, disable=not progress, leave=False)
+    for batch in shown:
         # Exact integer sums: the same whatever the device and however the images are grouped.
         pixels = batch.images.as_subclass(Tensor).transpose(0, 1).flatten(1).long()
         count += pixels.shape[1]

@@ -36,7 +36,8 @@ class TrainConfig:
     eval_last: int | None = None
     """Measure only after each of this many last epochs, which saves time; left out: after every epoch."""
     size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size."""
+    """Resize images to this many pixels a side; needed where files differ in size. With crop=resized the side of what
+    the model sees; left out: what the published weights want that the run starts from."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
     end)."""
@@ -81,12 +82,28 @@ class TrainConfig:
     """Above 0: measure and save an exponential moving average of the weights with this decay per step, as 0.999."""
 
     # augmentation that every arm of a comparison shares
+    crop: Literal["pad", "resized"] = "pad"
+    """pad: a random crop out of the padded image, for small images. resized: a box of random area and aspect, resized
+    to size, for photographs of any size; measured on the centre crop."""
     crop_padding: int = 4
-    """Random crop out of the image padded by this many pixels; 0 for none."""
+    """With crop=pad: by how many pixels; 0 for no crop."""
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """With crop=resized: smallest and largest area of the box, as shares of the image."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """With crop=resized: smallest and largest aspect of the box, width over height."""
+    crop_share: float | None = None
+    """With crop=resized: share of the shorter side that the measured centre crop shows; left out: what the published
+    weights want that the run starts from, else 0.875."""
+    interpolation: Literal["bilinear", "bicubic"] | None = None
+    """With crop=resized: of all resizing; left out: as crop_share, else bilinear."""
+    resident_size: int | None = None
+    """With crop=resized and loader=resident: side of the squares in which whole images wait on the device; left out:
+    size / 0.875."""
     flip: bool | None = None
     """Random horizontal flip; left out: what the data source says of itself (digits are not flipped)."""
     mean: tuple[float, ...] | None = None
-    """Mean of each channel for normalisation, in [0, 1]; left out: measured on the training data."""
+    """Mean of each channel for normalisation, in [0, 1]; left out: what the timm or torchvision weights want that the
+    run starts from, else measured on the training data."""
     std: tuple[float, ...] | None = None
     """Standard deviation of each channel, as mean."""
 
@@ -127,6 +144,7 @@ class TrainConfig:
             "eval_limit",
             "eval_last",
             "size",
+            "resident_size",
             "threads",
             "checkpoint_steps",
             "checkpoint_seconds",
@@ -144,13 +162,36 @@ class TrainConfig:
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise UserError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}: make it less")
         for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
+            if getattr(self, name) is not None and getattr(self, name) not in known:
                 raise UserError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(known)}")
         if self.num_workers and self.loader == "resident":
             raise UserError(f"num_workers={self.num_workers} has no use with loader=resident: set loader=workers")
         if (self.mean is None) != (self.std is None):
             raise UserError("give both mean and std, or neither")
         self._check_milestones()
+        self._check_crop()
+
+    @property
+    def opened_size(self) -> int | None:
+        """Pixels a side that images are opened at; None where they keep the sizes of their own."""
+        return None if self.crop == "resized" else self.size
+
+    def _check_crop(self) -> None:
+        if self.crop_share is not None and not 0 < self.crop_share <= 1:
+            raise UserError(f"crop_share={self.crop_share} is no part of a side: give more than 0 and at most 1")
+        if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise UserError(f"crop_scale={self.crop_scale} is no range of areas: give two shares, such as 0.08 1")
+        if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
+            raise UserError(f"crop_ratio={self.crop_ratio} is no range of aspects: give two numbers, as 0.75 1.33")
+        if self.crop == "pad":
+            only = ("crop_scale", "crop_ratio", "crop_share", "interpolation", "resident_size")
+            given = [name for name in only if getattr(self, name) != getattr(type(self), name)]
+            if given:
+                raise UserError(f"{', '.join(given)} have no use with crop=pad: set crop=resized")
+        elif self.resident_size is not None and self.size is not None and self.resident_size < self.size:
+            raise UserError(
+                f"resident_size={self.resident_size} is less than size={self.size}: crops would only be enlarged"
+            )
 
     def _check_milestones(self) -> None:
         inside = all(0 < m < self.epochs for m in self.milestones)
@@ -176,6 +217,8 @@ class EvaluateConfig:
     """Measure on this many images only, a seeded subset with balanced classes."""
     size: int | None = None
     """Resize images to this many pixels a side; left out: the run's."""
+    crop_share: float | None = None
+    """Share of the shorter side that the centre crop shows; left out: the run's, or all of it."""
     broken: Literal["stop", "skip"] | None = None
     """Image files that cannot be decoded: stop at the first, or skip them; left out: as the run."""
     model: str | None = None
@@ -218,6 +261,8 @@ _CHOICES = {
     "precision": ("auto", "fp32", "bf16"),
     "loader": ("resident", "workers"),
     "broken": ("stop", "skip"),
+    "crop": ("pad", "resized"),
+    "interpolation": ("bilinear", "bicubic"),
 }
 
 

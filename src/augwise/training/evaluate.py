@@ -22,6 +22,9 @@ from .config import EvaluateConfig
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from ..data import Source
+    from .batches import Reader
+
 
 def accuracy(model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator | None = None) -> float:
     """Share of images whose most probable class is their label, in [0, 1]; ``model`` is left in evaluation mode.
@@ -125,8 +128,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """
     config.check()
     from .. import models
-    from ..data import Normalize, Resident, left_out, open_source
-    from .batches import ResidentReader, evaluation_batches
+    from ..data import Normalize, left_out
+    from .batches import evaluation_batches
     from .checkpoint import require_writable
     from .devices import accelerator_for
     from .results import environment, write_json
@@ -134,27 +137,19 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if config.out is not None:
         require_writable(config.out.parent)
     given = _given(config)
-    source = open_source(
-        given["data"],
-        config.split,
-        size=given["size"],
-        limit=config.limit,
-        broken=given["broken"],
-        progress=not config.quiet,
-    )
     accelerator = accelerator_for(config.device, config.precision)
     device = accelerator.device
+    source, reader = _read(config, given, device)
     classes = list(source.class_names)
-    reader = ResidentReader(Resident.load(source, device=device, progress=not config.quiet))
-    channels = reader.resident.images.shape[1]
+    shape = source[0][0].shape
     if given["classes"] is not None and given["classes"] != classes:
         raise UserError(
             f"the run was trained on the classes {given['classes']}, {source.name} has {classes}: evaluate it on data "
             "with the same classes in the same order"
         )
-    model = models.load_weights(models.build(given["model"], len(classes), channels), given["checkpoint"])
+    model = models.load_weights(models.build(given["model"], len(classes), shape[0]), given["checkpoint"])
     model = model.to(device)
-    check_output(model, torch.zeros(1, *reader.resident.images.shape[1:], device=device), len(classes))
+    check_output(model, torch.zeros(1, *shape, device=device), len(classes))
     batches = evaluation_batches(reader, Normalize(given["mean"], given["std"]), config.batch_size)
     total = -(-len(reader) // config.batch_size)
     shown = tqdm(batches, total=total, desc="evaluating", unit="batch", disable=config.quiet, leave=False)
@@ -174,6 +169,25 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if config.out is not None:
         write_json(config.out, result)
     return result
+
+
+def _read(config: EvaluateConfig, given: dict[str, Any], device: torch.device) -> tuple[Source, Reader]:
+    """The images as the run measured them, and their way onto the device: the run's own."""
+    from ..data import Resident, Resized, WithImportance, open_source
+    from .batches import LoaderReader, ResidentReader
+
+    share, size = given["crop_share"], given["size"]
+    ways: Any = {"limit": config.limit, "broken": given["broken"], "progress": not config.quiet}
+    if share is None:
+        source = open_source(given["data"], config.split, size=size, **ways)
+    elif size is None:
+        raise UserError(f"crop_share={share} needs size: the side in pixels of the images that the model sees")
+    else:
+        whole = open_source(given["data"], config.split, **ways)
+        source = Resized(whole, size, share, given["interpolation"])
+    if given["loader"] == "workers":
+        return source, LoaderReader(WithImportance(source), device)
+    return source, ResidentReader(Resident.load(source, device=device, progress=not config.quiet))
 
 
 def describe(result: dict[str, Any]) -> str:
@@ -198,8 +212,9 @@ def describe(result: dict[str, Any]) -> str:
 def _given(config: EvaluateConfig) -> dict[str, Any]:
     """What is evaluated, from the run's folder or from the configuration itself."""
     if config.run is None:
-        names = ("data", "model", "checkpoint", "mean", "std", "size")
-        return {**{name: getattr(config, name) for name in names}, "classes": None, "broken": config.broken or "stop"}
+        names = ("data", "model", "checkpoint", "mean", "std", "size", "crop_share")
+        view = {"interpolation": "bilinear", "loader": "resident", "broken": config.broken or "stop"}
+        return {**{name: getattr(config, name) for name in names}, **view, "classes": None}
     from .results import RESULTS, WEIGHTS
 
     run = read_run(config.run / RESULTS)
@@ -212,6 +227,10 @@ def _given(config: EvaluateConfig) -> dict[str, Any]:
         "std": data["std"],
         "size": config.size or settings["size"],
         "broken": config.broken or settings.get("broken", "stop"),
+        # What an older run's settings do not mention had no say in it.
+        "crop_share": config.crop_share or settings.get("crop_share"),
+        "interpolation": settings.get("interpolation") or "bilinear",
+        "loader": settings["loader"],
         "classes": data["classes"],
     }
 

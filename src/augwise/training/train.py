@@ -41,6 +41,7 @@ from .evaluate import accuracy, check_output, read_run
 from .loop import fit
 from .objectives.supervised import Supervised
 from .results import CHECKPOINT, RESULTS, WEIGHTS, environment, summary, tensorboard, to_tensorboard, write_results
+from .views import CropStretched, evaluation_view, resolved, statistics, training_crop
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 # What may differ between two calls of one run: where and how it is watched, and what changes speed alone.
 _FREE = ("out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "threads", "num_workers")
 _FREE += ("broken",)  # which files are left out shows in the data itself
+_LOOKED_AT = 1_000  # photographs whose pixels are measured where nothing else gives mean and deviation
 # A setting that a later version adds had this value in an older run, which it thus does not disown.
 _DEFAULTS = {"config": {k: v for k, v in plain(asdict(TrainConfig())).items() if k not in _FREE}}
 
@@ -66,11 +68,13 @@ def train(
 ) -> dict[str, Any]:
     """Train a classifier and return what ``results.json`` in ``config.out`` holds.
 
-    source, test: data in place of ``config.data`` (a `Source` or any map-style torch data set); limit and val_share
-        apply to it as well. test may be left out where val_share sets a part aside.
+    source, test: data in place of ``config.data`` (a `Source` or any map-style torch data set; with ``crop="resized"``
+        of images as they are, of any size); limit and val_share apply to it as well. test may be left out where
+        val_share sets a part aside.
     maps: importance maps of the training images: an `ImportanceStore`, the path of one, or attached maps.
     steps: augmentations and mixers of the batch path, after crop and flip and before normalisation.
-    transform: augmentations of the sample path, before all those; needs ``loader="workers"``.
+    transform: augmentations of the sample path, before all those (after a random resized crop); needs
+        ``loader="workers"``.
     model: a classifier in place of ``config.model``; it is trained in place.
     observe: called with each batch before and after ``steps``; returns scalars whose means become columns of the
         curve. By default the share of importance erased, where there are maps.
@@ -81,6 +85,7 @@ def train(
     median of the last ten epochs', on ``config.eval_split`` (or the part set aside), never the best.
     """
     config.check()
+    config = resolved(config)
     if config.out is not None:
         require_writable(Path(config.out))
     with threads(config.threads, config.num_workers):
@@ -103,7 +108,7 @@ def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
         from ..importance.store import ImportanceStore
 
         maps = ImportanceStore(maps)
-    ways: Any = {"size": config.size, "broken": config.broken, "progress": not config.quiet}
+    ways: Any = {"size": config.opened_size, "broken": config.broken, "progress": not config.quiet}
     train = open_source(config.data, config.split, **ways) if source is None else as_source(source)
     if config.val_share:
         train, held_out = split_validation(train, config.val_share, config.data_seed)
@@ -163,7 +168,7 @@ class _Run:
             "steps": [_describe(step) for step in [*flatten_steps(transform), *steps]],
             "model": None if model is None else models.fingerprint(model),
             "data": _fingerprint(data.train),
-            "test": _fingerprint(data.test),
+            "test": _fingerprint(self._seen(data.test)),
             "maps": _maps_fingerprint(data.maps, data.train),
         }
 
@@ -182,10 +187,11 @@ class _Run:
         checkpoint = self._checkpoint()
         if checkpoint is not None:
             checkpoint.load()  # refuse a foreign one before the images are read
-        train = self._reader(self.data.train, self.data.maps, self.transform)
-        test = self._reader(self.data.test)
-        mean, std = (config.mean, config.std) if config.mean and config.std else channel_statistics(train)
-        model = self._model(train)
+        train = self._training_reader()
+        shape = self._shape(train)
+        model = self._model(shape)
+        mean, std = statistics(config, shape[0]) or self._measured(train)
+        test = self._reader(self._seen(self.data.test))
         objective = self._objective(model, train, Normalize(mean, std), observe)
 
         def measure(candidate: nn.Module, reader: Reader = test) -> float:
@@ -209,16 +215,17 @@ class _Run:
                 quiet=config.quiet,
             )
         results = self._results(fitted.curve, mean, std)
-        results["also"] = {name: measure(fitted.model, self._reader(as_source(d))) for name, d in also.items()}
+        results["also"] = {
+            name: measure(fitted.model, self._reader(self._seen(as_source(d)))) for name, d in also.items()
+        }
         self._write(results, fitted.model, checkpoint)
         return results
 
     def _objective(self, model: nn.Module, reader: Reader, normalize: Normalize, observe: Observe | None) -> Supervised:
         config = self.config
-        size = next(reader.read(0, [np.arange(1)])).images.shape[-2:]
         batches = Batches(
             reader,
-            self._shared(size),
+            self._shared(reader),
             self.steps,
             [normalize],
             seed=config.seed,
@@ -236,33 +243,67 @@ class _Run:
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         return {"rank": rank, "processes": processes, "channels_last": self.config.channels_last}
 
-    def _reader(self, source: Source, maps: Any = None, transform: Any = None) -> Reader:
+    def _training_reader(self) -> Reader:
+        """Images and maps as they come to the shared steps."""
+        config, data = self.config, self.data
+        if config.crop == "resized" and config.loader == "workers":
+            return self._reader(data.train, data.maps, [training_crop(config), *flatten_steps(self.transform)])
+        return self._reader(data.train, data.maps, self.transform, config.resident_size)
+
+    def _reader(self, source: Source, maps: Any = None, transform: Any = None, size: int | None = None) -> Reader:
         config, device = self.config, self.accelerator.device
         if config.loader == "resident":
-            quiet = config.quiet or not self.accelerator.is_main_process
-            return ResidentReader(Resident.load(source, maps, device, progress=not quiet))
+            return ResidentReader(Resident.load(source, maps, device, progress=not self._quiet, size=size))
         dataset = WithImportance(source, maps, transform=transform, seed=config.seed)
         return LoaderReader(dataset, device, config.num_workers)
 
-    def _shared(self, size: Sequence[int]) -> list[nn.Module]:
+    @property
+    def _quiet(self) -> bool:
+        return self.config.quiet or not self.accelerator.is_main_process
+
+    def _seen(self, source: Source) -> Source:
+        return evaluation_view(source, self.settings)
+
+    def _shape(self, reader: Reader) -> tuple[int, int, int]:
+        """Channels, height and width of what the model sees."""
+        channels, height, width = next(reader.read(0, [np.arange(1)])).images.shape[1:]
+        if self.config.crop == "resized":
+            assert self.config.size is not None
+            return channels, self.config.size, self.config.size
+        return channels, height, width
+
+    def _measured(self, reader: Reader) -> tuple[Sequence[float], Sequence[float]]:
+        """Mean and deviation of the training images; of random crops they would depend on the seed."""
+        if self.config.crop != "resized":
+            return channel_statistics(reader)
+        dataset = WithImportance(self._seen(self.data.train))
+        looked = LoaderReader(dataset, self.accelerator.device, self.config.num_workers)
+        return channel_statistics(looked, _LOOKED_AT, progress=not self._quiet)
+
+    def _shared(self, reader: Reader) -> list[nn.Module]:
         config = self.config
         flip = self.data.train.flip if config.flip is None else config.flip
-        crop = RandomCrop((size[0], size[1]), padding=config.crop_padding) if config.crop_padding else nn.Identity()
+        crop: nn.Module = nn.Identity()
+        if config.crop == "resized":
+            if isinstance(reader, ResidentReader):
+                assert reader.resident.stretch is not None
+                crop = CropStretched(training_crop(config), reader.resident.stretch)
+        elif config.crop_padding:
+            crop = RandomCrop(self._shape(reader)[1:], padding=config.crop_padding)
         # A step that is left out keeps its place, so that the draws of the others stay the same.
         return [crop, RandomHorizontalFlip() if flip else nn.Identity()]
 
-    def _model(self, reader: Reader) -> nn.Module:
+    def _model(self, shape: tuple[int, int, int]) -> nn.Module:
         config, classes = self.config, len(self.data.train.class_names)
-        images = next(reader.read(0, [np.arange(min(2, len(reader)))])).images
         model = self.given or models.build(
-            config.model, classes, images.shape[1], pretrained=config.pretrained, seed=config.seed
+            config.model, classes, shape[0], pretrained=config.pretrained, seed=config.seed
         )
         if config.checkpoint is not None:
             models.load_weights(model, config.checkpoint, new_head=True)
         model = model.to(self.accelerator.device)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        check_output(model, torch.zeros(images.shape, device=images.device), classes)
+        check_output(model, torch.zeros(2, *shape, device=self.accelerator.device), classes)
         return model
 
     def _checkpoint(self) -> Checkpoint | None:

@@ -7,3 +7,4 @@ from .cutout import Cutout as Cutout
 from .follow import Followed as Followed
 from .follow import follow as follow
 from .preserve import Preserve as Preserve
+from .resized_crop import RandomResizedCrop as RandomResizedCrop
