@@ -15,6 +15,7 @@ from .. import __version__
 from ..catalogue import estimators, find
 from ..errors import UserError
 from .compare_plan import Arm, Cell, CompareConfig, Run, cells, plan, run_of
+from .compare_pooled import class_changes, listed, overall
 from .compare_runs import Job, build, comparison_sources, run_all
 from .compare_table import as_text, baseline, best_strengths, table
 
@@ -76,9 +77,10 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
         )
     finally:
         report = _write(out, config, report, results, touched, keys)
-        from ..report.compare_page import write_comparison
+        from ..report.build import report as write_page
 
-        write_comparison(out / "report.html", report, _galleries(config, stores, data.train))
+        write_gallery(out, _galleries(config, stores, data.train))
+        write_page(out)
     if not config.train.quiet:
         print((out / "table.txt").read_text())
         print(f"{out / 'results.json'}  {out / 'report.html'}")
@@ -250,9 +252,12 @@ def _write(
             "baseline": baseline(config, results, "median_last_ten"),
             "table": table(config, results, touched, "median_last_ten"),
         },
+        "overall": overall(config, results),
         "best": best_strengths(config, results),
-        "curves": _curves(config, results),
-        "runs": [{"key": keys[run], "run": asdict(run), **outcome} for run, outcome in results.items()],
+        "class_changes": class_changes(config, results, report["data"]["classes"]),
+        "curves": _curves(config, results, "curve"),
+        "loss_curves": _curves(config, results, "loss_curve"),
+        "runs": listed(results, keys),
         "seconds": sum(outcome["seconds"] for outcome in results.values()),
     }
     write_json(out / "results.json", report)
@@ -261,8 +266,9 @@ def _write(
     return report
 
 
-def _curves(config: CompareConfig, results: dict[Run, dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """Mean test accuracy over the epochs of each arm, for every method at its greatest strength."""
+def _curves(config: CompareConfig, results: dict[Run, dict[str, Any]], name: str) -> dict[str, dict[str, list[float]]]:
+    """Mean of a curve that runs recorded (of test accuracy, of training loss) over the finished runs of each arm, for
+    every method at its greatest strength."""
     found: dict[str, dict[str, list[float]]] = {}
     for cell in cells(config):
         if cell.strength != max(config.strengths):
@@ -270,8 +276,8 @@ def _curves(config: CompareConfig, results: dict[Run, dict[str, Any]]) -> dict[s
         curves = {}
         for arm in config.arms:
             runs = [run_of(config, cell, arm, seed) for seed in range(config.seeds)]
-            each = [results[run]["curve"] for run in runs if run in results]
-            if each and all(len(c) > 1 for c in each):
+            each = [results[run].get(name) or [] for run in runs if run in results]
+            if each and len({len(curve) for curve in each}) == 1 and len(each[0]) > 1:
                 curves[arm] = [sum(values) / len(each) for values in zip(*each, strict=True)]
         if curves:
             found[f"{cell.method} {cell.strength:g}, {cell.window}, {cell.estimator}"] = curves

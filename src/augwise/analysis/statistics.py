@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import TypedDict
 
@@ -111,6 +112,7 @@ def tails(t: float, freedom: int) -> float:
     return max(0.0, 1 - float(np.interp(math.atan(t / math.sqrt(freedom)), angles, mass)))
 
 
+@lru_cache(maxsize=32)
 def _by_angle(freedom: int) -> tuple[np.ndarray, np.ndarray]:
     """Angles atan(t/√ν) from 0 to π/2, and P(|T| ≤ t) at each."""
     grid = np.linspace(0, math.pi / 2, 20001)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from .config import EvaluateConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+ClassAccuracy = TypedDict("ClassAccuracy", {"class": str, "images": int, "accuracy": float | None})
+"""accuracy: share of the class's images that is right, in [0, 1]; None without images."""
 
 
 def accuracy(model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator | None = None) -> float:
@@ -39,6 +42,29 @@ def accuracy(model: nn.Module, batches: Iterable[Batch], accelerator: Accelerato
     return right / of
 
 
+def per_class(
+    model: nn.Module, batches: Iterable[Batch], class_names: list[str], accelerator: Accelerator | None = None
+) -> list[ClassAccuracy]:
+    """How many images of each class there are, and the share of them that is right; see `accuracy`."""
+    counts = torch.zeros(2, len(class_names), dtype=torch.int64)
+    for logits, labels in _predictions(model, batches, accelerator):
+        right = labels[logits.argmax(1) == labels]
+        counts = counts.to(labels.device) + torch.stack([_count(labels, class_names), _count(right, class_names)])
+    if accelerator is not None and accelerator.num_processes > 1:
+        counts = accelerator.reduce(counts, reduction="sum")
+    images, right = counts.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+    return _by_class(class_names, images, right)
+
+
+def _count(labels: Tensor, class_names: list[str]) -> Tensor:
+    return torch.bincount(labels, minlength=len(class_names))
+
+
+def _by_class(class_names: list[str], images: list[int], right: list[int]) -> list[ClassAccuracy]:
+    rows = zip(class_names, images, right, strict=True)
+    return [{"class": name, "images": n, "accuracy": r / n if n else None} for name, n, r in rows]
+
+
 def account(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -52,7 +78,8 @@ def account(
     accuracy: share of images that are right. per_class: for each class its name, number of images and share that is
     right (None without images). confusion: confusion[i][j] counts images of class i that were taken for class j.
     ece: expected calibration error Σ_b n_b / n · |acc_b − conf_b| over ``bins`` equal bins of the highest
-    probability (Guo et al. 2017, equation 3). loss: mean cross-entropy in nats.
+    probability (Guo et al. 2017, equation 3). calibration: of each bin that is not empty its bounds ``low`` and
+    ``high``, number of images, mean confidence and accuracy. loss: mean cross-entropy in nats.
     """
     from torchmetrics.classification import MulticlassCalibrationError, MulticlassConfusionMatrix
 
@@ -60,25 +87,50 @@ def account(
     confusion = MulticlassConfusionMatrix(classes)
     calibration = MulticlassCalibrationError(classes, n_bins=bins, norm="l1")
     loss, count = 0.0, 0
+    confidences: list[Tensor] = []
+    hits: list[Tensor] = []
     for logits, labels in _predictions(model, batches, accelerator):
         probabilities, labels = logits.float().softmax(1).cpu(), labels.cpu()
         confusion.update(probabilities.argmax(1), labels)
         calibration.update(probabilities, labels)
+        sure, guess = probabilities.max(1)
+        confidences.append(sure)
+        hits.append(guess == labels)
         loss += nn.functional.cross_entropy(logits.float().cpu(), labels, reduction="sum").item()
         count += len(labels)
     table: list[list[int]] = confusion.compute().tolist()
-    per_class = [
-        {"class": name, "images": sum(row), "accuracy": row[i] / sum(row) if sum(row) else None}
-        for i, (name, row) in enumerate(zip(class_names, table, strict=True))
-    ]
+    right = [row[i] for i, row in enumerate(table)]
     return {
         "images": count,
-        "accuracy": sum(row[i] for i, row in enumerate(table)) / count,
+        "accuracy": sum(right) / count,
         "loss": loss / count,
         "ece": calibration.compute().item(),
-        "per_class": per_class,
+        "calibration": calibration_bins(torch.cat(confidences), torch.cat(hits), bins),
+        "per_class": _by_class(class_names, [sum(row) for row in table], right),
         "confusion": table,
     }
+
+
+def calibration_bins(confidence: Tensor, right: Tensor, bins: int) -> list[dict[str, float]]:
+    """The bins (b/bins, (b + 1)/bins] of confidence that hold images: what a reliability diagram shows.
+
+    confidence: (N,) highest probability of each image; right: (N,) bool, whether it was the label's.
+    """
+    edges = torch.linspace(0, 1, bins + 1)
+    place = torch.bucketize(confidence, edges[1:-1])  # right edges belong to their bin
+    found: list[dict[str, float]] = []
+    for b in place.unique().tolist():
+        inside = place == b
+        found.append(
+            {
+                "low": edges[b].item(),
+                "high": edges[b + 1].item(),
+                "images": int(inside.sum()),
+                "confidence": confidence[inside].double().mean().item(),
+                "accuracy": right[inside].double().mean().item(),
+            }
+        )
+    return found
 
 
 @torch.no_grad()
