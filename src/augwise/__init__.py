@@ -49,6 +49,7 @@ _HOME = {
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
     "QuickstartConfig": "recipes.quickstart",
+    "ReportConfig": "report.build",
     "ShowConfig": "analysis.show",
     "TrainConfig": "training.config",
     "compare": "analysis.compare",
@@ -57,7 +58,8 @@ _HOME = {
     "show": "analysis.show",
     "train": "training.train",
 }
-_MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
+# `report` is a package that can be called, see its __init__.
+_MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "report", "training", "transforms"}
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -90,6 +92,8 @@ if TYPE_CHECKING:
     from .models.normalized import Normalized as Normalized
     from .recipes.quickstart import QuickstartConfig as QuickstartConfig
     from .recipes.quickstart import quickstart as quickstart
+    from .report.build import ReportConfig as ReportConfig
+    from .report.build import report as report
     from .sample import Batch as Batch
     from .sample import Sample as Sample
     from .training.config import EvaluateConfig as EvaluateConfig

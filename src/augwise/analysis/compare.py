@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Settings of a run that do not change its result, or that are the run's own.
 _ELSEWHERE = ("out", "seed", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "num_workers")
 _LOOKED_AT = 512  # images on which the share of area and importance touched is measured
-_SHOWN = 6  # images in the gallery
+_CANDIDATES, _SHOWN = 64, 6  # images that the gallery is chosen from, and that it shows
 
 
 def compare(config: CompareConfig, *, title: str = "Comparison", command: str = "") -> dict[str, Any]:
@@ -78,8 +78,10 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
     finally:
         report = _write(out, config, report, results, touched, keys)
         from ..report.build import report as write_page
+        from ..report.gallery import group, write_gallery
 
-        write_gallery(out, _galleries(config, stores, data.train))
+        galleries = _galleries(config, stores, data.train)
+        write_gallery(out, [group(heading, pictures) for heading, pictures in galleries.items()])
         write_page(out)
     if not config.train.quiet:
         print((out / "table.txt").read_text())
@@ -205,16 +207,14 @@ def _touched(
 
 
 def _galleries(config: CompareConfig, stores: dict[str, ImportanceStore], source: Source) -> dict[str, list[Any]]:
-    """The first images of different classes through every arm, at each method's greatest strength."""
-    import numpy as np
+    """Some images through every arm, at each method's greatest strength; which ones, `telling` says."""
     import torch
 
     from ..data.resident import fit
-    from .gallery import examples
+    from .gallery import examples, telling
 
-    _, first = np.unique(source.labels, return_index=True)
-    rows = np.sort(first)[:_SHOWN]
-    images = torch.stack([source[int(row)][0] for row in rows])
+    rows = range(min(_CANDIDATES, len(source)))
+    images = torch.stack([source[row][0] for row in rows])
     height, width = images.shape[-2:]
     names = [source.class_names[source.labels[row]] for row in rows]
     galleries = {}
@@ -226,7 +226,7 @@ def _galleries(config: CompareConfig, stores: dict[str, ImportanceStore], source
         steps = {arm: build(run_of(config, cell, arm, 0)) for arm in config.arms}
         arms = {arm: step for arm, step in steps.items() if step is not None}
         title = f"{cell.method} {cell.strength:g}, {cell.window} windows, {cell.estimator} maps"
-        galleries[title] = examples(images, own, foreign, names, arms)
+        galleries[title] = telling(examples(images, own, foreign, names, arms), _SHOWN)
     return galleries
 
 

@@ -143,10 +143,10 @@ def _chance(tests: list[Tested]) -> list[str]:
     outside, against = sum(s != 0 for s in signs), sum(s < 0 for s in signs)
     kept = sum(t.adjusted < LEVEL for t in tests)
     half = sorted((t.interval["high"] - t.interval["low"]) / 2 for t in tests if _both(t.interval))  # pyright: ignore
-    side = f", {against} of them against the guard" if against else ""
+    side = f", {against} of them against the guard" if against and outside > 1 else " (against the guard)" if against else ""
     return [
         f"{outside} of {len(tests)} intervals {'excludes' if outside == 1 else 'exclude'} zero{side}; chance alone "
-        f"gives about {LEVEL * len(tests):.1f}. After Holm's correction for {len(tests)} comparisons {kept or 'none'} "
+        f"gives about {LEVEL * len(tests):.1f}. After Holm’s correction for {len(tests)} comparisons {kept or 'none'} "
         f"{'remains' if kept < 2 else 'remain'}.",
         f"What a single row can resolve: half its interval is {100 * half[len(half) // 2]:.1f} points in the median; "
         "smaller effects stay unseen with so few seeds.",
@@ -181,7 +181,7 @@ def _touched(rows: list[dict[str, Any]]) -> list[str]:
     plain, guarded, control = (importance[arm] for arm in ("plain", "guarded", "control"))
     if plain is None or guarded is None:
         return []
-    text = f"Overwritten on average: {_percent(plain)} of an image's importance plain, {_percent(guarded)} guarded"
+    text = f"Overwritten on average: {_percent(plain)} of an image’s importance plain, {_percent(guarded)} guarded"
     text += "." if control is None else f", {_percent(control)} under the control."
     if area["plain"] and area["guarded"] is not None and area["guarded"] < 0.97 * area["plain"]:
         text += (

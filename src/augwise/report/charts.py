@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import NamedTuple
 
 WIDTH = 360
@@ -51,12 +52,14 @@ class Estimate:
 
 def line_chart(
     title: str, series: Sequence[Series], x_label: str, y_label: str, *, x_ticks: Sequence[float] | None = None,
-    integers: bool = False,
+    integers: bool = False, y_span: tuple[float, float] | None = None,
 ) -> Chart:  # fmt: skip
-    """Lines over a common axis. x_ticks: where to label x (default: round numbers); integers: no fractions on x."""
-    top, bottom, left, right, height = 34, 42, 46, 12, 250
+    """Lines over a common axis. x_ticks: where to label x (default: round numbers); integers: no fractions on x;
+    y_span: what the y axis holds at least, to give several charts the same one."""
+    top, bottom, left, right, height = 40, 42, 46, 12, 256
     xs = [x for s in series for x, _ in s.points]
     ys = [y for s in series for _, y in s.points] + [v for s in series for bar in s.bars if bar for v in bar]
+    ys += y_span or ()
     y_ticks = ticks(min(ys), max(ys))
     x_ticks = list(x_ticks) if x_ticks is not None else ticks(min(xs), max(xs), 6, integers, inside=True)
     y = _scale(min(y_ticks[0], *ys), max(y_ticks[-1], *ys), height - bottom, top)
@@ -88,8 +91,8 @@ def forest(
     low, high = span or extent(rows, zero)
     left = min(170, 14 + max(_width(row.label) for row in rows))
     height, step = 10, 21
-    x_ticks = ticks(low, high, 5)
-    x = _scale(min(low, x_ticks[0]), max(high, x_ticks[-1]), left, WIDTH - 10)
+    x_ticks = ticks(low, high, 6, inside=True)
+    x = _scale(low, high, left + 8, WIDTH - 10)
     parts: list[str] = []
     for heading, members in groups:
         if heading:
@@ -104,7 +107,8 @@ def forest(
     if zero is not None:
         frame.append(f'<line class="axis" x1="{x(zero):.1f}" x2="{x(zero):.1f}" y1="8" y2="{height + 4}"/>')
     frame += [_text(x(v), height + 18, number(v, x_ticks), "tick", "middle") for v in x_ticks]
-    frame.append(_text((left + WIDTH - 10) / 2, height + 35, unit, "tick", "middle"))
+    middle = min((left + WIDTH - 10) / 2, WIDTH - _width(unit) / 2)
+    frame.append(_text(middle, height + 35, unit, "tick", "middle"))
     told = "; ".join(f"{heading}: {'; '.join(_words(r) for r in members)}" for heading, members in groups)
     return _chart(title, height + 42, frame + parts, f"{told} ({unit}).")
 
@@ -124,7 +128,7 @@ def histogram(
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(_text(left - 6, y(value) + 4, number(value, y_ticks), "tick", "end"))
     parts.append(f'<g class="{style}">')
-    for a, b, count in zip(edges, edges[1:], counts, strict=True):
+    for (a, b), count in zip(pairwise(edges), counts, strict=True):
         if count:
             parts.append(
                 f'<rect class="mark" stroke="none" x="{x(a) + 0.5:.1f}" width="{max(0.8, x(b) - x(a) - 1):.1f}" '
@@ -134,7 +138,7 @@ def histogram(
     x_ticks = ticks(edges[0], edges[-1], 6, inside=True)
     parts += [_text(x(value), base + 16, number(value, x_ticks), "tick", "middle") for value in x_ticks]
     parts.append(_text((left + WIDTH - right) / 2, base + 34, x_label, "tick", "middle"))
-    told = "; ".join(f"{_short(a)} to {_short(b)}: {_short(c)}" for a, b, c in zip(edges, edges[1:], counts, strict=True))
+    told = "; ".join(f"{_short(a)} to {_short(b)}: {_short(c)}" for (a, b), c in zip(pairwise(edges), counts, strict=True))
     return _chart(title, height, parts, f"{y_label} by {x_label}: {told}.")
 
 
@@ -148,14 +152,14 @@ def extent(rows: Iterable[Estimate], zero: float | None = 0.0) -> tuple[float, f
 
 
 def ticks(low: float, high: float, count: int = 5, integers: bool = False, inside: bool = False) -> list[float]:
-    """Round numbers 1, 2 or 5 times a power of ten apart, about ``count`` of them, from at most ``low`` to at least
+    """Round numbers 1, 2, 2.5 or 5 times a power of ten apart, about ``count`` of them, from at most ``low`` to at least
     ``high`` (inside: within low and high instead)."""
     if not high > low:
         low, high = low - 0.5, high + 0.5
     raw = (high - low) / max(1, count - 1)
     power = 10 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
-    step = max(1.0, step) if integers else step
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    step = max(1.0, round(step)) if integers else step
     first, last = (math.ceil, math.floor) if inside else (math.floor, math.ceil)
     a, b = first(low / step - (1e-9 if inside else -1e-9)), last(high / step + (1e-9 if inside else -1e-9))
     return [round(i * step, 12) for i in range(a, b + 1)] or [low]

@@ -33,7 +33,7 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
             "verdict": verdict(report),
             "means": _means(report),
             "rows": rows,
-            "several": len({row["heading"] for row in rows}) > 1,
+            "grouped": len({row["name"] for row in rows}) < len(rows),
             "arms": [arm for arm in ARMS if any(arm in row["arms"] for row in rows)],
             "shown": [(name, _NAMES[name]) for name in SHOWN if any(row["tests"].get(name) for row in rows)],
             "tests": sum(t is not None for row in rows for t in row["adjusted"].values()),
@@ -68,14 +68,12 @@ def _rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for i, row in enumerate(report["table"]):
         counts = sorted({arm["n"] for arm in row["arms"].values()})
-        where = [f"{row['window']} windows", f"{row['estimator']} maps" if row["estimator"] else ""]
         rows.append(
             row
             | {
                 "n": "–".join(map(str, counts[:1] + counts[1:][-1:])),
-                "heading": (row["method"], row["window"], row["estimator"]),
                 "name": f"{row['method']} {row['strength']:g}",
-                "where": ", ".join(filter(None, where)),
+                "where": ", ".join(filter(None, (row["window"], row["estimator"]))),
                 "tests": {name: row["differences"].get(name) for name in SHOWN},
                 "adjusted": {name: adjusted.get((i, name)) for name in SHOWN},
                 "p": {name: p_text(adjusted.get((i, name))) for name in SHOWN},
@@ -139,9 +137,13 @@ def _charts(report: dict[str, Any]) -> list[Chart]:
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in report["table"]:
         groups.setdefault((row["method"], row["window"], row["estimator"]), []).append(row)
+    accuracies = [arm["mean"] + side * (arm["std"] or 0) for row in report["table"] for arm in row["arms"].values() for side in (-1, 1)]
+    accuracies += [report["baseline"]["mean"]] if report["baseline"] else []
+    span = (100 * min(accuracies, default=0), 100 * max(accuracies, default=1))
     for (method, window, estimator), rows in groups.items():
         if len(rows) > 1:
-            charts.append(_over_strength(f"{method}, {window} windows, {estimator} maps", rows, report["baseline"]))
+            title = f"{method}, {window} windows, {estimator} maps"
+            charts.append(_over_strength(title, rows, report["baseline"], span))
     epochs = report["config"]["train"]["epochs"]
     for heading, curves in report["curves"].items():
         charts.append(_over_epochs(f"{heading}: test accuracy while training", "test accuracy, %", curves, epochs, 100))
@@ -150,7 +152,9 @@ def _charts(report: dict[str, Any]) -> list[Chart]:
     return charts
 
 
-def _over_strength(title: str, rows: list[dict[str, Any]], baseline: dict[str, Any] | None) -> Chart:
+def _over_strength(
+    title: str, rows: list[dict[str, Any]], baseline: dict[str, Any] | None, span: tuple[float, float]
+) -> Chart:
     rows = sorted(rows, key=lambda row: row["strength"])
     series = []
     for arm in ARMS:
@@ -163,7 +167,8 @@ def _over_strength(title: str, rows: list[dict[str, Any]], baseline: dict[str, A
     if baseline:
         level = [(x, 100 * baseline["mean"]) for x in (strengths[0], strengths[-1])]
         series.append(Series("without", level, "baseline", marked=False, dashed=True))
-    return line_chart(f"{title}: accuracy over strength", series, "strength", "test accuracy, %", x_ticks=strengths)
+    title = f"{title}: accuracy over strength"
+    return line_chart(title, series, "strength", "test accuracy, %", x_ticks=strengths, y_span=span)
 
 
 def _over_epochs(title: str, label: str, curves: dict[str, list[float]], epochs: int, unit: float) -> Chart:
@@ -213,7 +218,7 @@ def _class_forests(rows: list[dict[str, Any]]) -> list[Chart]:
             if (interval := row["differences"][name]) is not None
         ]
     span = extent([e for members in plots.values() for e in members])
-    unit = "percentage points of the class's accuracy"
+    unit = "percentage points of the class’s accuracy"
     return [forest(_NAMES[name], [("", members)], unit, span=span) for name, members in plots.items() if members]
 
 

@@ -88,7 +88,7 @@ def _charts(store: dict[str, Any]) -> list[Chart]:
         found = store["half_area"]
         edges = [100 * edge for edge in found["edges"]]
         title = "Concentration: pixels that hold half of the importance"
-        charts.append(histogram(title, edges, found["counts"], "% of the image's pixels", style="guarded"))
+        charts.append(histogram(title, edges, found["counts"], "% of the image’s pixels", style="guarded"))
     return charts
 
 

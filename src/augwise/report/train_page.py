@@ -116,7 +116,7 @@ def _charts(curve: list[dict[str, float]]) -> list[Chart]:
     ]
     if any("importance_erased" in row for row in curve):
         erased = _series(curve, "importance_erased", "erased", "guarded", 100)
-        charts.append(line_chart("Importance erased by the method", [erased], "epoch", "% of an image's", integers=True))
+        charts.append(line_chart("Importance erased by the method", [erased], "epoch", "% of an image’s", integers=True))
     others = [name for name in curve[-1] if name not in _KNOWN]
     charts += [line_chart(name.replace("_", " "), [_series(curve, name, name)], "epoch", "", integers=True) for name in others]
     return charts

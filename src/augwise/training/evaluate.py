@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .. import __version__
 from ..errors import UserError
 from ..sample import Batch
 from .config import EvaluateConfig
@@ -172,7 +173,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Measure a trained classifier on a data set; see `account` for what is returned (beside what was measured).
 
     ``config.run`` is the folder of a finished training run; without it, model, checkpoint, data, mean and std say
-    what to measure.
+    what to measure. ``config.out`` gets the result as JSON; `augwise.report` makes a page of it.
     """
     config.check()
     from .. import models
@@ -182,8 +183,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     from .devices import accelerator_for
     from .results import environment, write_json
 
-    if config.out is not None:
-        require_writable(config.out.parent)
+    target = None if config.out is None else result_file(config.out)
+    if target is not None:
+        require_writable(target.parent)
     given = _given(config)
     source = open_source(given["data"], config.split, size=given["size"], limit=config.limit)
     accelerator = accelerator_for(config.device, config.precision)
@@ -204,15 +206,37 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     shown = tqdm(batches, total=total, desc="evaluating", unit="batch", disable=config.quiet, leave=False)
     result = {
         "kind": "evaluate",
+        "augwise": __version__,
+        "run": None if config.run is None else str(config.run),
         "model": given["model"],
         "checkpoint": str(given["checkpoint"]),
         "data": {"name": source.name, "split": config.split, "limit": config.limit},
         **account(model, shown, classes, bins=config.bins, accelerator=accelerator),
         "environment": environment(device),
     }
-    if config.out is not None:
-        write_json(config.out, result)
+    if target is not None:
+        write_json(target, result)
     return result
+
+
+def result_file(out: Path) -> Path:
+    """The file that ``out`` means: itself if it ends in .json, else results.json in that folder.
+
+    `UserError` where it holds results of another kind, a training run's say, which must not be lost.
+    """
+    from .results import RESULTS
+
+    target = out if out.suffix == ".json" else out / RESULTS
+    try:
+        there = json.loads(target.read_text())
+    except (OSError, ValueError):
+        return target
+    if isinstance(there, dict) and there.get("kind", "evaluate") != "evaluate":
+        raise UserError(
+            f"{target} holds the results of {there['kind']!r}, which would be lost: give --out another folder, or a "
+            f"file such as {target.with_name('evaluation.json')}"
+        )
+    return target
 
 
 def describe(result: dict[str, Any]) -> str:
