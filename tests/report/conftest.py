@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from report.browser import CHROMIUM, chromium
 
 

@@ -17,8 +17,17 @@ from augwise.training.checkpoint import plain
 from augwise.training.config import TrainConfig
 from augwise.training.results import write_json
 
-ENVIRONMENT = {"torch": "2.15.0", "torchvision": "0.29.2", "python": "3.11.7", "platform": "Linux", "cpu": "A processor",
-               "cores": 2, "threads": 1, "device": "cpu", "commit": "0" * 40}  # fmt: skip
+ENVIRONMENT = {
+    "torch": "2.15.0",
+    "torchvision": "0.29.2",
+    "python": "3.11.7",
+    "platform": "Linux",
+    "cpu": "A processor",
+    "cores": 2,
+    "threads": 1,
+    "device": "cpu",
+    "commit": "0" * 40,
+}
 CLASSES = ["cat", "dog & <wolf>", "a class whose name is much longer than any chart has room for"]
 
 
@@ -83,7 +92,8 @@ def evaluate_results(classes: list[str] = CLASSES) -> dict[str, Any]:
             for b in (1, 2, 4)
         ],
         "per_class": [
-            {"class": c, "images": int(i), "accuracy": float(r / i)} for c, i, r in zip(classes, images, right, strict=True)
+            {"class": c, "images": int(i), "accuracy": float(r / i)}
+            for c, i, r in zip(classes, images, right, strict=True)
         ],
         "confusion": confusion.tolist(),
         "environment": ENVIRONMENT,
@@ -92,8 +102,7 @@ def evaluate_results(classes: list[str] = CLASSES) -> dict[str, Any]:
 
 def compare_config(methods: tuple[str, ...] = ("cutout", "cutmix"), seeds: int = 4, out: str = "c") -> CompareConfig:
     train = TrainConfig(data="digits", epochs=6, val_share=0.1, out=Path(out))
-    return CompareConfig(train=train, methods=methods, strengths=(8, 16), windows=("inside",), estimators=("occlusion",),
-                         seeds=seeds)  # fmt: skip
+    return CompareConfig(train, methods, (8, 16), ("inside",), ("occlusion",), seeds=seeds)
 
 
 def outcomes(config: CompareConfig, gain: dict[str, float], noise: float = 0.002, classes: int = 3) -> dict:
@@ -116,11 +125,16 @@ def outcomes(config: CompareConfig, gain: dict[str, float], noise: float = 0.002
 
 
 def compare_results(
-    gain: dict[str, float] | None = None, config: CompareConfig | None = None, classes: list[str] = CLASSES, keep: int = 0
+    gain: dict[str, float] | None = None,
+    config: CompareConfig | None = None,
+    classes: list[str] = CLASSES,
+    keep: int = 0,
 ) -> dict[str, Any]:
     """What `augwise.compare` would return; keep: only so many of the runs are finished (0: all)."""
     config = config or compare_config()
-    results = outcomes(config, {"guarded": 0.02, "control": 0.01, "plain": -0.01} if gain is None else gain, 0.002, len(classes))
+    results = outcomes(
+        config, {"guarded": 0.02, "control": 0.01, "plain": -0.01} if gain is None else gain, 0.002, len(classes)
+    )
     results = dict(list(results.items())[: keep or None])
     keys = {run: f"key{i}" for i, run in enumerate(results)}
     share = {"plain": 0.3, "guarded": 0.12, "control": 0.28}
@@ -143,7 +157,9 @@ def compare_results(
             "data": {"name": "toys", "train": 300, "test": 100, "classes": classes, "mean": [0.5], "std": [0.2]},
             "environment": ENVIRONMENT,
             "base": {"model": "small_cnn", "epochs": 6, "accuracy": 0.8},
-            "estimators": {"occlusion": {"rows": 300, "done": 300, "failed": 0, "method": {"name": "occlusion", "window": 0.25}}},
+            "estimators": {
+                "occlusion": {"rows": 300, "done": 300, "failed": 0, "method": {"name": "occlusion", "window": 0.25}}
+            },
             "planned": len(plan(config)),
             "done": len(results),
             "complete": len(results) == len(plan(config)),
@@ -179,5 +195,7 @@ def written(folder: Path, results: dict[str, Any], side: int = 32) -> Path:
     if results["kind"] in ("compare", "estimate"):
         arms = results["kind"] == "compare"
         mean = None if arms else np.eye(side)
-        write_gallery(folder, [group("cutout 16", examples(3, side, arms)), group("cutmix 16", examples(3, side, arms))], mean)
+        write_gallery(
+            folder, [group("cutout 16", examples(3, side, arms)), group("cutmix 16", examples(3, side, arms))], mean
+        )
     return folder

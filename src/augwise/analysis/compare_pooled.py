@@ -21,10 +21,11 @@ _FIELDS = ("methods", "strengths", "windows", "estimators", "arms", "seeds", "qu
 def overall(config: CompareConfig, results: Outcomes, measure: str = "last_accuracy") -> dict[str, Any]:
     """Mean of each difference between two arms over all cells, by seed, with its interval over the seeds.
 
-    Beside the arms' differences also those of plain and guarded to the baseline, training without the method. Only seeds whose runs are all there count, so that every seed averages the same cells. Cells in which the two arms
-    are the same runs (a prior's guard and control) are left out; a difference without cells or seeds is None.
+    Beside the arms' differences also those of plain and guarded to the baseline, training without the method. Only
+    seeds whose runs are all there count, so that every seed averages the same cells. Cells in which the two arms are
+    the same runs (a prior's guard and control) are left out; a difference without cells or seeds is None.
     """
-    pairs = [*DIFFERENCES, ("plain", "baseline"), ("guarded", "baseline")]
+    pairs: list[tuple[Arm, Arm]] = [*DIFFERENCES, ("plain", "baseline"), ("guarded", "baseline")]
     return _differences(config, cells(config), results, lambda outcome: outcome.get(measure), pairs)
 
 
@@ -47,11 +48,15 @@ def class_changes(config: CompareConfig, results: Outcomes, classes: list[str]) 
 
 def restored(report: dict[str, Any]) -> tuple[CompareConfig, Outcomes]:
     """The configuration (as far as it decides which runs there are) and the outcomes that a results.json lists."""
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in report["config"].items() if k in _FIELDS}
+    given: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in report["config"].items() if k in _FIELDS
+    }
     results = {}
     for entry in report["runs"]:
         options = tuple((name, value) for name, value in entry["run"]["options"])
-        results[Run(**entry["run"] | {"options": options})] = {k: v for k, v in entry.items() if k not in ("key", "run")}
+        results[Run(**entry["run"] | {"options": options})] = {
+            k: v for k, v in entry.items() if k not in ("key", "run")
+        }
     return CompareConfig(**given), results
 
 
@@ -81,9 +86,8 @@ def _differences(
     value: Callable[[dict[str, Any]], float | None],
     pairs: Sequence[tuple[Arm, Arm]] = DIFFERENCES,
 ) -> dict[str, Any]:
-    arms = {*config.arms, "baseline"}
-    given = [(a, b) for a, b in pairs if a in arms and b in arms]
-    return {f"{a}-{b}": _pooled(config, own, results, a, b, value) for a, b in given}
+    arms: set[str] = {*config.arms, "baseline"}
+    return {f"{a}-{b}": _pooled(config, own, results, a, b, value) for a, b in pairs if a in arms and b in arms}
 
 
 def _run(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:

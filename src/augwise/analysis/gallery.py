@@ -1,4 +1,4 @@
-"""Pictures for pages: images with their maps, and for a comparison what every arm makes of them, from the same draws."""
+"""Pictures for pages: images with their maps, and what every arm of a comparison makes of them, from the same draws."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def examples(
 def telling(found: list[Example], count: int) -> list[Example]:
     """At most ``count`` examples of different classes: those of which the first arm overwrote most importance.
 
-    Most draws hit nothing that matters, and all arms look alike; these show what a guard is there to prevent.
+    Most draws hit nothing that matters, and all arms look alike; these show what a guard is there to prevent. Chosen by
+    the first arm's bad luck, they flatter the others: whoever shows them must say so.
     """
 
     def lost(example: Example) -> float:
@@ -79,7 +80,7 @@ def telling(found: list[Example], count: int) -> list[Example]:
 
 
 def map_examples(store: ImportanceStore, source: Source, count: int) -> list[Example]:
-    """``count`` images of a source with their maps, the classes as evenly as they allow, in the order of the classes."""
+    """``count`` images of a source with their maps, the classes as evenly as they allow, class by class."""
     from ..data.resident import fit
     from ..data.sources import limited
 

@@ -20,9 +20,7 @@ class StoreStatistics(NamedTuple):
     mean_map: np.ndarray
 
 
-def store_statistics(
-    store: ImportanceStore, class_names: list[str] | None = None, most: int = 4096
-) -> StoreStatistics:
+def store_statistics(store: ImportanceStore, class_names: list[str] | None = None, most: int = 4096) -> StoreStatistics:
     """Statistics of a store's finished maps.
 
     numbers: what `ImportanceStore.summary` says, and of at most ``most`` maps, evenly spaced over the store

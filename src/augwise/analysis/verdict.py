@@ -23,7 +23,7 @@ class Verdict(NamedTuple):
     points: list[str]
 
 
-class Tested(NamedTuple):
+class Corrected(NamedTuple):
     """One difference of one row. row: its index; adjusted: Holm's p over all tested differences that are shown."""
 
     row: int
@@ -33,7 +33,7 @@ class Tested(NamedTuple):
     adjusted: float
 
 
-def tested(rows: list[dict[str, Any]]) -> list[Tested]:
+def corrected(rows: list[dict[str, Any]]) -> list[Corrected]:
     """Every shown difference with an interval (two seeds or more), with p and Holm's adjusted p."""
     found = []
     for i, row in enumerate(rows):
@@ -43,7 +43,7 @@ def tested(rows: list[dict[str, Any]]) -> list[Tested]:
             if interval is not None and p is not None:
                 found.append((i, name, interval, p))
     adjusted = holm([p for *_, p in found])
-    return [Tested(*row, a) for row, a in zip(found, adjusted, strict=True)]
+    return [Corrected(row, name, d, p, a) for (row, name, d, p), a in zip(found, adjusted, strict=True)]
 
 
 def verdict(report: dict[str, Any]) -> Verdict:
@@ -53,7 +53,7 @@ def verdict(report: dict[str, Any]) -> Verdict:
         *_unfinished(report),
         *_pooled(pooled),
         *_counted(rows),
-        *_chance(tested(rows)),
+        *_chance(corrected(rows)),
         *_baseline(rows, report.get("baseline"), pooled),
         *_touched(rows),
     ]
@@ -96,7 +96,7 @@ def _direction(name: str, rows: list[dict[str, Any]], pooled: dict[str, Any]) ->
     interval = pooled.get(name)
     if interval is not None and interval["low"] is not None:
         return _sign(interval)
-    of_rows = [t for t in tested(rows) if t.name == name]
+    of_rows = [t for t in corrected(rows) if t.name == name]
     if not of_rows:
         return None
     signs = {_sign(t.interval) for t in of_rows if t.adjusted < LEVEL}
@@ -136,14 +136,14 @@ def _counted(rows: list[dict[str, Any]]) -> list[str]:
     return [f"Guarded is {' and '.join(texts)}, by mean accuracy."] if texts else []
 
 
-def _chance(tests: list[Tested]) -> list[str]:
+def _chance(tests: list[Corrected]) -> list[str]:
     if not tests:
         return []
     signs = [_sign(t.interval) for t in tests]
     outside, against = sum(s != 0 for s in signs), sum(s < 0 for s in signs)
     kept = sum(t.adjusted < LEVEL for t in tests)
-    half = sorted((t.interval["high"] - t.interval["low"]) / 2 for t in tests if _both(t.interval))  # pyright: ignore
-    side = f", {against} of them against the guard" if against and outside > 1 else " (against the guard)" if against else ""
+    half = sorted(_half(t.interval) for t in tests)
+    side = f" ({against} against the guard)" if against else ""
     return [
         f"{outside} of {len(tests)} intervals {'excludes' if outside == 1 else 'exclude'} zero{side}; chance alone "
         f"gives about {LEVEL * len(tests):.1f}. After Holm’s correction for {len(tests)} comparisons {kept or 'none'} "
@@ -153,13 +153,12 @@ def _chance(tests: list[Tested]) -> list[str]:
     ]
 
 
-def _both(interval: Interval) -> bool:
-    return interval["low"] is not None and interval["high"] is not None
+def _half(interval: Interval) -> float:
+    low, high = interval["low"], interval["high"]
+    return 0.0 if low is None or high is None else (high - low) / 2
 
 
-def _baseline(
-    rows: list[dict[str, Any]], baseline: dict[str, Any] | None, pooled: dict[str, Any]
-) -> list[str]:
+def _baseline(rows: list[dict[str, Any]], baseline: dict[str, Any] | None, pooled: dict[str, Any]) -> list[str]:
     if not baseline or not rows:
         return []
     texts: list[str] = []
@@ -197,8 +196,10 @@ def _mean(rows: list[dict[str, Any]], what: str, arm: str) -> float | None:
     return sum(given) / len(given) if given else None
 
 
-def points(interval: Interval) -> str:
-    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with a true minus sign."""
+def points(interval: Interval | None) -> str:
+    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with true minus signs; a dash without one."""
+    if interval is None:
+        return "–"
     low, high = interval["low"], interval["high"]
     text = f"{100 * interval['mean']:+.2f}"
     text += f" (n = {interval['n']})" if low is None or high is None else f" [{100 * low:+.2f}, {100 * high:+.2f}]"

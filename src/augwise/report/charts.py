@@ -138,7 +138,9 @@ def histogram(
     x_ticks = ticks(edges[0], edges[-1], 6, inside=True)
     parts += [_text(x(value), base + 16, number(value, x_ticks), "tick", "middle") for value in x_ticks]
     parts.append(_text((left + WIDTH - right) / 2, base + 34, x_label, "tick", "middle"))
-    told = "; ".join(f"{_short(a)} to {_short(b)}: {_short(c)}" for (a, b), c in zip(pairwise(edges), counts, strict=True))
+    told = "; ".join(
+        f"{_short(a)} to {_short(b)}: {_short(c)}" for (a, b), c in zip(pairwise(edges), counts, strict=True)
+    )
     return _chart(title, height, parts, f"{y_label} by {x_label}: {told}.")
 
 
@@ -152,7 +154,7 @@ def extent(rows: Iterable[Estimate], zero: float | None = 0.0) -> tuple[float, f
 
 
 def ticks(low: float, high: float, count: int = 5, integers: bool = False, inside: bool = False) -> list[float]:
-    """Round numbers 1, 2, 2.5 or 5 times a power of ten apart, about ``count`` of them, from at most ``low`` to at least
+    """About ``count`` round numbers, 1, 2, 2.5 or 5 times a power of ten apart, from at most ``low`` to at least
     ``high`` (inside: within low and high instead)."""
     if not high > low:
         low, high = low - 0.5, high + 0.5
@@ -169,7 +171,7 @@ def number(value: float, among: Sequence[float]) -> str:
     """A tick's text, with as many digits as its neighbours need, a true minus sign, and k for thousands."""
     if max(map(abs, among)) >= 10_000:
         return f"{value / 1000:g}k".replace("-", "−") if value else "0"
-    gaps = [abs(b - a) for a, b in zip(among, among[1:], strict=False)] or [abs(value) or 1]
+    gaps = [abs(b - a) for a, b in pairwise(among)] or [abs(value) or 1]
     digits = max(0, -math.floor(math.log10(min(gaps)) + 1e-9))
     needed = next((d for d in range(digits + 2) if all(abs(round(v, d) - v) < 1e-9 for v in among)), digits)
     return f"{value:.{needed}f}".replace("-", "−")
@@ -224,7 +226,9 @@ def _line(s: Series, x: Scale, y: Scale) -> str:
     parts = [f'<polyline class="line" points="{path}"{_dash(s)}/>']
     for (a, _), bar in zip(s.points, s.bars, strict=False):
         if bar is not None:
-            parts.append(f'<path class="line" style="stroke-width:1.2" d="M{x(a):.1f} {y(bar[0]):.1f}V{y(bar[1]):.1f}"/>')
+            parts.append(
+                f'<path class="line" style="stroke-width:1.2" d="M{x(a):.1f} {y(bar[0]):.1f}V{y(bar[1]):.1f}"/>'
+            )
     if s.marked:
         parts += [_marker(s.style, x(a), y(b)) for a, b in s.points]
     return f'<g class="{s.style}">{"".join(parts)}</g>'

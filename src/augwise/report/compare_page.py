@@ -7,7 +7,7 @@ from typing import Any
 
 from ..analysis.compare_pooled import completed
 from ..analysis.statistics import holm, p_value
-from ..analysis.verdict import LEVEL, SHOWN, tested, verdict
+from ..analysis.verdict import LEVEL, SHOWN, corrected, verdict
 from .charts import Chart, Estimate, Series, extent, forest, line_chart
 from .page import Facts, Page, duration, environment_facts, percent, settings_as_facts, short
 
@@ -64,7 +64,7 @@ def p_text(p: float | None) -> str:
 
 def _rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The table's rows with what the page says beside the numbers."""
-    adjusted = {(t.row, t.name): t.adjusted for t in tested(report["table"])}
+    adjusted = {(t.row, t.name): t.adjusted for t in corrected(report["table"])}
     rows = []
     for i, row in enumerate(report["table"]):
         counts = sorted({arm["n"] for arm in row["arms"].values()})
@@ -137,7 +137,12 @@ def _charts(report: dict[str, Any]) -> list[Chart]:
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in report["table"]:
         groups.setdefault((row["method"], row["window"], row["estimator"]), []).append(row)
-    accuracies = [arm["mean"] + side * (arm["std"] or 0) for row in report["table"] for arm in row["arms"].values() for side in (-1, 1)]
+    accuracies = [
+        arm["mean"] + side * (arm["std"] or 0)
+        for row in report["table"]
+        for arm in row["arms"].values()
+        for side in (-1, 1)
+    ]
     accuracies += [report["baseline"]["mean"]] if report["baseline"] else []
     span = (100 * min(accuracies, default=0), 100 * max(accuracies, default=1))
     for (method, window, estimator), rows in groups.items():

@@ -39,8 +39,8 @@ def _sentence(store: dict[str, Any]) -> str:
     if store["sparse"] and store.get("success_rate") is not None:
         points = store["key_points"]["median"] if store["key_points"] else 0
         return (
-            f"The attack fooled the classifier on {100 * store['success_rate']:.1f} % of {store['done']} images, changing "
-            f"{points:.0f} of {store['height'] * store['width']} pixels in the median."
+            f"The attack fooled the classifier on {100 * store['success_rate']:.1f} % of {store['done']} images, "
+            f"changing {points:.0f} of {store['height'] * store['width']} pixels in the median."
         )
     return f"All {store['done']} images have their map."
 

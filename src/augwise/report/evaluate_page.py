@@ -105,7 +105,11 @@ def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     worst = min(given, key=lambda row: row["accuracy"])
     return [
         ("accuracy", f"{percent(results['accuracy'], 2)} %", note),
-        ("mean over classes", f"{percent(sum(row['accuracy'] for row in given) / len(given), 2)} %", "each class counts alike"),
+        (
+            "mean over classes",
+            f"{percent(sum(row['accuracy'] for row in given) / len(given), 2)} %",
+            "each class counts alike",
+        ),
         ("hardest class", f"{percent(worst['accuracy'])} %", f"“{worst['class']}”"),
         ("calibration error", f"{percent(results['ece'], 2)} %", "expected, ECE"),
         ("loss", f"{results['loss']:.4f}", "cross-entropy, nats"),

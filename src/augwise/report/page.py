@@ -74,6 +74,8 @@ def render(page: Page) -> str:
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from ..analysis.verdict import points
+
     environment = Environment(
         loader=PackageLoader("augwise.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -134,16 +136,6 @@ def share(value: float | None) -> str:
 def percent(value: float | None, digits: int = 1) -> str:
     """0.1234 as ``12.3``, without the sign, for columns that say per cent; a dash for what was not measured."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}"
-
-
-def points(interval: dict[str, Any] | None, digits: int = 2) -> str:
-    """A paired difference in percentage points, ``+0.60 [+0.14, +1.05]``, with true minus signs."""
-    if interval is None:
-        return "–"
-    low, high = interval["low"], interval["high"]
-    text = f"{100 * interval['mean']:+.{digits}f}"
-    text += f" (n = {interval['n']})" if low is None else f" [{100 * low:+.{digits}f}, {100 * high:+.{digits}f}]"
-    return text.replace("-", "−")
 
 
 def duration(seconds: float) -> str:

@@ -85,7 +85,7 @@ def _sentence(results: dict[str, Any]) -> str:
     text += f" after {len(curve)} {'epoch' if len(curve) == 1 else 'epochs'}."
     last = curve[-1]
     if "train_accuracy" in last and last["train_accuracy"] - test["last_accuracy"] > 0.15:
-        text += f" On its training images the model reaches {percent(last['train_accuracy'])} %: it has learned them by heart."
+        text += f" On its training images it reaches {percent(last['train_accuracy'])} %: it has learned them by heart."
     return text
 
 
@@ -93,7 +93,9 @@ def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     test, curve = results["test"], results["curve"]
     n = results["data"]["test"]
     interval = wilson(round(test["last_accuracy"] * n), n)
-    note = "" if interval is None else f"95 %: {percent(interval[0])} to {percent(interval[1])}, for the choice of images"
+    note = (
+        "" if interval is None else f"95 %: {percent(interval[0])} to {percent(interval[1])}, for the choice of images"
+    )
     tiles = [
         ("accuracy, last epoch", f"{percent(test['last_accuracy'], 2)} %", note),
         ("median of the last ten", f"{percent(test['median_last_ten'], 2)} %", "epochs that were measured"),
@@ -111,14 +113,20 @@ def _charts(curve: list[dict[str, float]]) -> list[Chart]:
     accuracy.append(_series(curve, "test_accuracy", "test", "plain", 100))
     charts = [
         line_chart("Accuracy", [s for s in accuracy if s.points], "epoch", "accuracy, %", integers=True),
-        line_chart("Training loss", [_series(curve, "train_loss", "loss")], "epoch", "cross-entropy, nats", integers=True),
+        line_chart(
+            "Training loss", [_series(curve, "train_loss", "loss")], "epoch", "cross-entropy, nats", integers=True
+        ),
         line_chart("Learning rate", [_series(curve, "lr", "lr")], "epoch", "at the last step", integers=True),
     ]
     if any("importance_erased" in row for row in curve):
         erased = _series(curve, "importance_erased", "erased", "guarded", 100)
-        charts.append(line_chart("Importance erased by the method", [erased], "epoch", "% of an image’s", integers=True))
+        charts.append(
+            line_chart("Importance erased by the method", [erased], "epoch", "% of an image’s", integers=True)
+        )
     others = [name for name in curve[-1] if name not in _KNOWN]
-    charts += [line_chart(name.replace("_", " "), [_series(curve, name, name)], "epoch", "", integers=True) for name in others]
+    charts += [
+        line_chart(name.replace("_", " "), [_series(curve, name, name)], "epoch", "", integers=True) for name in others
+    ]
     return charts
 
 
@@ -132,7 +140,9 @@ def _series(
 def _curve(curve: list[dict[str, float]]) -> dict[str, Any]:
     """The curve as a table: column names and one row of texts per epoch."""
     columns = list(dict.fromkeys(name for row in curve for name in row))
-    rows = [[f"{row[c]:.0f}" if c == "epoch" else f"{row[c]:.4g}" if c in row else "–" for c in columns] for row in curve]
+    rows = [
+        [f"{row[c]:.0f}" if c == "epoch" else f"{row[c]:.4g}" if c in row else "–" for c in columns] for row in curve
+    ]
     return {"columns": [c.replace("_", " ") for c in columns], "rows": rows}
 
 
@@ -145,9 +155,15 @@ def _facts(results: dict[str, Any]) -> Facts:
         ("model", f"{config['model']}{', pretrained' if config.get('pretrained') else ''}"),
         ("method", "; ".join(results["steps"]) or "none: crop and flip alone"),
         ("shared with every run", f"crop padded by {config['crop_padding']}{', flip' if data['flip'] else ''}"),
-        ("training", f"{config['epochs']} epochs, batch {config['batch_size']}, {config['optimizer']}, {config['schedule']}"),
+        (
+            "training",
+            f"{config['epochs']} epochs, batch {config['batch_size']}, {config['optimizer']}, {config['schedule']}",
+        ),
         ("normalisation", f"mean {short(data['mean'])}; deviation {short(data['std'])}"),
         ("seed", short(config["seed"])),
-        ("precision", f"{'fp32' if results['precision'] == 'no' else results['precision']}, processes {results['processes']}"),
+        (
+            "precision",
+            f"{'fp32' if results['precision'] == 'no' else results['precision']}, processes {results['processes']}",
+        ),
     ]
     return [*facts, *environment_facts(results["environment"])]
