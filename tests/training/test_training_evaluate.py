@@ -10,7 +10,7 @@ from torch import nn
 from augwise.errors import UserError
 from augwise.sample import Batch
 from augwise.training.config import EvaluateConfig, TrainConfig
-from augwise.training.evaluate import account, accuracy, describe, evaluate, per_class
+from augwise.training.evaluate import account, accuracy, calibration_bins, describe, evaluate, per_class
 from augwise.training.train import train
 from reference.training_toys import network, source
 
@@ -51,6 +51,11 @@ def test_account_equals_slow_loops():
         assert row["confidence"] == pytest.approx(sum(max(probabilities[i]) for i in inside) / len(inside), abs=1e-6)
         assert row["accuracy"] == pytest.approx(sum(guesses[i] == labels[i] for i in inside).item() / len(inside))
     assert sum(row["images"] for row in result["calibration"]) == 150
+
+
+def test_bins_are_closed_on_the_right():
+    found = calibration_bins(torch.tensor([0.2, 0.21, 0.4, 1.0]), torch.tensor([True, False, True, True]), 5)
+    assert [(round(b["low"], 6), b["images"], b["accuracy"]) for b in found] == [(0, 1, 1), (0.2, 2, 0.5), (0.8, 1, 1)]
 
 
 def test_a_run_is_evaluated_with_its_own_settings(tmp_path):

@@ -20,6 +20,8 @@ from .compare_runs import Job, build, comparison_sources, run_all
 from .compare_table import as_text, baseline, best_strengths, table
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..data.sources import Source
     from ..importance.estimator import Estimator
     from ..importance.store import ImportanceStore
@@ -189,40 +191,52 @@ def _jobs(config: CompareConfig, out: Path, stores: dict[str, ImportanceStore]) 
 def _touched(
     config: CompareConfig, stores: dict[str, ImportanceStore], source: Source
 ) -> dict[tuple[Cell, Arm], dict[str, float | None]]:
-    """What every arm of every cell overwrites, measured on the same images with the same draws."""
-    from ..data.resident import fit
+    """What every arm of every cell overwrites, measured on the same images, of all classes, with the same draws."""
+    from ..data.sources import limited
     from .touched import touched
 
-    height, width = source[0][0].shape[-2:]
-    rows = range(min(_LOOKED_AT, len(source)))
+    some = limited(source, _LOOKED_AT, 0)
     found: dict[tuple[Cell, Arm], dict[str, float | None]] = {}
     for cell in cells(config):
-        maps = stores[cell.estimator].attach(source)
-        own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
+        own, foreign = _guides(stores.get(cell.estimator), some)
         for arm in config.arms:
             step = build(run_of(config, cell, arm, 0))
             assert step is not None
             found[cell, arm] = touched(step, own, foreign if arm == "control" else own).means()
+            if not cell.estimator:
+                found[cell, arm]["importance_touched"] = None
     return found
+
+
+def _guides(store: ImportanceStore | None, some: Source) -> tuple[Tensor, Tensor]:
+    """(N, H, W) maps of the images, their own and the control's, at the images' size; flat ones without a store."""
+    import torch
+
+    from ..data.resident import fit
+
+    height, width = some[0][0].shape[-2:]
+    if store is None:
+        return torch.ones(len(some), height, width), torch.ones(len(some), height, width)
+    maps, rows = store.attach(some), range(len(some))
+    return fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
 
 
 def _galleries(config: CompareConfig, stores: dict[str, ImportanceStore], source: Source) -> dict[str, list[Any]]:
     """Some images through every arm, at each method's greatest strength; which ones, `telling` says."""
     import torch
 
-    from ..data.resident import fit
+    from ..data.sources import limited
     from .gallery import examples, telling
 
-    rows = range(min(_CANDIDATES, len(source)))
-    images = torch.stack([source[row][0] for row in rows])
-    height, width = images.shape[-2:]
-    names = [source.class_names[source.labels[row]] for row in rows]
+    some = limited(source, _CANDIDATES, 0)
+    images = torch.stack([some[row][0] for row in range(len(some))])
+    names = [some.class_names[label] for label in some.labels]
     galleries = {}
     for cell in cells(config):
-        if cell.strength != max(config.strengths) or cell.window != config.windows[-1]:
+        last = cell.strength == max(config.strengths) and cell.window == config.windows[-1]
+        if not (last and cell.estimator):
             continue
-        maps = stores[cell.estimator].attach(source)
-        own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
+        own, foreign = _guides(stores[cell.estimator], some)
         steps = {arm: build(run_of(config, cell, arm, 0)) for arm in config.arms}
         arms = {arm: step for arm, step in steps.items() if step is not None}
         title = f"{cell.method} {cell.strength:g}, {cell.window} windows, {cell.estimator} maps"
