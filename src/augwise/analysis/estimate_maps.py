@@ -171,13 +171,13 @@ def _write_page(
     from ..training.devices import device_name
     from ..training.results import RESULTS, environment, write_json
     from .gallery import map_examples
-    from .store_statistics import store_statistics
+    from .map_statistics import map_statistics
 
     if not computed["images"]:  # nothing was left to do: keep what the call that did it recorded
         with contextlib.suppress(OSError, ValueError, KeyError):
             computed = json.loads((config.out / RESULTS).read_text())["computed"]
     names = list(source.class_names)
-    numbers, mean_map = store_statistics(store, names)
+    numbers, mean_map = map_statistics(store, names)
     results = {
         "kind": "estimate",
         "augwise": __version__,

@@ -64,7 +64,7 @@ def load(path: Path) -> Page:
     """The page of one folder or file of results, not yet written."""
     file = path / _RESULTS if path.is_dir() else path
     if path.is_dir() and not file.exists() and (path / _STORE).exists():
-        from ..analysis.store_statistics import results_of_store
+        from ..analysis.map_statistics import results_of_store
 
         results = results_of_store(path)
     else:

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 _BINS = 24
 
 
-class StoreStatistics(NamedTuple):
-    """numbers: plain data, see `store_statistics`; mean_map: (H, W) float64, mean of the maps, each of sum 1."""
+class MapStatistics(NamedTuple):
+    """numbers: plain data, see `map_statistics`; mean_map: (H, W) float64, mean of the maps, each of sum 1."""
 
     numbers: dict[str, Any]
     mean_map: np.ndarray
 
 
-def store_statistics(store: ImportanceStore, class_names: list[str] | None = None, most: int = 4096) -> StoreStatistics:
+def map_statistics(store: ImportanceStore, class_names: list[str] | None = None, most: int = 4096) -> MapStatistics:
     """Statistics of a store's finished maps.
 
     numbers: what `ImportanceStore.summary` says, and of at most ``most`` maps, evenly spaced over the store
@@ -45,7 +45,7 @@ def store_statistics(store: ImportanceStore, class_names: list[str] | None = Non
         "centre": _centre(mean_map),
         "per_class": _by_class(store, class_names, rows, points if sparse else None, half),
     }
-    return StoreStatistics(numbers, mean_map)
+    return MapStatistics(numbers, mean_map)
 
 
 def results_of_store(folder: Path) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def results_of_store(folder: Path) -> dict[str, Any]:
         "data": {"name": store.meta["data"], "classes": None},
         "method": {"name": store.meta["method"]} | store.meta["arguments"],
         "seed": store.meta["seed"],
-        "store": store_statistics(store).numbers,
+        "store": map_statistics(store).numbers,
         "environment": environments[-1] if environments else {},
     }
 

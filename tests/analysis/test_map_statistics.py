@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import augwise as aw
-from augwise.analysis.gallery import Example, telling
-from augwise.analysis.store_statistics import store_statistics
+from augwise.analysis.map_statistics import map_statistics
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def least_share(values):
 
 
 def test_against_loops(store):
-    numbers, mean = store_statistics(store, ["a", "b", "c"])
+    numbers, mean = map_statistics(store, ["a", "b", "c"])
     maps = store.maps.astype(float)
     full = [m for m in maps if m.sum()]
     assert numbers["half_area"]["median"] == pytest.approx(np.median([least_share(m) for m in full]))
@@ -53,7 +52,7 @@ def test_key_points_and_failures_of_a_sparse_method(store):
     store.status = store.status.copy()
     store.status[[7, 9]] = 2
     store.status[20:] = 0  # not computed yet
-    numbers, _ = store_statistics(store)
+    numbers, _ = map_statistics(store)
     points = [np.count_nonzero(m) for m in store.maps[:20]]
     found = numbers["key_points"]
     assert found["median"] == np.median(points)
@@ -67,23 +66,8 @@ def test_key_points_and_failures_of_a_sparse_method(store):
 
 
 def test_a_large_store_is_looked_at_evenly(store):
-    numbers, _ = store_statistics(store, most=10)
+    numbers, _ = map_statistics(store, most=10)
     rows = np.linspace(0, 39, 10).astype(int)
     full = [m for m in store.maps[rows].astype(float) if m.sum()]
     assert numbers["looked_at"] == 10
     assert numbers["half_area"]["median"] == pytest.approx(np.median([least_share(m) for m in full]))
-
-
-def test_the_telling_examples_are_the_worst_of_each_class():
-    lost = [("cat", 0.2), ("cat", 0.7), ("dog", float("nan")), ("dog", 0.4), ("owl", 0.5)]
-    found = [
-        Example(
-            np.zeros((2, 2, 3), np.uint8),
-            np.zeros((2, 2)),
-            name,
-            {"plain": (np.zeros(1), 0.1, loss), "guarded": (np.zeros(1), 0, 0)},
-        )
-        for name, loss in lost
-    ]
-    chosen = telling(found, 2)
-    assert [(e.label, e.arms["plain"][2]) for e in chosen] == [("cat", 0.7), ("owl", 0.5)]
