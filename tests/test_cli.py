@@ -53,6 +53,8 @@ def test_version(capsys):
         (["show", "{tmp}/no.maps"], "no.maps does not exist"),
         (["show", "--store", "{tmp}/no.maps"], "no.maps does not exist"),
         (["show", "{tmp}/no.maps", "--count", "0"], "--count 0"),
+        (["report", "{tmp}/none"], "none does not exist"),
+        (["report", "--out", "{tmp}/x.html"], "results"),
         (["merge", "--out", "{tmp}/whole", "--parts", "{tmp}/one"], "one does not exist"),
         (["show", "{tmp}/no.maps", "--broken", "ignore"], "ignore"),
         (["stores", "inf", "{tmp}/no.maps"], "info"),

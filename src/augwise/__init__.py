@@ -57,6 +57,7 @@ _HOME = {
     "EvaluateConfig": "training.config",
     "FinetuneConfig": "recipes.finetune",
     "QuickstartConfig": "recipes.quickstart",
+    "ReportConfig": "report.build",
     "ShowConfig": "analysis.show",
     "StoreExport": "analysis.stores",
     "StoreImport": "analysis.stores",
@@ -72,7 +73,8 @@ _HOME = {
     "stores": "analysis.stores",
     "train": "training.train",
 }
-_MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
+# `report` is a package that can be called, see its __init__.
+_MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "report", "training", "transforms"}
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -118,6 +120,8 @@ if TYPE_CHECKING:
     from .recipes.finetune import finetune as finetune
     from .recipes.quickstart import QuickstartConfig as QuickstartConfig
     from .recipes.quickstart import quickstart as quickstart
+    from .report.build import ReportConfig as ReportConfig
+    from .report.build import report as report
     from .sample import Batch as Batch
     from .sample import Sample as Sample
     from .training.config import EvaluateConfig as EvaluateConfig

@@ -112,10 +112,10 @@ def _train(arguments: list[str]) -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
+    from .analysis.evaluate_run import evaluate_run
     from .training.config import EvaluateConfig
-    from .training.evaluate import describe, evaluate
 
-    print(describe(evaluate(_parse(EvaluateConfig, "evaluate", arguments))))
+    evaluate_run(_parse(EvaluateConfig, "evaluate", arguments))
 
 
 def _compare(arguments: list[str]) -> None:
@@ -163,6 +163,14 @@ def _stores(arguments: list[str]) -> None:
     s.stores(_parse(kinds, "stores", arguments or ["--help"]))  # pyright: ignore[reportArgumentType]
 
 
+def _report(arguments: list[str]) -> None:
+    from .report.build import ReportConfig, report
+
+    named = arguments[:1] and not arguments[0].startswith("-")  # the folders need no flag before them
+    config = _parse(ReportConfig, "report", ["--results", *arguments] if named else arguments)
+    print(report(*config.results, out=config.out, title=config.title))
+
+
 def _quickstart(arguments: list[str]) -> None:
     from .recipes.quickstart import QuickstartConfig, quickstart
 
@@ -186,4 +194,5 @@ VERBS = {
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),
+    "report": Verb("build the page of results again, or one page of several", _report),
 }

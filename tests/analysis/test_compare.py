@@ -50,6 +50,27 @@ def test_the_page_stands_alone(done):
     assert "@import" not in page
 
 
+def test_plain_arms_need_no_maps(tmp_path):
+    """Neither table nor page asks for importance then."""
+    report = compare(config(tmp_path, estimators=(), arms=("plain",)))
+    (row,) = report["table"]
+    assert (row["area_touched"], row["importance_touched"]) == ({"plain": 1 / 16}, {"plain": None})
+    assert "nothing to compare" in (tmp_path / "report.html").read_text()
+
+
+def test_results_hold_classes_and_curves_of_every_run(done):
+    """What is pooled and drawn can be made again from the runs."""
+    _, report = done
+    assert all(len(run["per_class"]) == 10 and len(run["loss_curve"]) == 1 for run in report["runs"])
+    (entry,) = report["class_changes"]
+    by_arm = {run["run"]["arm"]: run for run in report["runs"]}
+    for i, row in enumerate(entry["classes"]):
+        change = by_arm["guarded"]["per_class"][i] - by_arm["plain"]["per_class"][i]
+        assert row["differences"]["guarded-plain"]["mean"] == pytest.approx(change)
+    change = by_arm["guarded"]["last_accuracy"] - by_arm["plain"]["last_accuracy"]
+    assert report["overall"]["guarded-plain"]["mean"] == pytest.approx(change)
+
+
 def test_go_on_extend_and_repair(done, tmp_path):
     """One more seed adds its runs alone; a lost run comes back with the same numbers."""
     out = tmp_path / "copy"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from augwise.analysis.statistics import paired, student_t, summarise
+from augwise.analysis.statistics import holm, p_value, paired, student_t, summarise, tails, wilson
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 4, 11, 60])
@@ -41,3 +41,57 @@ def test_three_seeds_give_two_and_a_half_deviations():
 def test_a_single_pair_has_no_interval_and_no_pair_none():
     assert paired({3: 0.5}, {3: 0.25}) == {"n": 1, "mean": 0.25, "low": None, "high": None}
     assert paired({0: 1.0}, {1: 1.0}) is None
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 4, 11, 60])
+@pytest.mark.parametrize("t", [0.0, 0.3, 2.0, 6.0])
+def test_tails_are_scipys(t, freedom):
+    assert tails(t, freedom) == pytest.approx(2 * stats.t.sf(t, freedom), abs=1e-7)
+
+
+def test_p_value_is_scipys_paired_test_read_off_the_interval():
+    first, second = [0.91, 0.93, 0.90, 0.96], [0.90, 0.935, 0.88, 0.91]
+    interval = paired(dict(enumerate(first)), dict(enumerate(second)))
+    assert p_value(interval) == pytest.approx(stats.ttest_rel(first, second).pvalue, rel=1e-4)
+    backwards = paired(dict(enumerate(second)), dict(enumerate(first)))
+    assert p_value(backwards) == pytest.approx(p_value(interval))
+
+
+def test_p_value_without_spread_or_without_pairs():
+    assert p_value(paired({0: 2.0, 1: 3.0}, {0: 1.0, 1: 2.0})) == 0
+    assert p_value(paired({0: 2.0, 1: 3.0}, {0: 2.0, 1: 3.0})) == 1
+    assert p_value(paired({0: 2.0}, {0: 1.0})) is None
+    assert p_value(None) is None
+
+
+def _holm_by_hand(p_values):
+    """Reject the smallest while p ≤ α / (tests left); adjusted p is the smallest α at which a test is rejected."""
+
+    def rejected(alpha):
+        found, left = set(), sorted(range(len(p_values)), key=lambda i: p_values[i])
+        while left and p_values[left[0]] <= alpha / len(left) * (1 + 1e-12):
+            found.add(left.pop(0))
+        return found
+
+    alphas = sorted({min(1.0, p * k) for p in p_values for k in range(1, len(p_values) + 1)} | {1.0})
+    return [next((a for a in alphas if i in rejected(a)), 1.0) for i in range(len(p_values))]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12])
+def test_holm_is_the_smallest_level_at_which_each_is_rejected(n):
+    rng = np.random.default_rng(n)
+    for _ in range(20):
+        values = rng.random(n) ** 3
+        assert holm(values.tolist()) == pytest.approx(_holm_by_hand(values.tolist()))
+
+
+def test_holm_in_figures():
+    assert holm([0.04, 0.01, 0.03, 0.9]) == pytest.approx([0.09, 0.04, 0.09, 0.9])
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize(("right", "of"), [(0, 7), (7, 7), (3, 11), (874, 1000)])
+def test_wilson_is_scipys(right, of):
+    expected = stats.binomtest(right, of).proportion_ci(method="wilson")
+    assert wilson(right, of) == pytest.approx((expected.low, expected.high))
+    assert wilson(0, 0) is None

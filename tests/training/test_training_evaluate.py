@@ -10,7 +10,7 @@ from torch import nn
 from augwise.errors import UserError
 from augwise.sample import Batch
 from augwise.training.config import EvaluateConfig, TrainConfig
-from augwise.training.evaluate import account, accuracy, describe, evaluate
+from augwise.training.evaluate import account, accuracy, calibration_bins, describe, evaluate, per_class
 from augwise.training.train import train
 from reference.training_toys import network, source
 
@@ -44,6 +44,18 @@ def test_account_equals_slow_loops():
     assert result["per_class"][3]["accuracy"] is None
     assert result["ece"] == pytest.approx(_calibration_error(probabilities, labels.tolist(), 7), abs=1e-6)
     assert result["loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), abs=1e-6)
+    assert result["per_class"] == per_class(nn.Flatten(), batches, ["a", "b", "c", "never"])
+    for row in result["calibration"]:
+        inside = [i for i, p in enumerate(probabilities) if row["low"] < max(p) <= row["high"]]
+        assert row["images"] == len(inside)
+        assert row["confidence"] == pytest.approx(sum(max(probabilities[i]) for i in inside) / len(inside), abs=1e-6)
+        assert row["accuracy"] == pytest.approx(sum(guesses[i] == labels[i] for i in inside).item() / len(inside))
+    assert sum(row["images"] for row in result["calibration"]) == 150
+
+
+def test_bins_are_closed_on_the_right():
+    found = calibration_bins(torch.tensor([0.2, 0.21, 0.4, 1.0]), torch.tensor([True, False, True, True]), 5)
+    assert [(round(b["low"], 6), b["images"], b["accuracy"]) for b in found] == [(0, 1, 1), (0.2, 2, 0.5), (0.8, 1, 1)]
 
 
 def test_a_run_is_evaluated_with_its_own_settings(tmp_path):
@@ -55,6 +67,11 @@ def test_a_run_is_evaluated_with_its_own_settings(tmp_path):
     result = evaluate(asked)
     assert result["accuracy"] == pytest.approx(trained["test"]["last_accuracy"])
     assert json.loads((tmp_path / "evaluation.json").read_text()) == result
+    assert trained["per_class"] == result["per_class"]
+    with pytest.raises(UserError, match="holds the results of 'train', which would be lost"):
+        evaluate(replace(asked, out=tmp_path))
+    again = evaluate(replace(asked, out=tmp_path / "folder"))
+    assert json.loads((tmp_path / "folder" / "results.json").read_text()) == again
     text = describe(result)
     assert "digits (test), 50 images: accuracy" in text
     assert text.count("5 images") >= 10

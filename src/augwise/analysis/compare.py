@@ -15,6 +15,7 @@ from .. import __version__
 from ..catalogue import estimators, find
 from ..errors import UserError
 from .compare_plan import Arm, Cell, CompareConfig, Run, cells, plan, run_of
+from .compare_pooled import class_changes, listed, overall
 from .compare_runs import Job, build, comparison_sources, run_all
 from .compare_table import as_text, baseline, best_strengths, table
 
@@ -31,7 +32,7 @@ _ELSEWHERE = ("out", "seed", "quiet", "tensorboard", "checkpoint_steps", "checkp
 _ELSEWHERE += ("broken",)  # shows in the data
 _LOOKED_AT = 512  # images on which the share of area and importance touched is measured
 _PIXELS = 8_000_000  # and at most so many pixels of them: 159 images of 224 px
-_SHOWN = 6  # images in the gallery
+_CANDIDATES, _SHOWN = 64, 6  # images that the gallery is chosen from, and that it shows
 
 
 def compare(config: CompareConfig, *, title: str = "Comparison", command: str = "") -> dict[str, Any]:
@@ -87,9 +88,12 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
         )
     finally:
         report = _write(out, config, report, results, touched, keys)
-        from ..report.compare_page import write_comparison
+        from ..report.build import report as write_page
+        from ..report.gallery import group, write_gallery
 
-        write_comparison(out / "report.html", report, _galleries(config, stores, data.train))
+        galleries = _galleries(config, stores, data.train)
+        write_gallery(out, [group(heading, pictures) for heading, pictures in galleries.items()])
+        write_page(out)
     if not config.train.quiet:
         print((out / "table.txt").read_text())
         print(f"{out / 'results.json'}  {out / 'report.html'}")
@@ -207,44 +211,55 @@ def _jobs(config: CompareConfig, out: Path, stores: dict[str, ImportanceStore]) 
 def _touched(
     config: CompareConfig, stores: dict[str, ImportanceStore], source: Source
 ) -> dict[tuple[Cell, Arm], dict[str, float | None]]:
-    """What every arm of every cell overwrites, measured on the same images with the same draws."""
-    from ..data.resident import fit
+    """What every arm of every cell overwrites, measured on the same images, of all classes, with the same draws."""
+    from ..data.sources import limited
     from .touched import touched
 
     height, width = _shape(config, source)
-    rows = range(min(_LOOKED_AT, max(1, _PIXELS // (height * width)), len(source)))
+    some = limited(source, min(_LOOKED_AT, max(1, _PIXELS // (height * width))), 0)
     found: dict[tuple[Cell, Arm], dict[str, float | None]] = {}
     for cell in cells(config):
-        maps = stores[cell.estimator].attach(source)
-        own, foreign = fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
+        own, foreign = _guides(stores.get(cell.estimator), some, height, width)
         for arm in config.arms:
             step = build(run_of(config, cell, arm, 0))
             assert step is not None
             found[cell, arm] = touched(step, own, foreign if arm == "control" else own).means()
+            if not cell.estimator:
+                found[cell, arm]["importance_touched"] = None
     return found
 
 
+def _guides(store: ImportanceStore | None, some: Source, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """(N, height, width) maps of the images, their own and the control's; flat ones without a store."""
+    import torch
+
+    from ..data.resident import fit
+
+    if store is None:
+        return torch.ones(len(some), height, width), torch.ones(len(some), height, width)
+    maps, rows = store.attach(some), range(len(some))
+    return fit(maps.read(rows), height, width), fit(maps.deranged(0).read(rows), height, width)
+
+
 def _galleries(config: CompareConfig, stores: dict[str, ImportanceStore], source: Source) -> dict[str, list[Any]]:
-    """The first images of different classes through every arm, at each method's greatest strength."""
-    import numpy as np
+    """Some images through every arm, at each method's greatest strength; which ones, `telling` says."""
+    from ..data.sources import limited
+    from .gallery import examples, telling
 
-    from ..data import Subset
-    from .gallery import examples
-
-    _, first = np.unique(source.labels, return_index=True)
-    shown = Subset(source, np.sort(first)[:_SHOWN])
-    names = [source.class_names[label] for label in shown.labels]
+    some = limited(source, _CANDIDATES, 0)
+    names = [some.class_names[label] for label in some.labels]
     galleries = {}
     for cell in cells(config):
-        if cell.strength != max(config.strengths) or cell.window != config.windows[-1]:
+        last = cell.strength == max(config.strengths) and cell.window == config.windows[-1]
+        if not (last and cell.estimator):
             continue
-        maps = stores[cell.estimator].attach(shown)
-        images, own = _seen(config, shown, maps)
-        _, foreign = _seen(config, shown, maps.deranged(0))
+        maps = stores[cell.estimator].attach(some)
+        images, own = _seen(config, some, maps)
+        _, foreign = _seen(config, some, maps.deranged(0))
         steps = {arm: build(run_of(config, cell, arm, 0)) for arm in config.arms}
         arms = {arm: step for arm, step in steps.items() if step is not None}
         title = f"{cell.method} {cell.strength:g}, {cell.window} windows, {cell.estimator} maps"
-        galleries[title] = examples(images, own, foreign, names, arms)
+        galleries[title] = telling(examples(images, own, foreign, names, arms), _SHOWN)
     return galleries
 
 
@@ -283,9 +298,12 @@ def _write(
             "baseline": baseline(config, results, "median_last_ten"),
             "table": table(config, results, touched, "median_last_ten"),
         },
+        "overall": overall(config, results),
         "best": best_strengths(config, results),
-        "curves": _curves(config, results),
-        "runs": [{"key": keys[run], "run": asdict(run), **outcome} for run, outcome in results.items()],
+        "class_changes": class_changes(config, results, report["data"]["classes"]),
+        "curves": _curves(config, results, "curve"),
+        "loss_curves": _curves(config, results, "loss_curve"),
+        "runs": listed(results, keys),
         "seconds": sum(outcome["seconds"] for outcome in results.values()),
     }
     write_json(out / "results.json", report)
@@ -294,8 +312,9 @@ def _write(
     return report
 
 
-def _curves(config: CompareConfig, results: dict[Run, dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """Mean test accuracy over the epochs of each arm, for every method at its greatest strength."""
+def _curves(config: CompareConfig, results: dict[Run, dict[str, Any]], name: str) -> dict[str, dict[str, list[float]]]:
+    """Mean of a curve that runs recorded (of test accuracy, of training loss) over the finished runs of each arm, for
+    every method at its greatest strength."""
     found: dict[str, dict[str, list[float]]] = {}
     for cell in cells(config):
         if cell.strength != max(config.strengths):
@@ -303,8 +322,8 @@ def _curves(config: CompareConfig, results: dict[Run, dict[str, Any]]) -> dict[s
         curves = {}
         for arm in config.arms:
             runs = [run_of(config, cell, arm, seed) for seed in range(config.seeds)]
-            each = [results[run]["curve"] for run in runs if run in results]
-            if each and all(len(c) > 1 for c in each):
+            each = [results[run].get(name) or [] for run in runs if run in results]
+            if each and len({len(curve) for curve in each}) == 1 and len(each[0]) > 1:
                 curves[arm] = [sum(values) / len(each) for values in zip(*each, strict=True)]
         if curves:
             found[f"{cell.method} {cell.strength:g}, {cell.window}, {cell.estimator}"] = curves

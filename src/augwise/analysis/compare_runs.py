@@ -179,6 +179,8 @@ def _execute(job: Job) -> dict[str, Any]:
         "validation_accuracy": result.get("also", {}).get("validation"),
         "train_loss": result["curve"][-1]["train_loss"],
         "seconds": result["seconds"],
+        "per_class": [row["accuracy"] for row in result.get("per_class", [])],
+        "loss_curve": [row["train_loss"] for row in result["curve"]],
         "curve": [row["test_accuracy"] for row in result["curve"] if row.get("test_accuracy") is not None],
     }
     (job.folder / WEIGHTS).unlink(missing_ok=True)  # hundreds of runs: what is needed of each stands in its summary

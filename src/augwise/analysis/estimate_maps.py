@@ -1,7 +1,14 @@
-"""The verbs ``estimate`` and ``merge``: open the data, find the model, compute (or go on computing) the store."""
+"""The verbs ``estimate`` and ``merge``: open the data, find the model, compute (or go on computing) the store.
+
+``estimate`` leaves ``results.json``, ``gallery.json`` and ``report.html`` in the store's folder; no reader of the maps
+needs them.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +21,8 @@ if TYPE_CHECKING:
     from ..data.sources import Source
     from ..importance.estimator import Estimator
     from ..importance.store import ImportanceStore
+
+_SHOWN = 12  # maps among the page's pictures
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,8 @@ class MergeConfig:
 
 
 def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore | None:
-    """Compute the store that ``config`` describes, print what came out, and return it (None for a dry run)."""
+    """Compute the store that ``config`` describes, print what came out, write its page, and return it (None for a dry
+    run)."""
     from ..data.image_files import describe_left_out
     from ..data.sources import left_out, open_source
     from ..importance.estimate import Plan, estimate
@@ -95,6 +105,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         broken=config.broken,
         progress=not config.quiet,
     )
+    before, began = _done(config.out), time.monotonic()
     store = estimate(
         _model(config, source, method),
         source,
@@ -114,6 +125,9 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
     print(describe_left_out(left_out(source)), end="")
     if isinstance(store, Plan):
         return None
+    if os.environ.get("RANK", "0") == "0":
+        computed = {"images": len(store) - before, "seconds": time.monotonic() - began}
+        print(_write_page(config, method, source, store, computed))
     return store
 
 
@@ -157,6 +171,59 @@ def _model(config: EstimateConfig, source: Source, method: Estimator) -> nn.Modu
 
     c = config
     return reference_model(source, c.run, c.model, c.checkpoint, c.mean, c.std, method.name)
+
+
+def _done(folder: Path) -> int:
+    """Maps that are there before any work."""
+    from ..importance.store import ImportanceStore
+    from ..importance.store_files import PENDING
+
+    try:
+        return int((ImportanceStore(folder, allow_partial=True).status != PENDING).sum())
+    except UserError:  # no store yet; whatever else is wrong with it, `augwise.estimate` says
+        return 0
+
+
+def _write_page(
+    config: EstimateConfig, method: Estimator, source: Source, store: ImportanceStore, computed: dict[str, Any]
+) -> Path:
+    """What the store is like, as ``results.json``, pictures and page in its folder."""
+    import json
+    from dataclasses import asdict
+
+    import torch
+
+    from .. import __version__
+    from ..report.build import report
+    from ..report.gallery import group, write_gallery
+    from ..training.checkpoint import plain
+    from ..training.devices import device_name
+    from ..training.results import RESULTS, environment, write_json
+    from .gallery import map_examples
+    from .map_statistics import map_statistics
+
+    if not computed["images"]:  # nothing was left to do: keep what the call that did it recorded
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            computed = json.loads((config.out / RESULTS).read_text())["computed"]
+    names = list(source.class_names)
+    numbers, mean_map = map_statistics(store, names)
+    results = {
+        "kind": "estimate",
+        "augwise": __version__,
+        "name": config.out.absolute().name,
+        "config": plain(asdict(config)),
+        "data": {"name": source.name, "classes": names},
+        "method": {"name": method.name} | store.meta["arguments"],
+        "seed": config.seed,
+        "store": numbers,
+        "computed": computed,
+        "environment": environment(torch.device(device_name(config.device))),
+    }
+    # A part lacks most images of the source; the whole store shows them once it is merged.
+    shown = [] if config.part else [group("Drawn evenly from the classes", map_examples(store, source, _SHOWN))]
+    write_json(config.out / RESULTS, results)
+    write_gallery(config.out, shown, mean_map)
+    return report(config.out)
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -1,8 +1,9 @@
-"""Pictures for a comparison's page: each image, its map, and what every arm makes of it, from the same draws."""
+"""Pictures for pages: images with their maps, and what every arm of a comparison makes of them, from the same draws."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor, nn
 from ..randomness import stream
 from ..sample import Batch
 from .touched import Touched, touched
+
+if TYPE_CHECKING:
+    from ..data.sources import Source
+    from ..importance.store import ImportanceStore
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,39 @@ def examples(
         )
         for i in range(len(images))
     ]
+
+
+def telling(found: list[Example], count: int) -> list[Example]:
+    """At most ``count`` examples of different classes: those of which the first arm overwrote most importance.
+
+    Most draws hit nothing that matters, and all arms look alike; these show what a guard is there to prevent. Chosen by
+    the first arm's bad luck, they flatter the others: whoever shows them must say so.
+    """
+
+    def lost(example: Example) -> float:
+        (_, _, importance), *_ = example.arms.values()
+        return -1.0 if np.isnan(importance) else importance
+
+    best: dict[str, Example] = {}
+    for example in sorted(found, key=lost, reverse=True):
+        best.setdefault(example.label, example)
+    return list(best.values())[:count]
+
+
+def map_examples(store: ImportanceStore, source: Source, count: int) -> list[Example]:
+    """``count`` images of a source with their maps, the classes as evenly as they allow, class by class."""
+    from ..data.resident import fit
+    from ..data.sources import limited
+
+    some = limited(source, min(count, len(source)), 0)
+    maps = store.attach(some)
+    found = []
+    for i in np.argsort(some.labels, kind="stable").tolist():
+        image = some[i][0].as_subclass(Tensor)
+        importance = fit(maps.read([i]), *image.shape[-2:])[0].as_subclass(Tensor)
+        label = source.class_names[some.labels[i]] + (", attack failed" if maps.failed[i] else "")
+        found.append(Example(_shown(image), importance.numpy(), label, {}))
+    return found
 
 
 def _shown(image: Tensor) -> np.ndarray:

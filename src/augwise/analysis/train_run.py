@@ -1,4 +1,4 @@
-"""The verb ``train``: one run with one method, plain, guarded, or guarded by foreign maps."""
+"""The verb ``train``: one run with one method, plain, guarded, or guarded by foreign maps, and its page."""
 
 from __future__ import annotations
 
@@ -26,9 +26,12 @@ class TrainRun:
 
 def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     """Train as ``run`` says with ``step`` (an augmentation or mixer, None for crop and flip alone), print the result
-    and return it; see `augwise.train`."""
+    and return it; see `augwise.train`. Writes ``report.html`` beside the results."""
+    from accelerate import PartialState
+
     from ..data.image_files import describe_left_out
     from ..errors import UserError
+    from ..report.build import report
     from ..training.train import train
 
     maps: Any = run.maps
@@ -44,6 +47,8 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
         + (f"; {run.train.out}" if run.train.out else "")
     )
     print(describe_left_out(result["data"].get("left_out", ())), end="")
+    if run.train.out is not None and PartialState().is_main_process:
+        print(report(run.train.out))
     return result
 
 

@@ -238,7 +238,7 @@ class EvaluateConfig:
     precision: Precision = "auto"
     """fp32 or bf16 (mixed); auto is bf16 on CUDA, else fp32."""
     out: Path | None = None
-    """Write the result to this JSON file."""
+    """Where to write the result: a folder (results.json and report.html), or a file NAME.json (and NAME.html)."""
     quiet: bool = False
     """No progress bar."""
 

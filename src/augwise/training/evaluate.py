@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from .. import __version__
 from ..data.image_files import describe_left_out
 from ..errors import UserError
 from ..sample import Batch
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from ..data import Source
     from .batches import Reader
+
+ClassAccuracy = TypedDict("ClassAccuracy", {"class": str, "images": int, "accuracy": float | None})
+"""accuracy: share of the class's images that is right, in [0, 1]; None without images."""
 
 
 def accuracy(model: nn.Module, batches: Iterable[Batch], accelerator: Accelerator | None = None) -> float:
@@ -43,6 +47,29 @@ def accuracy(model: nn.Module, batches: Iterable[Batch], accelerator: Accelerato
     return right / of
 
 
+def per_class(
+    model: nn.Module, batches: Iterable[Batch], class_names: list[str], accelerator: Accelerator | None = None
+) -> list[ClassAccuracy]:
+    """How many images of each class there are, and the share of them that is right; see `accuracy`."""
+    counts = torch.zeros(2, len(class_names), dtype=torch.int64)
+    for logits, labels in _predictions(model, batches, accelerator):
+        right = labels[logits.argmax(1) == labels]
+        counts = counts.to(labels.device) + torch.stack([_count(labels, class_names), _count(right, class_names)])
+    if accelerator is not None and accelerator.num_processes > 1:
+        counts = accelerator.reduce(counts, reduction="sum")
+    images, right = counts.tolist()  # pyright: ignore[reportAttributeAccessIssue]
+    return _by_class(class_names, images, right)
+
+
+def _count(labels: Tensor, class_names: list[str]) -> Tensor:
+    return torch.bincount(labels, minlength=len(class_names))
+
+
+def _by_class(class_names: list[str], images: list[int], right: list[int]) -> list[ClassAccuracy]:
+    rows = zip(class_names, images, right, strict=True)
+    return [{"class": name, "images": n, "accuracy": r / n if n else None} for name, n, r in rows]
+
+
 def account(
     model: nn.Module,
     batches: Iterable[Batch],
@@ -56,7 +83,8 @@ def account(
     accuracy: share of images that are right. per_class: for each class its name, number of images and share that is
     right (None without images). confusion: confusion[i][j] counts images of class i that were taken for class j.
     ece: expected calibration error Σ_b n_b / n · |acc_b − conf_b| over ``bins`` equal bins of the highest
-    probability (Guo et al. 2017, equation 3). loss: mean cross-entropy in nats.
+    probability (Guo et al. 2017, equation 3). calibration: of each bin that is not empty its bounds ``low`` and
+    ``high``, number of images, mean confidence and accuracy. loss: mean cross-entropy in nats.
     """
     from torchmetrics.classification import MulticlassCalibrationError, MulticlassConfusionMatrix
 
@@ -64,25 +92,50 @@ def account(
     confusion = MulticlassConfusionMatrix(classes)
     calibration = MulticlassCalibrationError(classes, n_bins=bins, norm="l1")
     loss, count = 0.0, 0
+    confidences: list[Tensor] = []
+    hits: list[Tensor] = []
     for logits, labels in _predictions(model, batches, accelerator):
         probabilities, labels = logits.float().softmax(1).cpu(), labels.cpu()
         confusion.update(probabilities.argmax(1), labels)
         calibration.update(probabilities, labels)
+        sure, guess = probabilities.max(1)
+        confidences.append(sure)
+        hits.append(guess == labels)
         loss += nn.functional.cross_entropy(logits.float().cpu(), labels, reduction="sum").item()
         count += len(labels)
     table: list[list[int]] = confusion.compute().tolist()
-    per_class = [
-        {"class": name, "images": sum(row), "accuracy": row[i] / sum(row) if sum(row) else None}
-        for i, (name, row) in enumerate(zip(class_names, table, strict=True))
-    ]
+    right = [row[i] for i, row in enumerate(table)]
     return {
         "images": count,
-        "accuracy": sum(row[i] for i, row in enumerate(table)) / count,
+        "accuracy": sum(right) / count,
         "loss": loss / count,
         "ece": calibration.compute().item(),
-        "per_class": per_class,
+        "calibration": calibration_bins(torch.cat(confidences), torch.cat(hits), bins),
+        "per_class": _by_class(class_names, [sum(row) for row in table], right),
         "confusion": table,
     }
+
+
+def calibration_bins(confidence: Tensor, right: Tensor, bins: int) -> list[dict[str, float]]:
+    """The bins (b/bins, (b + 1)/bins] of confidence that hold images: what a reliability diagram shows.
+
+    confidence: (N,) highest probability of each image; right: (N,) bool, whether it was the label's.
+    """
+    edges = torch.linspace(0, 1, bins + 1)
+    place = torch.bucketize(confidence, edges[1:-1])  # right edges belong to their bin
+    found: list[dict[str, float]] = []
+    for b in place.unique().tolist():
+        inside = place == b
+        found.append(
+            {
+                "low": edges[b].item(),
+                "high": edges[b + 1].item(),
+                "images": int(inside.sum()),
+                "confidence": confidence[inside].double().mean().item(),
+                "accuracy": right[inside].double().mean().item(),
+            }
+        )
+    return found
 
 
 @torch.no_grad()
@@ -124,7 +177,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Measure a trained classifier on a data set; see `account` for what is returned (beside what was measured).
 
     ``config.run`` is the folder of a finished training run; without it, model, checkpoint, data, mean and std say
-    what to measure.
+    what to measure. ``config.out`` gets the result as JSON; `augwise.report` makes a page of it.
     """
     config.check()
     from .. import models
@@ -134,8 +187,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     from .devices import accelerator_for
     from .results import environment, write_json
 
-    if config.out is not None:
-        require_writable(config.out.parent)
+    target = None if config.out is None else result_file(config.out)
+    if target is not None:
+        require_writable(target.parent)
     given = _given(config)
     accelerator = accelerator_for(config.device, config.precision)
     device = accelerator.device
@@ -155,6 +209,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     shown = tqdm(batches, total=total, desc="evaluating", unit="batch", disable=config.quiet, leave=False)
     result = {
         "kind": "evaluate",
+        "augwise": __version__,
+        "run": None if config.run is None else str(config.run),
         "model": given["model"],
         "checkpoint": str(given["checkpoint"]),
         "data": {
@@ -166,8 +222,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         **account(model, shown, classes, bins=config.bins, accelerator=accelerator),
         "environment": environment(device),
     }
-    if config.out is not None:
-        write_json(config.out, result)
+    if target is not None:
+        write_json(target, result)
     return result
 
 
@@ -188,6 +244,26 @@ def _read(config: EvaluateConfig, given: dict[str, Any], device: torch.device) -
     if given["loader"] == "workers":
         return source, LoaderReader(WithImportance(source), device)
     return source, ResidentReader(Resident.load(source, device=device, progress=not config.quiet))
+
+
+def result_file(out: Path) -> Path:
+    """The file that ``out`` means: itself if it ends in .json, else results.json in that folder.
+
+    `UserError` where it holds results of another kind, a training run's say, which must not be lost.
+    """
+    from .results import RESULTS
+
+    target = out if out.suffix == ".json" else out / RESULTS
+    try:
+        there = json.loads(target.read_text())
+    except (OSError, ValueError):
+        return target
+    if isinstance(there, dict) and there.get("kind", "evaluate") != "evaluate":
+        raise UserError(
+            f"{target} holds the results of {there['kind']!r}, which would be lost: give --out another folder, or a "
+            f"file such as {target.with_name('evaluation.json')}"
+        )
+    return target
 
 
 def describe(result: dict[str, Any]) -> str:

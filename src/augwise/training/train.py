@@ -31,13 +31,14 @@ from ..data import (
 )
 from ..data.pipeline import flatten_steps
 from ..errors import UserError
+from ..sample import Batch
 from ..transforms import RandomCrop, RandomHorizontalFlip
 from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
 from .checkpoint import Checkpoint, plain, refuse_other, require_writable, save_weights
 from .config import TrainConfig
 from .devices import accelerator_for, threads
-from .evaluate import accuracy, check_output, read_run
+from .evaluate import accuracy, check_output, per_class, read_run
 from .loop import fit
 from .objectives.supervised import Supervised
 from .results import CHECKPOINT, RESULTS, WEIGHTS, environment, summary, tensorboard, to_tensorboard, write_results
@@ -81,8 +82,9 @@ def train(
     also: further data sets by name, measured once at the end: their accuracies stand under "also" in the result.
 
     Interrupted, the same call goes on where it stopped; finished, it returns the result without training. A folder
-    that holds another run is refused with the difference named. The accuracies reported are the last epoch's and the
-    median of the last ten epochs', on ``config.eval_split`` (or the part set aside), never the best.
+    that holds another run is refused with the difference named. The accuracies reported are the last epoch's (also of
+    each class) and the median of the last ten epochs', on ``config.eval_split`` (or the part set aside), never the
+    best.
     """
     config.check()
     config = resolved(config)
@@ -194,9 +196,11 @@ class _Run:
         test = self._reader(self._seen(self.data.test))
         objective = self._objective(model, train, Normalize(mean, std), observe)
 
+        def batches(reader: Reader) -> Iterator[Batch]:
+            return evaluation_batches(reader, Normalize(mean, std), 256, **self._ways())
+
         def measure(candidate: nn.Module, reader: Reader = test) -> float:
-            batches = evaluation_batches(reader, Normalize(mean, std), 256, **self._ways())
-            return accuracy(candidate, batches, self.accelerator)
+            return accuracy(candidate, batches(reader), self.accelerator)
 
         with self._written_to_tensorboard() as on_epoch:
             fitted = fit(
@@ -215,6 +219,8 @@ class _Run:
                 quiet=config.quiet,
             )
         results = self._results(fitted.curve, mean, std)
+        classes = list(self.data.train.class_names)
+        results["per_class"] = per_class(fitted.model, batches(test), classes, self.accelerator)
         results["also"] = {
             name: measure(fitted.model, self._reader(self._seen(as_source(d)))) for name, d in also.items()
         }

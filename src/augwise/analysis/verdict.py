@@ -1,0 +1,214 @@
+"""What a comparison found, in plain words, from its numbers alone. Pure functions on what results.json holds.
+
+The pooled difference over all rows decides the headline, since one row among many is easily lucky; the rows are counted
+beside it with what chance alone would give. All words follow from intervals, none from the size of a mean.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from .statistics import Interval, holm, p_value
+
+SHOWN = ("guarded-plain", "guarded-control")
+"""The differences that a comparison is about; they are one family for Holm's correction."""
+LEVEL = 0.05
+
+
+class Verdict(NamedTuple):
+    """headline: the finding in one sentence; points: what it rests on, and what speaks against it."""
+
+    headline: str
+    points: list[str]
+
+
+class Corrected(NamedTuple):
+    """One difference of one row. row: its index; adjusted: Holm's p over all tested differences that are shown."""
+
+    row: int
+    name: str
+    interval: Interval
+    p: float
+    adjusted: float
+
+
+def corrected(rows: list[dict[str, Any]]) -> list[Corrected]:
+    """Every shown difference with an interval (two seeds or more), with p and Holm's adjusted p."""
+    found = []
+    for i, row in enumerate(rows):
+        for name in SHOWN:
+            interval = row["differences"].get(name)
+            p = p_value(interval)
+            if interval is not None and p is not None:
+                found.append((i, name, interval, p))
+    adjusted = holm([p for *_, p in found])
+    return [Corrected(row, name, d, p, a) for (row, name, d, p), a in zip(found, adjusted, strict=True)]
+
+
+def verdict(report: dict[str, Any]) -> Verdict:
+    """The finding of a comparison. report: what results.json holds; ``overall`` is used where it is there."""
+    rows, pooled = report["table"], report.get("overall") or {}
+    points = [
+        *_unfinished(report),
+        *_pooled(pooled),
+        *_counted(rows),
+        *_chance(corrected(rows)),
+        *_baseline(rows, report.get("baseline"), pooled),
+        *_touched(rows),
+    ]
+    return Verdict(f"{_headline(rows, pooled)}{_without(pooled)}", points)
+
+
+def _headline(rows: list[dict[str, Any]], pooled: dict[str, Any]) -> str:
+    if not rows:
+        return "No run is finished yet."
+    gain = _direction("guarded-plain", rows, pooled)
+    if gain is None:
+        compared = any(row["differences"].get("guarded-plain") for row in rows)
+        return (
+            "One run per arm is finished: no difference can be told from chance."
+            if compared
+            else "Guarded and plain arms were not both run, so there is nothing to compare."
+        )
+    if gain == 0:
+        return "No difference between guarded and plain that the seeds alone could not have made."
+    if gain < 0:
+        return "Guarded does worse than plain."
+    over_control = _direction("guarded-control", rows, pooled)
+    if over_control is None:
+        return "Guarded beats plain; without a control, nobody can say whether the evidence it keeps is the reason."
+    if over_control > 0:
+        return "Guarded beats plain, and it beats its control: whose map the guard is shown makes a difference."
+    if over_control < 0:
+        return "Guarded beats plain, but the control, guarded by other images' maps, does better still."
+    return "Guarded beats plain, but the control gains about as much: that is not evidence-keeping."
+
+
+def _without(pooled: dict[str, Any]) -> str:
+    interval = pooled.get("guarded-baseline")
+    worse = interval is not None and _sign(interval) < 0
+    return " Yet training without the method does better than either." if worse else ""
+
+
+def _direction(name: str, rows: list[dict[str, Any]], pooled: dict[str, Any]) -> int | None:
+    """1, −1, or 0 for an interval that includes zero; None without one. Rows decide only where nothing is pooled."""
+    interval = pooled.get(name)
+    if interval is not None and interval["low"] is not None:
+        return _sign(interval)
+    of_rows = [t for t in corrected(rows) if t.name == name]
+    if not of_rows:
+        return None
+    signs = {_sign(t.interval) for t in of_rows if t.adjusted < LEVEL}
+    return signs.pop() if len(signs) == 1 else 0
+
+
+def _sign(interval: Interval) -> int:
+    low, high = interval["low"], interval["high"]
+    return 0 if low is None or high is None else int(low > 0) - int(high < 0)
+
+
+def _unfinished(report: dict[str, Any]) -> list[str]:
+    if report["done"] >= report["planned"]:
+        return []
+    return [f"Unfinished: {report['done']} of {report['planned']} runs are in, and what they say may change."]
+
+
+def _pooled(pooled: dict[str, Any]) -> list[str]:
+    given = {name: d for name, d in pooled.items() if d is not None and d["low"] is not None and d["cells"] > 1}
+    if "guarded-plain" not in given:
+        return []
+    first = given["guarded-plain"]
+    text = f"Over all {first['cells']} rows together, by seed: guarded − plain {points(first)}"
+    for name in ("guarded-control", "control-plain"):
+        if name in given:
+            text += f", {name.replace('-', ' − ')} {points(given[name])}"
+    text += f" (percentage points, 95 % interval, {first['n']} seeds)."
+    return [text]
+
+
+def _counted(rows: list[dict[str, Any]]) -> list[str]:
+    texts = []
+    for name, words in (("guarded-plain", "plain"), ("guarded-control", "the control")):
+        means = [d["mean"] for row in rows if (d := row["differences"].get(name)) is not None]
+        if means:
+            texts.append(f"above {words} in {sum(m > 0 for m in means)} of {_rows(len(means))}")
+    return [f"Guarded is {' and '.join(texts)}, by mean accuracy."] if texts else []
+
+
+def _chance(tests: list[Corrected]) -> list[str]:
+    if not tests:
+        return []
+    signs = [_sign(t.interval) for t in tests]
+    outside, against = sum(s != 0 for s in signs), sum(s < 0 for s in signs)
+    kept = sum(t.adjusted < LEVEL for t in tests)
+    half = sorted(_half(t.interval) for t in tests)
+    side = f" ({against} against the guard)" if against else ""
+    return [
+        f"{outside} of {len(tests)} intervals {'excludes' if outside == 1 else 'exclude'} zero{side}; chance alone "
+        f"gives about {LEVEL * len(tests):.1f}. After Holm’s correction for {len(tests)} comparisons {kept or 'none'} "
+        f"{'remains' if kept < 2 else 'remain'}.",
+        f"What a single row can resolve: half its interval is {100 * half[len(half) // 2]:.1f} points in the median; "
+        "smaller effects stay unseen with so few seeds.",
+    ]
+
+
+def _half(interval: Interval) -> float:
+    low, high = interval["low"], interval["high"]
+    return 0.0 if low is None or high is None else (high - low) / 2
+
+
+def _baseline(rows: list[dict[str, Any]], baseline: dict[str, Any] | None, pooled: dict[str, Any]) -> list[str]:
+    if not baseline or not rows:
+        return []
+    texts: list[str] = []
+    for arm in ("plain", "guarded"):
+        means = [row["arms"][arm]["mean"] for row in rows if arm in row["arms"]]
+        if means:
+            texts.append(f"{sum(m > baseline['mean'] for m in means)} of {len(means)} {arm}")
+    if not texts:
+        return []
+    text = f"Without the method, accuracy is {100 * baseline['mean']:.1f} %: {' and '.join(texts)} rows are above it"
+    together = pooled.get("guarded-baseline")
+    return [f"{text}, and guarded is {points(together)} points from it on average." if together else f"{text}."]
+
+
+def _touched(rows: list[dict[str, Any]]) -> list[str]:
+    """What the guard spares, and the warning that erasing less may be all there is to a gain."""
+    importance = {arm: _mean(rows, "importance_touched", arm) for arm in ("plain", "guarded", "control")}
+    area = {arm: _mean(rows, "area_touched", arm) for arm in ("plain", "guarded")}
+    plain, guarded, control = (importance[arm] for arm in ("plain", "guarded", "control"))
+    if plain is None or guarded is None:
+        return []
+    text = f"Overwritten on average: {_percent(plain)} of an image’s importance plain, {_percent(guarded)} guarded"
+    text += "." if control is None else f", {_percent(control)} under the control."
+    if area["plain"] and area["guarded"] is not None and area["guarded"] < 0.97 * area["plain"]:
+        text += (
+            f" The guarded arm also touches less area ({_percent(area['guarded'])} against {_percent(area['plain'])}): "
+            "part of a gain may be mere weakness."
+        )
+    return [text]
+
+
+def _mean(rows: list[dict[str, Any]], what: str, arm: str) -> float | None:
+    values = [row.get(what, {}).get(arm) for row in rows]
+    given = [v for v in values if v is not None and not math.isnan(v)]
+    return sum(given) / len(given) if given else None
+
+
+def points(interval: Interval | None) -> str:
+    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with true minus signs; a dash without one."""
+    if interval is None:
+        return "–"
+    low, high = interval["low"], interval["high"]
+    text = f"{100 * interval['mean']:+.2f}"
+    text += f" (n = {interval['n']})" if low is None or high is None else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
+    return text.replace("-", "−")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n} rows"

@@ -1,0 +1,63 @@
+"""The pictures of a page in ``gallery.json`` beside the results, so that a page can be built again without the data.
+
+``{"groups": [{"title", "examples": [{"label", "image", "map", "arms": [{"name", "image", "importance", "area"}]}]}],
+"mean_map"}``: images and maps are `figures.Picture`; importance and area are the shares that an arm overwrote, in
+[0, 1]; ``arms`` is empty, and ``mean_map`` there, for a store of maps alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .figures import overlay, picture
+
+if TYPE_CHECKING:
+    from ..analysis.gallery import Example
+
+GALLERY = "gallery.json"
+
+
+def group(title: str, examples: list[Example]) -> dict[str, Any]:
+    """Pictures of every example and of each arm's doing, under one heading."""
+    return {"title": title, "examples": [_example(e) for e in examples]}
+
+
+def write_gallery(folder: Path, groups: list[dict[str, Any]], mean_map: np.ndarray | None = None) -> None:
+    """Write ``gallery.json`` into the folder of a run's results."""
+    from ..training.results import write_json
+    from .figures import heat
+
+    content: dict[str, Any] = {"groups": groups}
+    if mean_map is not None:
+        content["mean_map"] = picture(heat(mean_map))
+    write_json(folder / GALLERY, content)
+
+
+def read_gallery(folder: Path) -> dict[str, Any]:
+    """What ``gallery.json`` in a folder holds; nothing where it is missing or damaged: pictures are no results."""
+    try:
+        content = json.loads((folder / GALLERY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = {}
+    return {"groups": [], "mean_map": None} | (content if isinstance(content, dict) else {})
+
+
+def _example(example: Example) -> dict[str, Any]:
+    return {
+        "label": example.label,
+        "image": picture(example.image),
+        "map": picture(overlay(example.image, example.importance)),
+        "arms": [
+            {"name": arm, "image": picture(pixels), "importance": _number(importance), "area": _number(area)}
+            for arm, (pixels, area, importance) in example.arms.items()
+        ],
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

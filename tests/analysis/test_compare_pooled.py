@@ -1,0 +1,85 @@
+"""What rows say together: pooled differences against a loop by hand, complete seeds only, and from results alone."""
+
+import json
+
+import pytest
+
+from augwise.analysis.compare_plan import CompareConfig, Run, cells, run_of
+from augwise.analysis.compare_pooled import class_changes, completed, overall, restored
+from augwise.analysis.statistics import paired
+from report.samples import compare_config, compare_results, outcomes
+
+CONFIG = CompareConfig(methods=("cutout",), strengths=(8, 16), estimators=("occlusion",), seeds=3)
+
+
+def by_hand(config, results, first, second, value):
+    """Mean over cells of each arm for each seed, then the paired interval."""
+    means = {}
+    for arm in (first, second):
+        means[arm] = {}
+        for seed in range(config.seeds):
+            values = []
+            for cell in cells(config):
+                run = Run("baseline", seed) if arm == "baseline" else run_of(config, cell, arm, seed)
+                values.append(value(results[run]))
+            means[arm][seed] = sum(values) / len(values)
+    return paired(means[first], means[second])
+
+
+def test_overall_is_the_mean_over_rows_seed_by_seed():
+    results = outcomes(CONFIG, {"guarded": 0.01, "control": 0.003}, noise=0.01)
+    found = overall(CONFIG, results)
+    assert set(found) == {"guarded-plain", "guarded-control", "control-plain", "plain-baseline", "guarded-baseline"}
+    for name, interval in found.items():
+        first, second = name.split("-")
+        expected = by_hand(CONFIG, results, first, second, lambda r: r["last_accuracy"])
+        assert interval == pytest.approx({**expected, "cells": 2})
+
+
+def test_a_seed_counts_only_if_all_its_rows_are_there():
+    results = outcomes(CONFIG, {}, noise=0.01)
+    last = cells(CONFIG)[1]
+    del results[run_of(CONFIG, last, "guarded", 2)]
+    found = overall(CONFIG, results)
+    assert found["guarded-plain"]["n"] == 2
+    assert found["control-plain"]["n"] == 3
+    for seed in range(3):
+        results.pop(run_of(CONFIG, last, "plain", seed))
+    assert overall(CONFIG, results)["guarded-plain"] is None
+
+
+def test_a_prior_that_is_its_own_control_is_left_out():
+    config = CompareConfig(methods=("cutout",), strengths=(16,), estimators=("occlusion", "centre"), seeds=2)
+    found = overall(config, outcomes(config, {}, 0.01))
+    assert found["guarded-control"]["cells"] == 1
+    assert found["guarded-plain"]["cells"] == 2
+
+
+def test_class_changes_are_the_same_of_each_class():
+    results = outcomes(CONFIG, {"guarded": 0.02}, noise=0.01)
+    (entry,) = class_changes(CONFIG, results, ["a", "b", "c"])
+    assert entry["method"] == "cutout"
+    for i, row in enumerate(entry["classes"]):
+        expected = by_hand(CONFIG, results, "guarded", "plain", lambda r, i=i: r["per_class"][i])
+        assert row["differences"]["guarded-plain"] == pytest.approx({**expected, "cells": 2})
+
+
+def test_runs_of_an_older_version_have_no_classes():
+    results = outcomes(CONFIG, {})
+    older = {run: {k: v for k, v in r.items() if k != "per_class"} for run, r in results.items()}
+    assert class_changes(CONFIG, older, ["a", "b", "c"]) == []
+    mixed = {run: (r if run.seed else older[run]) for run, r in results.items()}
+    (entry,) = class_changes(CONFIG, mixed, ["a", "b", "c"])
+    assert entry["classes"][0]["differences"]["guarded-plain"]["n"] == 2
+
+
+def test_results_json_alone_gives_the_runs_back():
+    config = compare_config(seeds=2)
+    report = json.loads(json.dumps(compare_results(config=config)))
+    again, results = restored(report)
+    assert set(results) == set(outcomes(config, {}))
+    assert overall(again, results) == report["overall"]
+    older = {k: v for k, v in report.items() if k not in ("overall", "class_changes")}
+    assert completed(older)["overall"] == report["overall"]
+    assert completed(older)["class_changes"] == report["class_changes"]
+    assert completed(report) is report

@@ -1,0 +1,84 @@
+"""Charts without a browser: where things stand, what is said in words, and that names stay text."""
+
+import itertools
+import re
+import xml.etree.ElementTree as ET
+from html import unescape
+
+import pytest
+
+from augwise.report.charts import Estimate, Series, forest, histogram, line_chart, number, ticks
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.013, 0.021), (63.2, 65.9), (1e-5, 2e-5), (0, 120_000), (5, 5)])
+@pytest.mark.parametrize("count", [3, 5, 8])
+def test_ticks_are_round_even_and_cover(low, high, count):
+    found = ticks(low, high, count)
+    assert found[0] <= low
+    assert found[-1] >= high
+    steps = {round(b - a, 9) for a, b in itertools.pairwise(found)}
+    assert len({float(f"{s:.6g}") for s in steps}) == 1
+    assert float(f"{steps.pop():.0e}"[0]) in (1, 2, 3, 5)  # 2.5 rounds to 2 or 3
+    inner = ticks(low, high, count, inside=True)
+    if high > low:
+        assert all(low - 1e-9 <= v <= high + 1e-9 for v in inner)
+    assert len(found) <= 2 * count + 2
+    assert len({number(v, found) for v in found}) == len(found)
+
+
+def test_epochs_have_no_fractions():
+    assert all(v == int(v) for v in ticks(1, 3, 6, integers=True))
+
+
+def parts(chart):
+    return ET.fromstring(re.sub(r'xmlns="[^"]+"', "", chart.svg))
+
+
+def test_a_forest_puts_every_mean_where_its_number_is():
+    rows = [Estimate("a", -1, -2, 0.5), Estimate("b", 2.5, 2, 3, sure=False), Estimate("c", 0.5, None, None)]
+    chart = forest("F", [("group", rows)], "points", span=(-2, 3))
+    svg = parts(chart)
+    squares = [float(r.get("x")) + 3.6 for r in svg.iter("rect")]
+    lines = [re.match(r"M([\d.]+) [\d.]+H([\d.]+)", p.get("d")).groups() for p in svg.iter("path")]
+    slope = (squares[1] - squares[0]) / 3.5
+    zero = next(float(line.get("x1")) for line in svg.iter("line") if line.get("class") == "axis")
+    assert squares[0] == pytest.approx(zero - slope, abs=0.2)
+    assert squares[2] == pytest.approx(zero + 0.5 * slope, abs=0.2)
+    assert [(float(a), float(b)) for a, b in lines] == [
+        pytest.approx((zero - 2 * slope, zero + 0.5 * slope), abs=0.2),
+        pytest.approx((zero + 2 * slope, zero + 3 * slope), abs=0.2),
+    ]
+    assert ["hollow" in r.get("class") for r in svg.iter("rect")] == [False, True, False]
+    assert "a −1, from −2 to 0.5; b 2.5, from 2 to 3; c 0.5 (points)" in svg.find("desc").text
+
+
+def test_lines_stand_where_their_numbers_are_and_names_stay_text():
+    series = [Series("<a&b>", [(1, 10), (2, 20), (4, 40)], "plain"), Series("b", [(1, 15), (4, 15)], "control")]
+    chart = line_chart("T <i>", series, "x & y", "%")
+    svg = parts(chart)
+    first = [tuple(map(float, p.split(","))) for p in next(svg.iter("polyline")).get("points").split()]
+    (x1, y1), (x2, y2), (x4, y4) = first
+    assert x4 - x1 == pytest.approx(3 * (x2 - x1), abs=0.3)
+    assert y1 - y4 == pytest.approx(3 * (y1 - y2), abs=0.3)
+    assert y4 < y1
+    assert "<a&b>: 10 at 1, 20 at 2, 40 at 4; b: 15 at 1, 15 at 4." in svg.find("desc").text
+    assert svg.find("title").text == "T <i>"
+    assert "T <i>" not in chart.svg
+    assert unescape(chart.svg).count("<a&b>") >= 2
+
+
+def test_long_lines_are_told_by_their_ends():
+    chart = line_chart("T", [Series("loss", [(e, 1 / e) for e in range(1, 101)])], "epoch", "nats")
+    assert "loss: from 1 at 1 to 0.01 at 100, between 0.01 and 1." in chart.svg
+
+
+def test_bars_are_as_high_as_their_counts():
+    svg = parts(histogram("H", [0, 1, 2, 3], [4, 0, 8], "n"))
+    heights = [float(r.get("height")) for r in svg.iter("rect")]
+    assert heights[1] == pytest.approx(2 * heights[0], abs=0.2)
+    assert len(heights) == 2
+
+
+def test_no_two_charts_share_an_anchor():
+    charts = [histogram("H", [0, 1], [n], "n") for n in (1, 2, 3)]
+    assert len({re.search(r'id="([^"]+)"', c.svg)[1] for c in charts}) == 3
