@@ -229,3 +229,21 @@ def test_images_of_several_sizes_need_a_size(tmp_path):
 def test_bad_input(make, words):
     with pytest.raises(aw.UserError, match=words):
         make()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_it_is_the_product_of_matrices_and_waits_for_nothing():
+    images, maps = some_images(torch.uint8), torch.rand(len(BOXES), HEIGHT, WIDTH)
+    there, maps_there = images.cuda(), maps.cuda()
+    u, stretch = torch.rand(len(BOXES), DRAWS, dtype=torch.float64), torch.rand(len(BOXES)) + 0.5
+    u_there, stretch_there = u.cuda(), stretch.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = resized_crop(there, BOXES, SIZE)
+        moved = resized_crop_maps(maps_there, BOXES, SIZE)
+        boxes = crop_boxes(u_there, HEIGHT, WIDTH, (0.1, 1.0), (0.5, 2.0), stretch_there)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert (found.cpu().int() - resized_crop_by_matrices(images, BOXES, SIZE).int()).abs().max() <= 1
+    assert torch.allclose(moved.cpu(), resized_crop_maps_by_matrices(maps, BOXES, SIZE), rtol=1e-3, atol=1e-5)
+    assert (boxes.cpu() - crop_boxes(u, HEIGHT, WIDTH, (0.1, 1.0), (0.5, 2.0), stretch)).abs().max() <= 1

@@ -105,27 +105,21 @@ def crop_boxes(
         then shares of the picture as it was, aspects those that the box had there. None: it is as it was.
     """
     tries = u[:, : 2 * TRIES].unflatten(1, (TRIES, 2))
-    shape = torch.tensor(1.0, dtype=u.dtype, device=u.device) if stretch is None else stretch.to(u)[:, None]
+    shape = u.new_ones(1, 1) if stretch is None else stretch.to(u)[:, None]
     area = height * width * (scale[0] + (scale[1] - scale[0]) * tries[..., 0])
     low, high = math.log(ratio[0]), math.log(ratio[1])
     aspect = torch.exp(low + (high - low) * tries[..., 1]) / shape
     wide, tall = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (wide > 0) & (wide <= width) & (tall > 0) & (tall <= height)
     # The largest box in the middle: as wide as the image unless that is too wide for its height, and so for tall.
-    most = torch.stack(
-        [
-            (height * ratio[1] / shape).round().clamp(1, width).expand(len(u), 1),
-            (width / (ratio[0] / shape)).round().clamp(1, height).expand(len(u), 1),
-        ],
-        dim=-1,
-    )
-    first = fits.to(torch.uint8).argmax(1, keepdim=True)
-    drawn = torch.stack([wide.gather(1, first), tall.gather(1, first)], dim=-1)
-    found = fits.any(1)[:, None]
-    size = torch.where(found, drawn[:, 0], most[:, 0]).long()
-    free = torch.tensor([width, height], device=u.device) - size
-    corner = torch.where(found, (u[:, -2:].flip(1) * (free + 1)).long(), free // 2)
-    return torch.stack([corner[:, 1], corner[:, 0], corner[:, 1] + size[:, 1], corner[:, 0] + size[:, 0]], dim=1)
+    most_wide = (height * ratio[1] / shape).round().clamp(1, width)
+    most_tall = (width / (ratio[0] / shape)).round().clamp(1, height)
+    first, found = fits.to(torch.uint8).argmax(1, keepdim=True), fits.any(1, keepdim=True)
+    wide = torch.where(found, wide.gather(1, first), most_wide).long()
+    tall = torch.where(found, tall.gather(1, first), most_tall).long()
+    top = torch.where(found, (u[:, -2:-1] * (height - tall + 1)).long(), (height - tall) // 2)
+    left = torch.where(found, (u[:, -1:] * (width - wide + 1)).long(), (width - wide) // 2)
+    return torch.cat([top, left, top + tall, left + wide], dim=1)
 
 
 def resized_crop(
