@@ -15,7 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..fingerprints import hash_pixels, pixels
+from ..fingerprints import hash_pixels
+from ..items import check_map_style, class_index, read_item
 
 _SPOT_CHECKS = 32
 
@@ -30,13 +31,7 @@ class Rows:
         inner = getattr(dataset, "source", None)
         if not hasattr(dataset, "fingerprint") and hasattr(inner, "fingerprint"):
             dataset = inner  # what only reads a source, such as WithImportance
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-            raise UserError(
-                f"the data set is a {type(dataset).__name__} without length or rows: give a map-style data set "
-                "(len(dataset), dataset[i] -> image, label)"
-            )
-        if len(dataset) == 0:
-            raise UserError("the data set is empty: give one with at least one image")
+        check_map_style(dataset)
         dataset = _looked_through(dataset)
         self._known = hasattr(dataset, "fingerprint")  # one of ours, whose labels can be trusted too
         self.dataset: Any = dataset
@@ -59,15 +54,7 @@ class Rows:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """(C, H, W) uint8 pixels and the class of one row; errors name the row."""
-        item = self.dataset[index]
-        try:
-            image, label = item[0], item[1]
-        except (TypeError, IndexError, KeyError):
-            raise UserError(f"row {index} of {self.name} is a {type(item).__name__}: give (image, label)") from None
-        try:
-            return pixels(image), _label(label)
-        except UserError as error:
-            raise UserError(f"row {index} of {self.name}: {error}") from None
+        return read_item(self.dataset, index, f"row {index} of {self.name}")
 
     def fingerprint(self, index: int) -> int:
         """The 64-bit hash of one row: what the data set says, else of its pixels."""
@@ -186,16 +173,8 @@ def check_size(image: Tensor, shape: tuple[int, ...], row: int) -> None:
         )
 
 
-def _label(label: Any) -> int:
-    if isinstance(label, Tensor | np.ndarray | np.generic) and int(np.prod(label.shape)) == 1:
-        label = label.item()
-    if isinstance(label, bool) or not isinstance(label, int) or label < 0:
-        raise UserError(f"the label is {label!r}: give one class index, an integer from 0")
-    return label
-
-
 def _labels(labels: Any) -> np.ndarray:
     array = np.asarray(labels)
     if array.ndim == 1 and array.dtype.kind in "iu" and array.min() >= 0:
         return array.astype(np.int64)
-    return np.array([_label(label) for label in labels], np.int64)
+    return np.array([class_index(label) for label in labels], np.int64)
