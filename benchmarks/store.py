@@ -1,4 +1,4 @@
-"""Store: random rows per second, against chunked and per-row files; writing and attaching.
+"""Store: random rows per second, against chunked and per-row files; writing, attaching and exporting.
 
 50 000 maps of 32×32, read in shuffled batches of 128 as float32, page cache warm, as in training from
 the second epoch on.
@@ -21,6 +21,7 @@ import torch  # isort: skip
 
 from augwise.importance import writer
 from augwise.importance.attached import AttachedMaps
+from augwise.importance.exchange import export_store, import_store
 from augwise.importance.store import ImportanceStore
 
 ROWS, SIDE, BATCH, CHUNK = 50_000, 32, 128, 128
@@ -57,6 +58,7 @@ def measure() -> dict[str, Any]:
         results["random_single_rows_per_s"] = BATCH / _median(lambda: [attached.read(int(i)) for i in next(batches)])
         results |= _peers(root, store, batches)
         results |= _attaching(store)
+        results |= _exchanging(root)
         block = maps[:CHUNK]
         results["write_chunk_ms"] = 1000 * _median(
             lambda: writer.write_chunk(root / "a.maps", 0, block, np.zeros(CHUNK, bool))
@@ -83,6 +85,28 @@ def _attaching(store: ImportanceStore) -> dict[str, float]:
         result[name] = 1000 * (time.perf_counter() - start)
         assert isinstance(attached, AttachedMaps)
     return result
+
+
+def _exchanging(root: Path) -> dict[str, float]:
+    """Sparse maps as CDIEA makes them (one cell in eight, a few values) as one file, against a compressed array."""
+    generator = np.random.default_rng(2)
+    maps = (generator.random((ROWS, SIDE, SIDE), np.float32) < 1 / 8).astype(np.float32)
+    maps *= generator.choice(np.float32([1, 1, 1, 0.5]), maps.shape)
+    store, file = ImportanceStore.from_maps(Images(), maps, root / "sparse.maps"), root / "sparse.augmaps"
+    start = time.perf_counter()
+    export_store(store, file)
+    exported = time.perf_counter() - start
+    start = time.perf_counter()
+    import_store(file, root / "imported.maps")
+    imported = time.perf_counter() - start
+    np.savez_compressed(root / "sparse.npz", maps=np.asarray(store.maps))
+    return {
+        "store_bytes_per_row": store._meta.bytes() / ROWS,
+        "export_bytes_per_row": file.stat().st_size / ROWS,
+        "npz_bytes_per_row": (root / "sparse.npz").stat().st_size / ROWS,
+        "export_rows_per_s": ROWS / exported,
+        "import_rows_per_s": ROWS / imported,
+    }
 
 
 def _peers(root: Path, store: ImportanceStore, batches: Iterator[np.ndarray]) -> dict[str, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,20 +32,6 @@ def hash_pixels(image: Tensor) -> int:
     digest = hashlib.blake2b(repr(tuple(image.shape)).encode(), digest_size=8)
     digest.update(np.ascontiguousarray(image.as_subclass(Tensor).cpu().numpy()).data)
     return int.from_bytes(digest.digest(), "little")
-
-
-def image_and_label(item: Any) -> tuple[Any, Any]:
-    """The image and the label of one item of a data set: (image, label, ...), or a mapping that names them "image"
-    (or "img") and "label" (or "labels"), as Hugging Face's data sets do. `UserError` for anything else.
-    """
-    if isinstance(item, Mapping):
-        found = [next((key for key in keys if key in item), None) for keys in (("image", "img"), ("label", "labels"))]
-        if None in found:
-            raise UserError(f"an item with the keys {', '.join(map(str, item))}: give it an image and a label")
-        return item[found[0]], item[found[1]]
-    if not isinstance(item, tuple | list) or len(item) < 2:
-        raise UserError(f"an item is a {type(item).__name__}: give (image, label) pairs")
-    return item[0], item[1]
 
 
 def pixels(image: object) -> Tensor:

@@ -134,7 +134,7 @@ def broken(change):
         (Items(pixels()[:, 0], LABELS), r"\(4, 6\)"),
         (Items(["a.png"] * 5, LABELS), "str"),
         (Items(pixels(), [0, 2, 7, 1, 0], classes=["a", "b", "c"]), "label 7 of image 2"),
-        (Items(pixels(), [0, 2, 1, -1, 0]), "label -1 of image 3"),
+        (Items(pixels(), [0, 2, 1, -1, 0]), "image 3.*label is -1"),
         (Items(pixels(), [0, 2, 1.5, 1, 0]), r"image 2.*1\.5"),
         (Items(pixels(), torch.eye(5)), "image 0.*one class index"),
         (Items(pixels(), []), "empty"),

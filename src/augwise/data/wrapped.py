@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..fingerprints import hash_pixels, image_and_label, pixels
+from ..fingerprints import hash_pixels
+from ..items import check_map_style, read_item
 from .arrays import check_labels
 
 SPOT_CHECKS: Final = 8
@@ -33,13 +34,7 @@ class WrappedDataset:
     flip = True
 
     def __init__(self, dataset: Any, progress: bool = True) -> None:
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-            raise UserError(
-                f"{type(dataset).__name__} has no length or no items: give a map-style data set, dataset[i] -> "
-                "(image, label)"
-            )
-        if not len(dataset):
-            raise UserError(f"{type(dataset).__name__} is empty: give a data set with at least one image")
+        check_map_style(dataset)
         self.dataset = dataset
         self.name = str(getattr(dataset, "name", type(dataset).__name__))
         labels = self._read_labels(progress)
@@ -60,12 +55,7 @@ class WrappedDataset:
         return int(own(index)) if own is not None else hash_pixels(self._read(index)[0])
 
     def _read(self, index: int) -> tuple[Tensor, int]:
-        item = self.dataset[index]
-        try:
-            image, label = image_and_label(item)
-            return pixels(image), _integer(label)
-        except UserError as error:
-            raise UserError(f"image {index} of {self.name}: {error}") from error
+        return read_item(self.dataset, index, f"image {index} of {self.name}")
 
     def _read_labels(self, progress: bool) -> np.ndarray:
         n = len(self)
@@ -83,16 +73,6 @@ class WrappedDataset:
             return stated
         bar = tqdm(range(n), desc=f"labels of {self.name}", disable=not progress, leave=False)
         return np.array([items[i][1] if i in items else self._read(i)[1] for i in bar], dtype=np.int64)
-
-
-def _integer(label: Any) -> int:
-    try:
-        value = label.item() if hasattr(label, "item") else label
-    except (RuntimeError, ValueError):  # more than one element
-        value = None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UserError(f"the label is {label!r}: give one class index, an integer from 0")
-    return value
 
 
 def _stated_labels(dataset: Any) -> np.ndarray | None:

@@ -16,7 +16,8 @@ from torchvision.transforms.v2 import functional as vision
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..fingerprints import hash_pixels, image_and_label, pixels
+from ..fingerprints import hash_pixels
+from ..items import check_map_style, class_index, read_item
 
 _SPOT_CHECKS = 32
 
@@ -36,13 +37,7 @@ class Rows:
         inner = getattr(dataset, "source", None)
         if not hasattr(dataset, "fingerprint") and hasattr(inner, "fingerprint"):
             dataset = inner  # what only reads a source, such as WithImportance
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
-            raise UserError(
-                f"the data set is a {type(dataset).__name__} without length or rows: give a map-style data set "
-                "(len(dataset), dataset[i] -> image, label)"
-            )
-        if len(dataset) == 0:
-            raise UserError("the data set is empty: give one with at least one image")
+        check_map_style(dataset)
         dataset = _looked_through(dataset)
         self._known = hasattr(dataset, "fingerprint")  # one of ours, whose labels can be trusted too
         self.dataset: Any = dataset
@@ -72,12 +67,7 @@ class Rows:
 
     def _whole(self, index: int) -> tuple[Tensor, int]:
         """The image as the data set gives it."""
-        item = self.dataset[index]
-        try:
-            image, label = image_and_label(item)
-            return pixels(image), _label(label)
-        except UserError as error:
-            raise UserError(f"row {index} of {self.name}: {error}") from None
+        return read_item(self.dataset, index, f"row {index} of {self.name}")
 
     def fingerprint(self, index: int) -> int:
         """The 64-bit hash of one row: what the data set says, else of its pixels."""
@@ -197,16 +187,8 @@ def check_size(image: Tensor, shape: tuple[int, ...], row: int) -> None:
         )
 
 
-def _label(label: Any) -> int:
-    if isinstance(label, Tensor | np.ndarray | np.generic) and int(np.prod(label.shape)) == 1:
-        label = label.item()
-    if isinstance(label, bool) or not isinstance(label, int) or label < 0:
-        raise UserError(f"the label is {label!r}: give one class index, an integer from 0")
-    return label
-
-
 def _labels(labels: Any) -> np.ndarray:
     array = np.asarray(labels)
     if array.ndim == 1 and array.dtype.kind in "iu" and array.min() >= 0:
         return array.astype(np.int64)
-    return np.array([_label(label) for label in labels], np.int64)
+    return np.array([class_index(label) for label in labels], np.int64)

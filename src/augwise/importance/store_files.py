@@ -147,8 +147,10 @@ def parse_meta(content: dict[str, Any]) -> Meta:
     top = content.get("top")
     if top is not None and not (isinstance(top, float | int) and 0 < top <= 1):
         raise ValueError(f"top is {top!r}")
-    fields: dict[str, Any] = {name: content[name] for name in Meta.__dataclass_fields__ if name != "top"} | {"top": top}
-    return Meta(**fields | {"segments": segments, "image": image, "environments": tuple(content["environments"])})
+    fields = {name: content[name] for name in Meta.__dataclass_fields__ if name != "top"}
+    return Meta(
+        **fields | {"segments": segments, "image": image, "environments": tuple(content["environments"])}, top=top
+    )
 
 
 def write_meta(folder: Path, meta: Meta) -> None:
