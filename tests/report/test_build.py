@@ -99,5 +99,14 @@ def test_a_word_that_is_missing_is_an_error(tmp_path):
     assert not (tmp_path / "x.html").exists()
 
 
+def test_files_that_were_left_out_are_named(tmp_path):
+    results = train_results()
+    assert "files left out" not in aw.report(written(tmp_path / "a", results)).read_text()
+    results["data"]["left_out"] = [[f"cat/{i}.jpg", "truncated"] for i in range(12)]
+    text = aw.report(written(tmp_path / "a", results)).read_text()
+    assert "12: cat/0.jpg (truncated); cat/1.jpg (truncated)" in text
+    assert "cat/9.jpg (truncated); and 2 more" in text
+
+
 def test_contents_are_the_headings():
     assert headings('<h2 id="a">One &amp; <b>two</b></h2><h2>none</h2><h3 id="c">x</h3>') == [("a", "One & two")]

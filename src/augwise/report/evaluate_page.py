@@ -6,7 +6,7 @@ from typing import Any
 
 from ..analysis.statistics import wilson
 from .charts import Chart, Series, histogram, line_chart
-from .page import Facts, Page, environment_facts, percent, short
+from .page import Facts, Page, environment_facts, left_out_facts, percent, short
 from .train_page import class_forest, class_rows
 
 _MATRIX = 20  # classes up to which the whole confusion matrix is readable
@@ -121,6 +121,7 @@ def _facts(results: dict[str, Any]) -> Facts:
     limit = f", {data['limit']} images drawn" if data.get("limit") else ""
     facts = [
         ("data", f"{data['name']}, split {data['split']}{limit}: {results['images']} images"),
+        *left_out_facts(data),
         ("model", results["model"]),
         ("weights", short(results["checkpoint"])),
     ]

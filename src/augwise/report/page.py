@@ -128,6 +128,16 @@ def environment_facts(found: dict[str, Any]) -> Facts:
     return [(k, v) for k, v in [*facts, ("commit", str(found.get("commit", "")))] if v]
 
 
+def left_out_facts(data: dict[str, Any], most: int = 10) -> Facts:
+    """The image files that results say were left out as unreadable, ``left_out`` of (file, reason); none, no line."""
+    files = data.get("left_out") or []
+    if not files:
+        return []
+    named = "; ".join(f"{file} ({reason})" for file, reason in files[:most])
+    more = f"; and {len(files) - most} more" if len(files) > most else ""
+    return [("files left out", f"{len(files)}: {named}{more}")]
+
+
 def share(value: float | None) -> str:
     """0.1234 as ``12 %``; what was not measured (None, NaN) as a dash."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.0f} %"

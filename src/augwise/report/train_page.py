@@ -6,7 +6,7 @@ from typing import Any
 
 from ..analysis.statistics import wilson
 from .charts import Chart, Estimate, Series, forest, line_chart
-from .page import Facts, Page, duration, environment_facts, percent, settings_as_facts, short
+from .page import Facts, Page, duration, environment_facts, left_out_facts, percent, settings_as_facts, short
 
 _MOST = 20  # classes drawn; of more, the ten worst and the ten best
 _MACHINE = {"out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds"}
@@ -151,6 +151,7 @@ def _facts(results: dict[str, Any]) -> Facts:
     shape = f"{len(data['classes'])} classes, {data['train']} training images, {data['test']} test images"
     facts = [
         ("data", f"{config['data']}: {shape}"),
+        *left_out_facts(data),
         ("measured on", data["tested_on"]),
         ("model", f"{config['model']}{', pretrained' if config.get('pretrained') else ''}"),
         ("method", "; ".join(results["steps"]) or "none: crop and flip alone"),
