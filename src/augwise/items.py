@@ -1,4 +1,4 @@
-"""Items of any map-style data set, ``dataset[i] -> (image, label, ...)`` or a mapping of these, checked as they are read.
+"""Items of any map-style data set, checked as they are read: ``dataset[i] -> (image, label, ...)``.
 
 What estimators, stores and sources alike ask of data that is not ours. Knows no particular data set.
 """
