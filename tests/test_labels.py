@@ -165,3 +165,10 @@ def test_to_moves_every_part() -> None:
     moved = labels(3, 2).to("meta")
     assert isinstance(moved, MixedLabels)
     assert {t.device.type for t in moved} == {"meta"}
+
+
+def test_a_label_without_a_logit_is_told():
+    labels = MixedLabels.of(torch.tensor([0, 9]))
+    for loss in (labels.cross_entropy, labels.bce):
+        with pytest.raises(UserError, match="a label is 9, but there are logits for 3 classes"):
+            loss(torch.zeros(2, 3))

@@ -71,7 +71,7 @@ def _page(entry: catalogue.Entry, said: Note) -> str:
     parts += [f"```{{include}} ../strips/{entry.name}.md", "```", "", _caption(entry), ""]
     parts += ["## What it does", "", markdown(doc, known, known), ""]
     for title, body in said.sections.items():
-        cost = target().cost() if entry.kind == "estimator" else ""
+        cost = target().cost(32, 32) if entry.kind == "estimator" else ""
         parts += [f"## {title}", "", filled(body, cost=cost), ""]
         if title == "Use":
             parts += ["## Arguments", "", *_arguments(target), ""]
@@ -121,6 +121,6 @@ def _estimators_table() -> str:
     for e in catalogue.estimators().values():
         cls, said = e.load(), note(e.name)
         needs = "with a model" if cls.needs_model else "no model"
-        work = escaped(cls().cost())
+        work = escaped(cls().cost(32, 32))
         lines.append(f"| [{said.title}](reference/estimators/{e.name}.md), *{needs}* | {work} | {said.choose} |")
     return "\n".join(lines) + "\n"

@@ -70,6 +70,7 @@ class MixedLabels(NamedTuple):
         logits: (N, C); label_smoothing ε replaces t by (1 − ε) t + ε/C; reduction "mean" (scalar), "sum" or
         "none" ((N,)). Equals `torch.nn.functional.cross_entropy` where K = 1 and doubt = 0.
         """
+        self._check_classes(logits.shape[1])
         # Half precision would cost half the digits of the loss; no worse than float32, then, as under autocast.
         log_p = F.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
         loss = -(log_p.gather(1, self.classes) * self.weights).sum(1)
@@ -82,8 +83,19 @@ class MixedLabels(NamedTuple):
 
         "mean" is over images and classes, "none" gives (N, C).
         """
+        self._check_classes(logits.shape[1])
         target = self.dense(logits.shape[1], label_smoothing)
         return F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
+
+    def _check_classes(self, num_classes: int) -> None:
+        if self.classes.device.type != "cpu" or not self.classes.numel():  # elsewhere looking would wait for the device
+            return
+        largest = int(self.classes.max())
+        if largest >= num_classes:
+            raise UserError(
+                f"a label is {largest}, but there are logits for {num_classes} classes: give a model with an output "
+                "for every class"
+            )
 
     def accuracy(self, logits: Tensor) -> Tensor:
         """Mean weight of the class that is predicted, a scalar in [0, 1]; ordinary accuracy where K = 1."""

@@ -131,3 +131,10 @@ def test_normalize_keeps_memory_format_and_says_what_does_not_fit():
         Normalize([0.5], [0.0])
     with pytest.raises(UserError, match="2 channels"):
         Normalize([0.5] * 2, [0.1])
+
+
+def test_a_transform_that_knows_images_alone_is_refused_with_the_cure():
+    import torchvision.transforms as v1
+
+    with pytest.raises(UserError, match=r"ToTensor of torchvision.*aw\.follow"):
+        BatchPipeline([v1.Compose([v1.ToTensor()])], seed=0)

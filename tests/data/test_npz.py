@@ -86,3 +86,10 @@ def test_damaged_missing_and_wrong_files(tmp_path):
     for name in ("half.npz", "text.npz", "one.npy", "none.npz"):
         with pytest.raises(UserError, match=name):
             open_source(f"npz:{tmp_path / name}")
+
+
+def test_a_missing_test_split_is_called_by_its_name(tmp_path):
+    path = tmp_path / "half.npz"
+    np.savez(path, train_images=np.zeros((2, 4, 4, 3), np.uint8), train_labels=np.array([0, 1]))
+    with pytest.raises(UserError, match=r"no 'test_images'.*--val-share"):
+        open_source(f"npz:{path}", "test")

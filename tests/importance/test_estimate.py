@@ -21,6 +21,7 @@ from augwise.fingerprints import hash_pixels
 from augwise.importance import store_files
 from augwise.importance.estimate import Plan, estimate
 from augwise.importance.merge import merge
+from augwise.importance.occlusion import Occlusion
 from augwise.importance.store import ImportanceStore, pack
 from reference.store_case import Noisy, Pictures, arrays, classifier, contents
 
@@ -457,3 +458,25 @@ def test_a_disk_without_room_for_the_lock_is_told(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not (tmp_path / "a.maps").exists()
     run(tmp_path / "a.maps")
+
+
+def test_a_plan_tells_how_far_the_classifier_can_be_trusted(tmp_path):
+    images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8)
+    images[:, 0] = torch.arange(40)[:, None, None] % 4 * 60  # the class shows in the first channel
+
+    class Reads(torch.nn.Module):
+        def forward(self, pixels):
+            level = (pixels[:, 0].mean((1, 2)) * 255 / 60).round()
+            return -(level[:, None] - torch.arange(4)).abs()
+
+    class Guesses(torch.nn.Module):
+        def forward(self, pixels):
+            return torch.tensor([[1.0, 0, 0, 0]]).expand(len(pixels), 4)
+
+    data = [(image, i % 4) for i, image in enumerate(images)]
+    method = Occlusion(window=4, stride=2)
+    plan = estimate(Reads().eval(), data, tmp_path / "a", method, dry_run=True)
+    assert "right on 100 % of 40 of these images" in str(plan)
+    assert "chance" not in str(plan)
+    plan = estimate(Guesses().eval(), data, tmp_path / "b", method, dry_run=True)
+    assert "right on 25 % of 40 of these images, no better than chance (25 %)" in str(plan)

@@ -280,3 +280,16 @@ def test_its_description_tells_every_argument():
     }  # fmt: skip
     described = {repr(aw.CutMix(**{"length": 4, name: value})) for name, value in changes.items()}
     assert len(described | {plain, repr(aw.CutMix(alpha=1.0))}) == len(changes) + 2
+
+
+def test_what_a_loader_of_pairs_gives_may_be_handed_over_as_it_is():
+    images, labels = torch.rand(6, 3, 9, 8), torch.arange(6)
+    mixer = aw.CutMix(length=4)
+    torch.manual_seed(0)
+    expected = mixer(images, labels)
+    torch.manual_seed(0)
+    found = mixer([images, labels])
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1].weights, expected[1].weights)
+    with pytest.raises(aw.UserError, match="labels"):
+        mixer([images])

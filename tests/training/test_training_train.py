@@ -271,3 +271,10 @@ def test_results_tell_the_commit_of_augwise_from_wherever_they_are_made(tmp_path
     found = environment(torch.device("cpu"))
     assert found["augwise_commit"].removesuffix("+changes") == asked.stdout.strip()
     assert "commit" not in found  # the folder one works in belongs to no checkout
+
+
+def test_a_run_is_not_written_into_an_importance_store(tmp_path):
+    (tmp_path / "maps.npy").touch()
+    with pytest.raises(UserError, match="is an importance store"):
+        _train(_config(tmp_path))
+    assert [file.name for file in tmp_path.iterdir()] == ["maps.npy"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -112,7 +115,8 @@ def run_all(
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(threads,))
     ticked = time.monotonic()
     try:
-        left: dict[Future[dict[str, Any]], Job] = {pool.submit(_execute, job): job for job in waiting}
+        with _deaf_to_interrupts():
+            left: dict[Future[dict[str, Any]], Job] = {pool.submit(_execute, job): job for job in waiting}
         while left:
             for future in wait(left, timeout=1, return_when=FIRST_COMPLETED).done:
                 results[left.pop(future).run] = future.result()
@@ -139,12 +143,24 @@ def _workers(settings: TrainConfig, processes: int | None, runs: int) -> tuple[i
     return count, settings.threads or max(1, cores // count)
 
 
-def _start(threads: int) -> None:
-    import signal
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started inside never hear Ctrl-C, not even while they import torch: it is the parent's, which ends
+    them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
+
+def _start(threads: int) -> None:
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where no main thread could arrange it
     torch.set_num_threads(threads)
 
 

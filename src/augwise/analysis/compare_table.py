@@ -110,6 +110,10 @@ def as_text(rows: list[dict], base: dict | None) -> str:
         lines.append(line + f"{_touched(row):>34}")
     if base:
         lines.append(f"without it (the shared crop and flip alone): {percent(base)}, n = {base['n']}")
+    lines.append(
+        "test accuracy in %, mean ± standard deviation over seeds; differences paired by seed with 95 % interval, "
+        "* where it excludes 0;\ntouched: p plain, g guarded"
+    )
     return "\n".join(lines)
 
 

@@ -48,8 +48,8 @@ class EstimateConfig:
     limit: int | None = None
     """Only this many images, a seeded subset with balanced classes."""
     size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size. Left out: that of a run that was
-    trained with crop=resized."""
+    """Resize images to this many pixels a side; needed where files differ in size. Left out: that of the
+    run."""
     fit: Literal["crop", "stretch"] | None = None
     """How images of other shapes become squares of that size. crop: the shorter side resized, the centre cut out; the
     maps belong to that square. stretch: the whole image, squeezed; the maps belong to the files as they are, which
@@ -157,8 +157,9 @@ def _view(config: EstimateConfig) -> tuple[int | None, bool]:
         from ..training.results import RESULTS
 
         settings = read_run(config.run / RESULTS)["config"]
+        size = size or settings["size"]
         if settings.get("crop") == "resized":
-            size, fit = size or settings["size"], fit or "stretch"
+            fit = fit or "stretch"
     if fit == "stretch" and size is None:
         raise UserError("--fit stretch needs --size: the side in pixels that the classifier sees, such as 224")
     return size, fit == "stretch"

@@ -39,12 +39,15 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
         if run.maps is None:
             raise UserError("--control deranges importance maps, but there are none: give --maps")
         maps = _deranged(run)
+    if maps is not None and not getattr(step, "guarded", False):
+        how = "--method NAME --quantile 0.6" if step is None else "--quantile 0.6"
+        print(f"the maps are only measured on (column importance_erased), nothing is guarded by them: give {how}")
     result = train(run.train, maps=maps, steps=[] if step is None else [step])
     test = result["test"]
     print(
         f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch, "
         f"{100 * test['median_last_ten']:.2f} % median of the last ten"
-        + (f"; {run.train.out}" if run.train.out else "")
+        + (f"; written to {run.train.out}" if run.train.out else "")
     )
     print(describe_left_out(result["data"].get("left_out", ())), end="")
     if run.train.out is not None and PartialState().is_main_process:

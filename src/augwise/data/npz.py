@@ -40,11 +40,12 @@ def open_npz(path: str | Path, split: str) -> ArraySource:
 
 
 def _read(archive: np.lib.npyio.NpzFile, path: Path, split: str) -> ArraySource:
-    if split == "test" and "test_images" not in archive.files:
+    if split == "test" and "test_images" not in archive.files and "val_images" in archive.files:
         split = "val"
     for key in (f"{split}_images", f"{split}_labels"):
         if key not in archive.files:
-            raise UserError(f"{path} has no {key!r}, only {', '.join(sorted(archive.files))}: {LAYOUT}")
+            cure = "; or measure on a part of the training images (--val-share 0.1)" if split == "test" else ""
+            raise UserError(f"{path} has no {key!r}, only {', '.join(sorted(archive.files))}: {LAYOUT}{cure}")
     labels = archive[f"{split}_labels"]
     images = channels_first(archive[f"{split}_images"], f"{split}_images of {path}")
     return ArraySource(images, labels, _class_names(archive), path.stem)

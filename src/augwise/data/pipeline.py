@@ -31,7 +31,18 @@ def flatten_steps(steps: Any) -> list[Callable[..., Any]]:
         return flatten_steps(list(steps.transforms))
     if not callable(steps):
         raise UserError(f"step {steps!r} cannot be called: give transforms, mixers, or a v2.Compose of them")
+    if _knows_images_alone(steps):
+        raise UserError(
+            f"{type(steps).__name__} of {type(steps).__module__} knows images alone, and a step gets image and map: "
+            "give the whole pipeline through aw.follow(...), or take its twin of torchvision.transforms.v2"
+        )
     return [steps]
+
+
+def _knows_images_alone(step: Any) -> bool:
+    home = type(step).__module__
+    v1 = home.startswith("torchvision.transforms.") and not home.startswith("torchvision.transforms.v2")
+    return v1 or home.split(".")[0] in ("timm", "albumentations")
 
 
 def run_steps(steps: Any, item: T, *key: int | str, foreign: bool = False) -> T:

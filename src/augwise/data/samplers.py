@@ -39,7 +39,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __init__(
         self,
         length: int,
-        seed: int,
+        seed: int = 0,
         shuffle: bool = True,
         rank: int = 0,
         world_size: int = 1,

@@ -48,7 +48,7 @@ class HarrisCorners(Estimator):
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(self.grid, height, width)
 
-    def cost(self) -> str:
+    def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "no pass through a model"
 
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002

@@ -199,12 +199,27 @@ def _plan(job: Job, folder: Path, pending: list[int], world: int) -> Plan:
     size = "×".join(str(side) for side in job.shape)
     text = (
         f"{meta.method} on {meta.data}: {len(pending)} of {meta.rows} images of {size} to do in chunks of {meta.chunk} "
-        f"on {job.device} ({job.method.cost()}), about {_duration(seconds)} at {rate:.3g} images/s; "
+        f"on {job.device} ({job.method.cost(*job.shape[1:])}), about {_duration(seconds)} at {rate:.3g} images/s; "
         f"maps go to {folder} ({meta.bytes() / 1e6:.1f} MB)"
     )
+    if job.model is not None:
+        text += f"\n{_trust(*job.accuracy())}"
     if not pending:
         text = f"{meta.method} on {meta.data}: all {meta.rows} maps are in {folder}, nothing to do"
     return Plan(meta.rows, len(pending), meta.bytes(), rate, seconds, text)
+
+
+def _trust(right: int, looked: int, classes: int) -> str:
+    """How well the classifier does on these images: maps of one that guesses say nothing about the images."""
+    text = f"the classifier is right on {100 * right / looked:.0f} % of {looked} of these images"
+    # Three standard deviations above the share that blind guessing would get right.
+    chance = 1 / classes
+    if right / looked <= chance + 3 * (chance * (1 - chance) / looked) ** 0.5:
+        text += (
+            f", no better than chance ({100 * chance:.0f} %): its maps will say nothing about the images (and an "
+            "attack on an image that it gets wrong counts as a success); train it longer first"
+        )
+    return text
 
 
 def _rate(job: Job, pending: list[int]) -> float:

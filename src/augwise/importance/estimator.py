@@ -47,8 +47,8 @@ class Estimator(ABC):
         """Height and width of the maps of images of this size: the image's own, unless the method uses a grid."""
         return height, width
 
-    def cost(self) -> str:
-        """Rough work per image in words for the dry run, such as "100 forward and backward passes per image"."""
+    def cost(self, height: int, width: int) -> str:  # noqa: ARG002
+        """Rough work per image of this size in words, such as "100 forward and backward passes per image"."""
         return "not stated by this method"
 
     @abstractmethod

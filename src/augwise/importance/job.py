@@ -25,6 +25,8 @@ from .estimator import Estimator
 from .rows import Rows, check_size
 from .store_files import Meta, environment
 
+_LOOKED_AT = 256  # images on which the classifier's accuracy is told
+
 
 class Job:
     """What is to be computed for which images. Made once per call of `augwise.estimate`; raises `UserError`.
@@ -102,6 +104,19 @@ class Job:
                 f"{hashes[int(wrong.argmax())]}): an estimator gives finite values ≥ 0; does the model return NaN?"
             )
         return importance, result.failed.detach().cpu().numpy().astype(bool)
+
+    def accuracy(self) -> tuple[int, int, int]:
+        """How many images the model gets right, of how many that are looked at (spread over the data), and how many
+        classes it knows."""
+        rows = np.linspace(0, len(self.rows) - 1, min(_LOOKED_AT, len(self.rows))).astype(int).tolist()
+        right, classes = 0, 1
+        assert self.model is not None
+        for start in range(0, len(rows), 32):
+            images, labels = self._images(rows[start : start + 32])
+            with torch.no_grad():
+                logits = self.model(images)
+            right, classes = right + int((logits.argmax(1) == labels).sum()), logits.shape[1]
+        return right, len(rows), classes
 
     def load(self, chunks: list[list[int]], num_workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (n, C, H, W) float32 in [0, 1] and labels (n,) int64 of lists of rows, on the device."""

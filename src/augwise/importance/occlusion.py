@@ -64,9 +64,8 @@ class Occlusion(Estimator):
                 "never be covered; give at most the window"
             )
 
-    def cost(self) -> str:
-        sides = [side for side in (32, 224) if self._lengths(side, side)[0] < side]
-        return " or ".join(f"{self.forwards(side, side)} forward passes per image of {side} px" for side in sides)
+    def cost(self, height: int, width: int) -> str:
+        return f"{self.forwards(height, width)} forward passes per image"
 
     def forwards(self, height: int, width: int) -> int:
         """Forward passes per image: one per window and one of the image itself."""

@@ -43,7 +43,7 @@ class GradientSaliency(Estimator):
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(self.grid, height, width)
 
-    def cost(self) -> str:
+    def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "1 forward and backward pass per image"
 
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002

@@ -163,7 +163,7 @@ class Recipe(Estimator):
                 f"{gigabytes:.1f} GB); it is meant for sides up to {LINEAR_LIMIT} px. Use occlusion, or smaller images"
             )
 
-    def cost(self) -> str:
+    def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return f"{self.steps} forward and backward passes per image"
 
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:

@@ -59,7 +59,8 @@ class ImportanceStore:
         if not allow_partial and (not meta.complete or done < len(self)):
             raise UserError(
                 f"{path} is not finished: {done} of {len(self)} rows are done. Run the same augwise estimate command "
-                f"(or aw.estimate call) on {path} again to resume it, or open it with allow_partial=True"
+                f"(or aw.estimate call) on {path} again to resume it, or, in Python, open what is there with "
+                "allow_partial=True"
             )
 
     def _set(self, meta: Meta, arrays: dict[str, np.ndarray], path: Path | None) -> None:

@@ -7,6 +7,7 @@ joined, so mixers chain and their labels can be checked from the picture.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,8 +22,8 @@ from ..sample import Batch
 class Mixer(nn.Module, ABC):
     """Mixes the images of a batch with one another. Every image draws its own numbers.
 
-    ``mixer(batch)`` takes and returns a `Batch`; ``mixer(images, labels)`` is the short form without maps and returns
-    ``(images, MixedLabels)``. The input is never modified.
+    ``mixer(batch)`` takes and returns a `Batch`; ``mixer(images, labels)``, or of the pair, is the short form without
+    maps and returns ``(images, MixedLabels)``. The input is never modified.
 
     generator: where the numbers come from; default is torch's own CPU stream.
     """
@@ -41,13 +42,22 @@ class Mixer(nn.Module, ABC):
         """Apply what `make_params` drew. Pure; the labels of the result are `MixedLabels`."""
 
     def forward(
-        self, batch: Batch | Tensor, labels: Tensor | None = None, generator: torch.Generator | None = None
+        self,
+        batch: Batch | Tensor | Sequence[Tensor],
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> Batch | tuple[Tensor, MixedLabels]:
         """Not to be overridden: write `make_params` and `mix`."""
-        given, short = batch, not isinstance(batch, Batch)
+        short = not isinstance(batch, Batch)
+        if not isinstance(batch, Batch) and labels is None and isinstance(batch, tuple | list) and len(batch) == 2:
+            batch, labels = batch  # what a loader of (image, label) pairs gives
+        given = batch
         if not isinstance(batch, Batch):
-            if labels is None:
-                raise UserError(f"{type(self).__name__} got images without labels: give a Batch, or (images, labels)")
+            if labels is None or not isinstance(batch, Tensor):
+                raise UserError(
+                    f"{type(self).__name__} got a {type(batch).__name__} and labels of {type(labels).__name__}: give a "
+                    "Batch, or images (N, C, H, W) and labels (N,)"
+                )
             batch = Batch.of(batch, labels)
         if self.guarded and batch.importance is None:
             raise UserError(

@@ -130,7 +130,7 @@ def _replace_stem(model: nn.Module, in_channels: int) -> None:
 
 def _unknown(name: str, there: list[str], match: list[str] | None = None) -> UserError:
     close = difflib.get_close_matches(name, match or there, n=3)
-    names = [there[(match or there).index(c)] for c in close]
+    names = dict.fromkeys(there[(match or there).index(c)] for c in close)
     hint = f"did you mean {', '.join(names)}? " if names else ""
     return UserError(f"model {name!r} is unknown: {hint}use {', '.join(OWN)}, timm:NAME or torchvision:NAME")
 

@@ -268,7 +268,7 @@ _CHOICES = {
 
 def _positive(name: str, value: float) -> None:
     if not value > 0:
-        raise UserError(f"{name}={value} is not positive")
+        raise UserError(f"{name}={value} is not positive: give a number above 0")
 
 
 def _within(name: str, value: float, low: float, high: float | None) -> None:

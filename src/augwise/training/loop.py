@@ -250,7 +250,10 @@ class _Bar:
     """One bar for the whole run, in images; it reads the meter, and so waits for the device, once a second."""
 
     def __init__(self, epochs: int, processes: int, off: bool) -> None:
-        self.bar = tqdm(disable=off, unit="img", unit_scale=True, mininterval=1.0, dynamic_ncols=True, leave=True)
+        # Drawn with the first step, when it knows its length.
+        self.bar = tqdm(
+            disable=off, unit="img", unit_scale=True, mininterval=1.0, dynamic_ncols=True, leave=True, delay=1e-9
+        )
         self.epochs, self.processes = epochs, processes
         self.read = 0.0
         self.test = ""

@@ -89,6 +89,8 @@ def train(
     config.check()
     config = resolved(config)
     if config.out is not None:
+        if (Path(config.out) / "maps.npy").exists():
+            raise UserError(f"{config.out} is an importance store: give the run a folder of its own (--out)")
         require_writable(Path(config.out))
     with threads(config.threads, config.num_workers):
         accelerator = accelerator_for(config.device, config.precision)
