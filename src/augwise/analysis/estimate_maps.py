@@ -41,8 +41,7 @@ class EstimateConfig:
     size: int | None = None
     """Resize images to this many pixels a side; needed where files differ in size."""
     broken: Literal["stop", "skip"] = "stop"
-    """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
-    end)."""
+    """Image files that cannot be decoded: stop at the first, or check all files first and leave such out."""
     seed: int = 0
     """Seed of everything random; each image's numbers depend on its bytes and this alone."""
     data_seed: int = 0
