@@ -55,8 +55,7 @@ class EstimateConfig:
     maps belong to that square. stretch: the whole image, squeezed; the maps belong to the files as they are, which
     random resized crops need. Left out: stretch for a run that was trained with crop=resized, else crop."""
     broken: Literal["stop", "skip"] = "stop"
-    """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
-    end)."""
+    """Image files that cannot be decoded: stop at the first, or check all files first and leave such out."""
     seed: int = 0
     """Seed of everything random; each image's numbers depend on its bytes and this alone."""
     data_seed: int = 0

@@ -76,8 +76,9 @@ def open_folder(path: str | Path, split: str, broken: Broken = "stop", progress:
     at = next((root / name for name in NAMES.get(split, (split,)) if (root / name).is_dir()), None)
     if at is None:
         there = ", ".join(_folders(root)) or "no folders"
+        instead = "" if split == "train" else " (train can measure on a part of the training images: --val-share 0.1)"
         raise UserError(
-            f"{root} has no folder for the split {split!r} but {there}: expected {root}/{split}/CLASS/files"
+            f"{root} has no folder for the split {split!r} but {there}: expected {root}/{split}/CLASS/files{instead}"
         )
     home = root / "train" if (root / "train").is_dir() else at
     classes = _folders(home)

@@ -39,8 +39,7 @@ class TrainConfig:
     """Resize images to this many pixels a side; needed where files differ in size. With crop=resized the side of what
     the model sees; left out: what the published weights want that the run starts from."""
     broken: Literal["stop", "skip"] = "stop"
-    """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
-    end)."""
+    """Image files that cannot be decoded: stop at the first, or check all files first and leave such out."""
     data_seed: int = 0
     """Seed of limit and val_share; kept apart from seed, so that runs that differ in seed see the same images."""
     model: str = "small_cnn"
