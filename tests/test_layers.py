@@ -26,7 +26,8 @@ ROWS = [
     {"training", "options"},
     {"analysis", "report"},
     {"recipes"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 SOCIABLE = [WORDS, {"analysis", "report"}]
 LIBRARY = set().union(*ROWS[:3])

@@ -31,6 +31,7 @@ FUNCTIONS = {
     "transforms.cutout": "transforms",
     "transforms.crop_flip": "transforms",
     "mixing.cutmix": "mixing",
+    "transforms.resized_crop": "transforms",
 }
 """Modules whose functions are documented too, and the page they stand on."""
 
@@ -42,9 +43,11 @@ BASES = (("transforms", "Augmentation"), ("mixing", "Mixer"), ("data", "Source")
 def names() -> dict[str, tuple[str, str, Any]]:
     """Every documented name as Sphinx knows it -> (page, name for readers, object)."""
     found: dict[str, tuple[str, str, Any]] = {}
-    for name, home in aw._HOME.items():
+    # `aw.report` is a package that can be called; every other name is an object of its own.
+    for name, home in {**aw._HOME, "report": "report.build"}.items():
         group = next(g for g, (_, homes) in GROUPS.items() if home.split(".")[0] in homes)
-        found[f"augwise.{name}"] = group, f"aw.{name}", getattr(aw, name)
+        value = getattr(importlib.import_module(f"augwise.{home}"), name)
+        found[f"augwise.{name}"] = group, f"aw.{name}", value
     for module, name in BASES:
         group = next(g for g, (_, homes) in GROUPS.items() if module in homes)
         found[f"augwise.{module}.{name}"] = (
