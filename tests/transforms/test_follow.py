@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 
@@ -20,7 +19,6 @@ from augwise import randomness
 from augwise.transforms import Followed
 from augwise.transforms.follow_torchvision import Policy
 
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask the network for its newest version
 timm_transforms = pytest.importorskip("timm.data.transforms")
 timm_policies = pytest.importorskip("timm.data.auto_augment")
 timm_data = pytest.importorskip("timm.data")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 from .pipelines import recipe
+from .reference_model import run_settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,8 +28,11 @@ class AuditConfig:
     split: str = "train"
     """Split whose images are looked at."""
     size: int | None = None
-    """Resize images to this many pixels a side; crops give this size too. Left out: images as they are, crops of the
-    first image's shorter side."""
+    """Resize images to this many pixels a side; crops give this size too. Left out: that of the run, else images as
+    they are and crops of the first image's shorter side."""
+    broken: Literal["stop", "skip"] = "stop"
+    """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
+    end)."""
     count: int = 512
     """How many images, a seeded subset with balanced classes."""
     policies: tuple[str, ...] = ()
@@ -69,8 +73,9 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
 
     command heads the page.
     """
-    from ..data.sources import open_source
-    from ..training.checkpoint import require_writable
+    from ..data.image_files import describe_left_out
+    from ..data.sources import left_out, open_source
+    from ..files import require_writable
     from ..training.devices import device_name
     from .audit import audit
 
@@ -78,8 +83,9 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
     recipes = [recipe(name) for name in dict.fromkeys(names)]
     importance = _importance(config)
     require_writable(config.out)
-    source = open_source(config.data, config.split, size=config.size)
-    size = config.size or min(source[0][0].shape[-2:])
+    size = config.size or (None if config.run is None else run_settings(config.run)["size"])
+    source = open_source(config.data, config.split, size=size, broken=config.broken, progress=not config.quiet)
+    size = size or min(source[0][0].shape[-2:])
     transforms: dict[str, Any] = {r.name: r.make(size, len(source.class_names)) for r in recipes}
     about = {r.name: r.summary for r in recipes}
     if method is not None:
@@ -103,6 +109,7 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
     )
     page = found.write(config.out, title=f"Audit of {source.name}", command=command)
     print(f"{found}\n\n{config.out / 'audit.json'}  {page}")
+    print(describe_left_out(left_out(source)), end="")
     return found
 
 

@@ -152,10 +152,9 @@ def _view(config: EstimateConfig) -> tuple[int | None, bool]:
     """Side of the squares that are looked at, and whether they are whole images, stretched."""
     size, fit = config.size, config.fit
     if config.run is not None and (size is None or fit is None):
-        from ..training.evaluate import read_run
-        from ..training.results import RESULTS
+        from .reference_model import run_settings
 
-        settings = read_run(config.run / RESULTS)["config"]
+        settings = run_settings(config.run)
         size = size or settings["size"]
         if settings.get("crop") == "resized":
             fit = fit or "stretch"

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 
 if TYPE_CHECKING:
     from ..data.sources import Source
     from ..models.normalized import Normalized
+
+
+def run_settings(run: Path) -> dict[str, Any]:
+    """How the run in this folder was trained, as its ``results.json`` has it."""
+    from ..training.evaluate import read_run
+    from ..training.results import RESULTS
+
+    return read_run(run / RESULTS)["config"]
 
 
 def reference_model(
