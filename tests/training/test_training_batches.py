@@ -1,5 +1,7 @@
 """Batches: readers agree, starts agree, processes together see what one sees, measures are per batch."""
 
+import multiprocessing
+
 import numpy as np
 import pytest
 import torch
@@ -157,3 +159,17 @@ def test_channel_statistics_are_those_of_all_pixels():
     some, _ = channel_statistics(reader, most=7)
     rows = np.linspace(0, 69, 7).astype(int)
     assert some == pytest.approx((data.images[rows].double() / 255).mean((0, 2, 3)).tolist(), rel=1e-12)
+
+
+def test_workers_stay_for_all_epochs_and_end_with_the_reader():
+    before = set(multiprocessing.active_children())
+    reader = LoaderReader(aw.WithImportance(source(12, seed=0)), torch.device("cpu"), num_workers=2)
+    first = [batch.labels.tolist() for batch in reader.read(0, [np.arange(6), np.arange(6, 12)])]
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    again = [batch.labels.tolist() for batch in reader.read(1, [np.arange(6), np.arange(6, 12)])]
+    assert again == first
+    assert set(multiprocessing.active_children()) - before == workers
+    reader.close()
+    reader.close()
+    assert not any(worker.is_alive() for worker in workers)

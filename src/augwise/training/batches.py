@@ -37,6 +37,10 @@ class Reader(ABC):
     def read(self, epoch: int, chunks: Sequence[np.ndarray]) -> Iterator[Batch]:
         """One batch for each array of rows, in order, uint8 images. epoch keys per-sample transforms."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """End whatever works in the background; afterwards nothing is read any more."""
+
 
 @final
 class ResidentReader(Reader):
@@ -51,6 +55,9 @@ class ResidentReader(Reader):
     def read(self, epoch: int, chunks: Sequence[np.ndarray]) -> Iterator[Batch]:  # noqa: ARG002
         for rows in chunks:
             yield self.resident.batch(torch.from_numpy(rows))
+
+    def close(self) -> None:
+        """Nothing works in the background."""
 
 
 @final
@@ -79,6 +86,14 @@ class LoaderReader(Reader):
             # Pinning and pickling may drop the tensor types; Batch.of puts them back.
             whole = Batch.of(batch.images, batch.labels, batch.importance, batch.indices, batch.evidence)
             yield whole.to(self.device, non_blocking=True)
+
+    def close(self) -> None:
+        # Left to the garbage collector, the pipes to the workers may be closed by two threads at once. torch has no
+        # public way to end persistent workers.
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
+            self._loader._iterator = None
 
 
 def _leave_interrupts_to_parent(_: int) -> None:

@@ -165,6 +165,7 @@ class _Run:
         _check_guards(steps, data.maps)
         self.config, self.accelerator, self.data = config, accelerator, data
         self.steps, self.transform, self.given = steps, transform, model
+        self.readers: list[Reader] = []
         self.out = None if config.out is None else Path(config.out)
         self.settings = plain(asdict(config))
         self.identity = {
@@ -187,6 +188,14 @@ class _Run:
         return found
 
     def go(self, observe: Observe | None, also: Mapping[str, Any]) -> dict[str, Any]:
+        """Train, measure, write, and end whatever reads in the background, also when interrupted."""
+        try:
+            return self._go(observe, also)
+        finally:
+            for reader in self.readers:
+                reader.close()
+
+    def _go(self, observe: Observe | None, also: Mapping[str, Any]) -> dict[str, Any]:
         config = self.config
         checkpoint = self._checkpoint()
         if checkpoint is not None:
@@ -263,7 +272,12 @@ class _Run:
         if config.loader == "resident":
             return ResidentReader(Resident.load(source, maps, device, progress=not self._quiet, size=size))
         dataset = WithImportance(source, maps, transform=transform, seed=config.seed)
-        return LoaderReader(dataset, device, config.num_workers)
+        return self._loaded(dataset)
+
+    def _loaded(self, dataset: WithImportance) -> Reader:
+        reader = LoaderReader(dataset, self.accelerator.device, self.config.num_workers)
+        self.readers.append(reader)
+        return reader
 
     @property
     def _quiet(self) -> bool:
@@ -285,7 +299,7 @@ class _Run:
         if self.config.crop != "resized":
             return channel_statistics(reader)
         dataset = WithImportance(self._seen(self.data.train))
-        looked = LoaderReader(dataset, self.accelerator.device, self.config.num_workers)
+        looked = self._loaded(dataset)
         return channel_statistics(looked, _LOOKED_AT, progress=not self._quiet)
 
     def _shared(self, reader: Reader) -> list[nn.Module]:
