@@ -130,8 +130,8 @@ class Audit:
 
         title and command head the page.
         """
+        from ..files import require_writable, write_atomically
         from ..report.audit_page import write_audit
-        from ..training.checkpoint import require_writable, write_atomically
         from ..training.results import write_json
 
         folder = Path(folder)

@@ -46,7 +46,7 @@ def report(*results: str | Path, out: str | Path | None = None, title: str | Non
 
     Raises `UserError` for what holds no results, is damaged, or is of a kind that has no page.
     """
-    from ..training.checkpoint import require_writable
+    from ..files import require_writable
 
     if not results:
         raise UserError("there is nothing to report: give the folder of at least one run")

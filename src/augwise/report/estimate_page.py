@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from .charts import Chart, histogram
-from .page import Facts, Page, duration, environment_facts, percent, settings_as_facts, share, short
+from .page import Facts, Page, environment_facts, settings_as_facts
+from .text import duration, percent, share, short
 
 
 def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:

@@ -31,11 +31,12 @@ from ..data import (
 )
 from ..data.pipeline import flatten_steps
 from ..errors import UserError
+from ..files import require_writable
 from ..sample import Batch
 from ..transforms import RandomCrop, RandomHorizontalFlip
 from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
-from .checkpoint import Checkpoint, plain, refuse_other, require_writable, save_weights
+from .checkpoint import Checkpoint, plain, refuse_other, save_weights
 from .config import TrainConfig
 from .devices import accelerator_for, threads
 from .evaluate import accuracy, check_output, per_class, read_run
