@@ -60,7 +60,7 @@ def page(
         facts=facts,
         words={
             "note": note,
-            "tiles": [*map_tiles(numbers), ("in the middle", share(numbers["centre"]), "quarter, of the importance")],
+            "tiles": [*map_tiles(numbers), ("middle quarter", share(numbers["centre"]), "of the importance")],
             **class_words(numbers, at),
             "looked_at": numbers["looked_at"],
             "total": numbers["done"],
