@@ -109,6 +109,8 @@ def test_a_png_is_one_picture(digits, tmp_path):
     show(ShowConfig(digits, count=6, out=tmp_path / "a.png", quiet=True))
     with Image.open(tmp_path / "a.png") as image:
         assert image.size == (4 * 66 * 3, 2 * 34 * 3)  # four pairs a row, two pixels between, three times as large
+    with pytest.raises(UserError, match="neither a page nor a picture"):
+        show(ShowConfig(digits, out=tmp_path / "a.xyz", quiet=True))
 
 
 def test_stores_is_one_verb_for_four_things(digits, tmp_path, capsys):

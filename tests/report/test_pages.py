@@ -81,6 +81,9 @@ def test_an_audit_says_what_it_could_not_do(folders, browser):
     assert "40 % of its pictures have pixels below 0 or above 1" in text
     assert "1: a.jpg (truncated)" in text
     assert "recognises 75 % of the images" in text
+    page = (folders["audit"] / "report.html").read_bytes()
+    assert page.count(b"<img") == 3 * 7
+    assert aw.report(folders["audit"]).read_bytes() == page
     _, text = sections(browser, folders["bare"] / "report.html")
     assert "No reference model was given" in text
     assert "no longer\nrecognised" not in text

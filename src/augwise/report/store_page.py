@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ def page(
     prior: np.ndarray,
     prior_centre: float,
     only_failed: bool,
-    albums: dict[str, Sequence[Shown]],
+    albums: Mapping[str, Sequence[Shown]],
     facts: Facts,
 ) -> Page:
     """The page that the verb ``show`` writes.
