@@ -1,4 +1,4 @@
-"""How pages and verdicts say numbers: shares, intervals, counts, times, settings. Pure functions; nothing here knows of HTML."""
+"""How pages and verdicts say numbers: shares, intervals, counts, times, settings. Knows of no HTML."""
 
 from __future__ import annotations
 
