@@ -20,7 +20,7 @@ def test_default_needs_nothing_but_data(tmp_path, capsys):
     said = capsys.readouterr().out
     for word in ("crop-flip", "trivialaugment", "torchvision-train", "centre", "give --run", "report.html"):
         assert word in said
-    report = json.loads((tmp_path / "a" / "audit.json").read_text())
+    report = json.loads((tmp_path / "a" / "results.json").read_text())
     assert [t["name"] for t in report["transforms"]] == ["crop-flip", "trivialaugment", "torchvision-train"]
     assert all(t["importance_lost"]["n"] == 24 for t in report["transforms"])
     assert report["command"].startswith("augwise audit --count 24")
@@ -31,7 +31,7 @@ def test_a_guarded_method_beside_its_plain_form_and_policies(tmp_path, capsys):
     arguments = ["--method", "cutout", "--length", "16", "--quantile", "0.6", "--window", "inside"]
     shared = ["--count", "40", "--cases", "1", "--quiet", "--out", str(tmp_path / "a")]
     main(["audit", *arguments, "--policies", "mixup", "crop-flip", *shared])
-    report = json.loads((tmp_path / "a" / "audit.json").read_text())
+    report = json.loads((tmp_path / "a" / "results.json").read_text())
     found = {t["name"]: t for t in report["transforms"]}
     assert list(found) == ["mixup", "crop-flip", "Cutout, plain", "Cutout, guarded"]
     plain, guarded = found["Cutout, plain"], found["Cutout, guarded"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import re
 from html.parser import HTMLParser
 
@@ -14,52 +13,11 @@ from PIL import Image
 
 import augwise as aw
 from augwise.analysis.show import ShowConfig, show
-from augwise.analysis.store_statistics import concentration, middle, overview
 from augwise.analysis.stores import StoreExport, StoreImport, StoreInfo, StoreVerify, store_info, stores
 from augwise.data import open_source
 from augwise.errors import UserError
 
 RNG = np.random.default_rng(3)
-
-
-def slow_middle(importance, fine=60):
-    """By cutting every cell into fine × fine pieces."""
-    height, width = importance.shape
-    total = inside = 0.0
-    for y in range(height):
-        for x in range(width):
-            total += importance[y, x]
-            down = sum(height / 4 <= y + (i + 0.5) / fine < 3 * height / 4 for i in range(fine)) / fine
-            across = sum(width / 4 <= x + (i + 0.5) / fine < 3 * width / 4 for i in range(fine)) / fine
-            inside += importance[y, x] * down * across
-    return inside / total
-
-
-def test_concentration_and_middle_against_slow_counts():
-    maps = RNG.integers(0, 256, (5, 6, 7)).astype(np.uint8)
-    maps[2] = 0
-    for i in (0, 1, 3, 4):
-        values = sorted(maps[i].reshape(-1).tolist(), reverse=True)
-        assert concentration(maps)[i] == pytest.approx(sum(values[: math.ceil(0.1 * 42)]) / sum(values))
-        assert middle(maps)[i] == pytest.approx(slow_middle(maps[i]), abs=1e-6)
-    assert np.isnan([concentration(maps)[2], middle(maps)[2]]).all()
-    assert middle(np.ones((1, 5, 9)))[0] == pytest.approx(0.25)
-    assert middle(np.full((1, 3, 3), 255, np.uint8))[0] == pytest.approx(0.25)  # sums beyond 8 bits
-
-
-def test_overview_counts_each_map_alike_whatever_its_scale():
-    maps = RNG.integers(0, 3, (9, 4, 6)).astype(np.uint8)
-    maps[3] *= 100
-    maps[5] = 0
-    labels, failed = np.array([2, 0, 0, 2, 2, 0, 7, 2, 0]), np.arange(9) == 4
-    found = overview([maps[:4], maps[4:8], maps[8:]], labels, failed, {0: "ant", 2: "bee", 7: "cat", 9: "none"})
-    slow = sum(maps[i] / maps[i].sum() for i in range(9) if i != 5) / 8
-    np.testing.assert_allclose(found.mean, slow)
-    assert [(c.name, c.images, c.failed) for c in found.classes] == [("ant", 4, 0), ("bee", 4, 1), ("cat", 1, 0)]
-    assert (found.whole.images, found.whole.failed) == (9, 1)
-    assert found.classes[1].key_points == np.mean([(maps[i] > 0).sum() for i in (0, 3, 4, 7)])
-    assert found.classes[0].top == pytest.approx(np.mean([concentration(maps[[i]])[0] for i in (1, 2, 8)]))
-    assert found.whole.middle == pytest.approx(np.mean([middle(maps[[i]])[0] for i in range(9) if i != 5]))
 
 
 class Page(HTMLParser):
@@ -151,6 +109,8 @@ def test_a_png_is_one_picture(digits, tmp_path):
     show(ShowConfig(digits, count=6, out=tmp_path / "a.png", quiet=True))
     with Image.open(tmp_path / "a.png") as image:
         assert image.size == (4 * 66 * 3, 2 * 34 * 3)  # four pairs a row, two pixels between, three times as large
+    with pytest.raises(UserError, match="neither a page nor a picture"):
+        show(ShowConfig(digits, out=tmp_path / "a.xyz", quiet=True))
 
 
 def test_stores_is_one_verb_for_four_things(digits, tmp_path, capsys):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from augwise.analysis.audit_result import Audit, Audited, Case
 from augwise.analysis.compare_plan import CompareConfig, cells, plan, run_of
 from augwise.analysis.compare_pooled import class_changes, listed, overall
 from augwise.analysis.compare_table import baseline, best_strengths, table
@@ -186,6 +187,40 @@ def examples(n: int, side: int, arms: bool = True) -> list[Example]:
         given = {a: (image[::-1], 0.25, float("nan") if i else 0.1) for a in ("plain", "guarded", "control") if arms}
         found.append(Example(image, rng.random((side, side)).astype(np.float32), CLASSES[i % 3], given))
     return found
+
+
+def audited(side: int = 32, model: bool = True) -> Audit:
+    """An audit of seven images: one transform that all goes well with, one that cannot be followed, fails on two
+    images and makes pixels out of range."""
+    rng = np.random.default_rng(4)
+    shown, rows = examples(3, side, arms=False), np.arange(7)
+
+    def transform(name: str, known: bool, failed: dict[int, str]) -> Audited:
+        there = np.where(np.isin(rows, list(failed)), np.nan, 1.0)
+        lost = rng.random(7) ** 2 * there if known else np.full(7, np.nan)
+        drop = rng.normal(size=7) * there if model else np.full(7, np.nan)
+        cases = [
+            Case(10 + i, e.label, e.image, e.importance, e.image[::-1], float(lost[i]), float(lost[i]), float(drop[i]))
+            for i, e in enumerate(shown)
+        ]
+        given = {"Drawn at random": cases, "Most evidence lost": cases[:1] if known else []}
+        return Audited(
+            name, f"what {name} does", rows, rows % 3, lost, lost / 2, drop,
+            (rng.random(7) < 0.8) * there if model else drop, (rng.random(7) < 0.5) * there if model else drop,
+            () if known else ("<lambda>",), failed, 0.0 if known else 0.4, 123.4,
+            {heading: group for heading, group in given.items() if group},
+        )  # fmt: skip
+
+    return Audit(
+        [transform("cut & paste", True, {}), transform("grey", False, {1: "no <image>", 4: "too small"})],
+        CLASSES,
+        {"name": "toys", "images": 7, "of": 90, "classes": 3, "left_out": [["a.jpg", "truncated"]]},
+        "occlusion, computed for this audit" if model else "centre, computed for this audit",
+        0.75 if model else None,
+        {"count": 7, "seed": 0, "model": "SmallCNN" if model else None, "split": "train"},
+        ENVIRONMENT,
+        12.5,
+    )
 
 
 def written(folder: Path, results: dict[str, Any], side: int = 32) -> Path:

@@ -79,6 +79,14 @@ def test_bars_are_as_high_as_their_counts():
     assert len(heights) == 2
 
 
+def test_the_mean_of_a_histogram_stands_at_its_number():
+    svg = parts(histogram("H", [0, 10, 20], [3, 1], "n", mean=7.5))
+    bars = [(float(r.get("x")) - 0.5, float(r.get("width")) + 1) for r in svg.iter("rect")]
+    (line,) = svg.iter("path")
+    assert float(line.get("d")[1:].split()[0]) == pytest.approx(bars[0][0] + 0.75 * bars[0][1], abs=0.2)
+    assert "0 to 10: 3; 10 to 20: 1; mean 7.5." in svg.find("desc").text
+
+
 def test_no_two_charts_share_an_anchor():
     charts = [histogram("H", [0, 1], [n], "n") for n in (1, 2, 3)]
     assert len({re.search(r'id="([^"]+)"', c.svg)[1] for c in charts}) == 3

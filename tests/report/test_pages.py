@@ -7,7 +7,7 @@ import pytest
 
 import augwise as aw
 from report.browser import check_page, opened
-from report.samples import compare_config, compare_results, evaluate_results, train_results, written
+from report.samples import audited, compare_config, compare_results, evaluate_results, train_results, written
 
 MANY = [f"class {i}" for i in range(60)]
 
@@ -25,6 +25,9 @@ def folders(tmp_path_factory):
         "compare": written(root / "compare", compare_results()),
         "many": written(root / "many", evaluate_results(MANY)),
     }
+    audited().write(root / "audit", title="An audit", command="augwise audit")
+    audited(224, model=False).write(root / "bare", title="Without a model")
+    made |= {"audit": root / "audit", "bare": root / "bare"}
     aw.ImportanceStore.from_maps(data, maps, root / "own.maps")
     made["store"] = root / "own.maps"
     for folder in made.values():
@@ -46,16 +49,17 @@ WANTED = {
         "In short", "Differences", "Accuracy", "Each arm at its own best strength", "Curves", "Class by class",
         "What the augmentation overwrote", "Side by side", "The maps", "What was run",
     ],
+    "audit": ["What is lost", "cut & paste", "grey", "What was run"],
     "store": ["In short", "How the maps are spread", "Class by class", "What was run"],
 }  # fmt: skip
-WANTED["many"] = WANTED["evaluate"]
+WANTED |= {"many": WANTED["evaluate"], "bare": WANTED["audit"]}
 
 
 @pytest.mark.parametrize("kind", WANTED)
 def test_the_page_is_fit_for_people(kind, folders, browser):
     page = folders[kind] / "report.html"
     assert sections(browser, page)[0] == WANTED[kind]
-    check_page(browser, page, largest=3e5)
+    check_page(browser, page, largest=6e5)
 
 
 def test_several_results_make_one_page(folders, browser, tmp_path):
@@ -63,10 +67,41 @@ def test_several_results_make_one_page(folders, browser, tmp_path):
     found, text = sections(browser, page)
     assert found == [
         "Training: Cutout", "Evaluation: toys, test split", "Toys & <things>", "Evaluation: toys, test split",
-        "Importance maps: own.maps",
+        "An audit", "Without a model", "Importance maps: own.maps",
     ]  # fmt: skip
-    assert "All & everything\n\n5 results" in text
+    assert "All & everything\n\n7 results" in text
     check_page(browser, page)
+
+
+def test_an_audit_says_what_it_could_not_do(folders, browser):
+    _, text = sections(browser, folders["audit"] / "report.html")
+    assert "Failed on 2 of 7 images:" in text
+    assert "image 1: no <image>" in text
+    assert "The map cannot follow <lambda>" in text
+    assert "40 % of its pictures have pixels below 0 or above 1" in text
+    assert "1: a.jpg (truncated)" in text
+    assert "recognises 75 % of the images" in text
+    page = (folders["audit"] / "report.html").read_bytes()
+    assert page.count(b"<img") == 3 * 7
+    assert aw.report(folders["audit"]).read_bytes() == page
+    _, text = sections(browser, folders["bare"] / "report.html")
+    assert "No reference model was given" in text
+    assert "no longer\nrecognised" not in text
+
+
+@pytest.mark.parametrize("side", [24, 200])
+def test_the_page_of_a_store_beside_its_images(side, browser, tmp_path):
+    rng = np.random.default_rng(1)
+    images = rng.integers(0, 255, (30, side, side + 8, 3), dtype=np.uint8)
+    labels = np.arange(30) % 3
+    np.savez(tmp_path / "d.npz", train_images=images, train_labels=labels)
+    maps = rng.random((30, 8, 10)) * (rng.random((30, 8, 10)) < 0.2)
+    data = f"npz:{tmp_path / 'd.npz'}"
+    aw.ImportanceStore.from_maps(aw.open_source(data), maps, tmp_path / "own.maps")
+    page = aw.show(aw.ShowConfig(tmp_path / "own.maps", data=data, out=tmp_path / "maps.html", quiet=True))
+    wanted = ["In numbers", "How centred is the evidence?", "By class", "Image by image", "What was run"]
+    assert sections(browser, page)[0] == wanted
+    check_page(browser, page, largest=3e6)
 
 
 def test_awkward_names_stay_text(folders, browser):

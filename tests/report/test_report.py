@@ -99,8 +99,8 @@ def test_a_word_that_is_missing_is_an_error(tmp_path):
     assert not (tmp_path / "x.html").exists()
 
 
-def test_files_that_were_left_out_are_named(tmp_path):
-    results = train_results()
+@pytest.mark.parametrize("results", [train_results(), evaluate_results(), compare_results()])
+def test_files_that_were_left_out_are_named(results, tmp_path):
     assert "files left out" not in aw.report(written(tmp_path / "a", results)).read_text()
     results["data"]["left_out"] = [[f"cat/{i}.jpg", "truncated"] for i in range(12)]
     text = aw.report(written(tmp_path / "a", results)).read_text()

@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from augwise.errors import UserError
+from augwise.files import require_writable, write_atomically
 from augwise.training.checkpoint import (
     Checkpoint,
     differences,
     plain,
-    require_writable,
     save_weights,
-    write_atomically,
 )
 
 STATE = {"epoch": 3, "weights": torch.arange(3000.0), "curve": [{"epoch": 1, "lr": 0.1}]}

@@ -18,9 +18,10 @@ from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from .. import randomness
-from ..data.sources import Source, as_source, limited
+from ..data.sources import Source, as_source, left_out, limited
 from ..errors import UserError
 from ..importance.job import check_model, frozen
+from ..report.figures import pixels
 from .audit_look import Look, Pipeline
 from .audit_maps import alike, maps_for
 from .audit_result import Audit, Audited, Case
@@ -89,7 +90,8 @@ def audit(
     return Audit(
         transforms=found,
         class_names=list(source.class_names),
-        data={"name": source.name, "images": len(images), "of": len(source), "classes": len(source.class_names)},
+        data={"name": source.name, "images": len(images), "of": len(source), "classes": len(source.class_names)}
+        | {"left_out": [list(file) for file in left_out(source)]},
         maps=maps_from,
         recognises=None if reference is None else float(reference.right.mean()),
         settings={"count": count, "seed": seed, "model": None if model is None else _model_name(model)},
@@ -188,8 +190,8 @@ def _audited(
 
     def case(i: int) -> Case:
         return Case(
-            taken.rows[i], taken.class_names[taken.labels[i]], _pixels(taken.images[i]), taken.maps[i].float().numpy(),
-            _pixels(shown[i]), float(importance[i]), float(area[i]), float(drop[i]),
+            taken.rows[i], taken.class_names[taken.labels[i]], pixels(taken.images[i]), taken.maps[i].float().numpy(),
+            pixels(shown[i]), float(importance[i]), float(area[i]), float(drop[i]),
         )  # fmt: skip
 
     order = randomness.permutation(n, randomness.generator(taken.seed, "audit cases")).tolist()
@@ -223,13 +225,6 @@ def _worst(values: np.ndarray, most: int) -> list[int]:
 
 def _outside(picture: Tensor) -> bool:
     return picture.is_floating_point() and bool((picture.min() < -1e-4) | (picture.max() > 1 + 1e-4))
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    """(H, W, C) uint8 for the page; what lies outside [0, 1] is clamped."""
-    if image.is_floating_point():
-        image = (image.float() * 255).round().clamp(0, 255).to(torch.uint8)
-    return image.permute(1, 2, 0).contiguous().numpy()
 
 
 def _model_name(model: nn.Module) -> str:

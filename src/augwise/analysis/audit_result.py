@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .statistics import wilson
+
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
 COLUMNS = ("importance_lost", "area_lost", "log_prob_drop")
@@ -77,7 +79,7 @@ class Audited:
             "lose_more_than_half": _mean(np.where(np.isnan(v := self.importance_lost), np.nan, v > 0.5)),
             "recognised_before": _mean(self.before),
             "unrecognised": _mean(self.unrecognised),
-            "unrecognised_interval": wilson(float(lost.sum()), len(lost)),
+            "unrecognised_interval": wilson(int(lost.sum()), len(lost)),
             "pixels_outside": self.outside,
             "images_per_second": self.images_per_second,
             "per_class": [self._of_class(label, class_names[label]) for label in np.unique(self.labels).tolist()],
@@ -110,7 +112,7 @@ class Audit:
         return as_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data: what ``audit.json`` holds."""
+        """Plain data: what ``results.json`` holds beside title and command."""
         from .. import __version__
 
         return {
@@ -126,22 +128,23 @@ class Audit:
         }
 
     def write(self, folder: str | Path, title: str = "Audit", command: str = "") -> Path:
-        """Write ``audit.json``, ``images.csv`` (a line per image and transform) and ``report.html``; the page's path.
+        """Write ``results.json``, ``images.csv`` (a line per image and transform), ``gallery.json`` and
+        ``report.html``; the page's path.
 
         title and command head the page.
         """
-        from ..report.audit_page import write_audit
-        from ..training.checkpoint import require_writable, write_atomically
-        from ..training.results import write_json
+        from ..files import require_writable, write_atomically
+        from ..report.build import report
+        from ..report.gallery import audit_group, write_gallery
+        from ..training.results import RESULTS, write_json
 
         folder = Path(folder)
         require_writable(folder)
-        report = {**self.to_dict(), "title": title, "command": command}
-        write_json(folder / "audit.json", report)
+        write_json(folder / RESULTS, {**self.to_dict(), "title": title, "command": command})
         write_atomically(folder / "images.csv", lambda file: file.write(self._csv().encode()))
-        page = folder / "report.html"
-        write_audit(page, report, {a.name: a.cases for a in self.transforms})
-        return page
+        groups = [audit_group(a.name, heading, cases) for a in self.transforms for heading, cases in a.cases.items()]
+        write_gallery(folder, groups)
+        return report(folder)
 
     def _csv(self) -> str:
         text = io.StringIO()
@@ -172,15 +175,6 @@ def distribution(values: np.ndarray, share: bool) -> dict[str, Any] | None:
     if share:
         found["counts"] = np.histogram(known, BINS, (0, 1))[0].tolist()
     return found
-
-
-def wilson(hits: float, n: int, z: float = 1.96) -> list[float] | None:
-    """The 95 % interval of a share (Wilson 1927), [low, high]; None of nothing."""
-    if not n:
-        return None
-    share, spread = hits / n, z * z / n
-    middle, half = share + spread / 2, z * math.sqrt(share * (1 - share) / n + spread / (4 * n))
-    return [max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))]
 
 
 def as_text(found: Audit) -> str:

@@ -62,7 +62,7 @@ class AuditConfig:
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     out: Path = Path("audit")
-    """Folder for audit.json, images.csv and report.html."""
+    """Folder for results.json, images.csv, gallery.json and report.html."""
     quiet: bool = False
     """No progress bar."""
 
@@ -74,7 +74,7 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
     command heads the page.
     """
     from ..data.image_files import describe_left_out
-    from ..data.sources import left_out, open_source
+    from ..data.sources import open_source
     from ..files import require_writable
     from ..training.devices import device_name
     from .audit import audit
@@ -108,8 +108,8 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
         found, settings=found.settings | {k: str(v) if isinstance(v, Path) else v for k, v in asked.items()}
     )
     page = found.write(config.out, title=f"Audit of {source.name}", command=command)
-    print(f"{found}\n\n{config.out / 'audit.json'}  {page}")
-    print(describe_left_out(left_out(source)), end="")
+    print(f"{found}\n\n{config.out / 'results.json'}  {page}")
+    print(describe_left_out(found.data["left_out"]), end="")
     return found
 
 

@@ -102,7 +102,7 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
 
 
 def _folder(config: CompareConfig) -> Path:
-    from ..training.checkpoint import require_writable
+    from ..files import require_writable
 
     if config.train.out is None:
         raise UserError("a comparison needs a folder for its runs: give --out")
@@ -285,7 +285,7 @@ def _write(
     keys: dict[Run, str],
 ) -> dict[str, Any]:
     """Table and results as far as the runs have come."""
-    from ..training.checkpoint import write_atomically
+    from ..files import write_atomically
     from ..training.results import write_json
 
     rows, base = table(config, results, touched), baseline(config, results)

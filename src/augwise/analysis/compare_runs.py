@@ -66,15 +66,12 @@ class Sources(NamedTuple):
 
 def comparison_sources(settings: TrainConfig) -> Sources:
     """The data of a comparison. Validation images are cut from the whole training split, before ``limit``."""
-    from ..data.sources import limited, open_source, split_validation
+    from ..data.sources import open_source
+    from .train_run import training_images
 
     s = settings
-    ways: Any = {"size": s.opened_size, "broken": s.broken, "progress": not s.quiet}
-    train, validation = open_source(s.data, s.split, **ways), None
-    if s.val_share:
-        train, validation = split_validation(train, s.val_share, s.data_seed)
-    train = train if s.limit is None else limited(train, s.limit, s.data_seed)
-    test = open_source(s.data, s.eval_split, limit=s.eval_limit, seed=s.data_seed, **ways)
+    train, validation = training_images(s)
+    test = open_source(s.data, s.eval_split, limit=s.eval_limit, seed=s.data_seed, **s.opening)
     return Sources(train, validation, test)
 
 

@@ -126,7 +126,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         return None
     if os.environ.get("RANK", "0") == "0":
         computed = {"images": len(store) - before, "seconds": time.monotonic() - began}
-        print(_write_page(config, method, source, store, computed))
+        print(_write_page(config, source, store, computed))
     return store
 
 
@@ -183,9 +183,7 @@ def _done(folder: Path) -> int:
         return 0
 
 
-def _write_page(
-    config: EstimateConfig, method: Estimator, source: Source, store: ImportanceStore, computed: dict[str, Any]
-) -> Path:
+def _write_page(config: EstimateConfig, source: Source, store: ImportanceStore, computed: dict[str, Any]) -> Path:
     """What the store is like, as ``results.json``, pictures and page in its folder."""
     import json
     from dataclasses import asdict
@@ -193,28 +191,29 @@ def _write_page(
     import torch
 
     from .. import __version__
+    from ..data.sources import left_out
     from ..report.build import report
     from ..report.gallery import group, write_gallery
     from ..training.checkpoint import plain
     from ..training.devices import device_name
     from ..training.results import RESULTS, environment, write_json
     from .gallery import map_examples
-    from .map_statistics import map_statistics
+    from .map_statistics import map_statistics, results_of_store
 
     if not computed["images"]:  # nothing was left to do: keep what the call that did it recorded
         with contextlib.suppress(OSError, ValueError, KeyError):
             computed = json.loads((config.out / RESULTS).read_text())["computed"]
     names = list(source.class_names)
-    numbers, mean_map = map_statistics(store, names)
-    results = {
-        "kind": "estimate",
+    numbers, mean_map = map_statistics(store, dict(enumerate(names)), progress=not config.quiet)
+    results = results_of_store(store, numbers) | {
         "augwise": __version__,
         "name": config.out.absolute().name,
         "config": plain(asdict(config)),
-        "data": {"name": source.name, "classes": names},
-        "method": {"name": method.name} | store.meta["arguments"],
-        "seed": config.seed,
-        "store": numbers,
+        "data": {
+            "name": source.name,
+            "classes": names,
+            "left_out": [list(file) for file in left_out(source)],
+        },
         "computed": computed,
         "environment": environment(torch.device(device_name(config.device))),
     }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..randomness import stream
+from ..report.figures import pixels
 from ..sample import Batch
 from .touched import Touched, touched
 
@@ -53,10 +54,10 @@ def examples(
             pictures[arm] = step(batch).images.as_subclass(Tensor), touched(step, own, guide, key=key)
     return [
         Example(
-            _shown(images[i]),
+            pixels(images[i].as_subclass(Tensor)),
             own[i].as_subclass(Tensor).float().numpy(),
             names[i],
-            {a: (_shown(p[i]), float(t.area[i]), float(t.importance[i])) for a, (p, t) in pictures.items()},
+            {a: (pixels(p[i]), float(t.area[i]), float(t.importance[i])) for a, (p, t) in pictures.items()},
         )
         for i in range(len(images))
     ]
@@ -91,9 +92,5 @@ def map_examples(store: ImportanceStore, source: Source, count: int) -> list[Exa
         image = some[i][0].as_subclass(Tensor)
         importance = fit(maps.read([i]), *image.shape[-2:])[0].as_subclass(Tensor)
         label = source.class_names[some.labels[i]] + (", attack failed" if maps.failed[i] else "")
-        found.append(Example(_shown(image), importance.numpy(), label, {}))
+        found.append(Example(pixels(image), importance.numpy(), label, {}))
     return found
-
-
-def _shown(image: Tensor) -> np.ndarray:
-    return image.as_subclass(Tensor).permute(1, 2, 0).contiguous().numpy()

@@ -1,8 +1,11 @@
-"""What the maps of a store are like: how sparse, how concentrated, how centred, per class. Reads the store alone."""
+"""What the maps of a store are like: how sparse, how concentrated, how centred, per class. Reads the store alone.
+
+One vocabulary for all who speak of a store's maps: ``half_area``, ``centre`` and ``key_points``, see `map_statistics`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
     from ..importance.store import ImportanceStore
 
 _BINS = 24
+_BLOCK = 256  # maps handled at a time
 
 
 class MapStatistics(NamedTuple):
@@ -20,79 +24,120 @@ class MapStatistics(NamedTuple):
     mean_map: np.ndarray
 
 
-def map_statistics(store: ImportanceStore, class_names: list[str] | None = None, most: int = 4096) -> MapStatistics:
+def map_statistics(
+    store: ImportanceStore,
+    class_names: Mapping[int, str] | None = None,
+    rows: np.ndarray | None = None,
+    most: int = 4096,
+    progress: bool = False,
+) -> MapStatistics:
     """Statistics of a store's finished maps.
 
-    numbers: what `ImportanceStore.summary` says, and of at most ``most`` maps, evenly spaced over the store
-    (``looked_at`` says how many): ``half_area``, the least share of an image's pixels that holds half of its
-    importance (small: concentrated; 0.5: flat), and of sparse methods ``key_points``, each as median, histogram
-    ``edges`` and ``counts``; ``centre``, the mean share of importance in the middle quarter of the area (0.25: flat);
-    ``per_class`` images, failed attacks, and medians of both. Maps that are all zero count for key points alone.
+    class_names: by label, None for the labels themselves; rows: of the store, finished ones, None for all of these.
+
+    numbers: what `ImportanceStore.summary` says (``done``, ``failed`` and ``success_rate`` of the rows), and of at
+    most ``most`` of them, evenly spaced (``looked_at`` says how many): `half_area`, and of sparse methods
+    ``key_points`` (non-zero cells), each as median, histogram ``edges`` and ``counts``; ``centre``, the mean of
+    `centre`; ``per_class`` images, failed attacks, medians of the first two and the mean of the third. Maps that are
+    all zero count for key points alone.
     """
     from ..importance.store_files import PENDING
 
-    done = np.flatnonzero(store.status != PENDING)
-    rows = done if len(done) <= most else done[np.linspace(0, len(done) - 1, most).astype(np.int64)]
-    points, half, mean_map = _of_maps(store, rows)
+    rows = np.flatnonzero(store.status != PENDING) if rows is None else np.sort(rows)
+    looked = rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+    maps = _of_maps(store, looked, progress)
     sparse = bool(store.meta["sparse"])
+    failed = int(store.failed[rows].sum())
     numbers: dict[str, Any] = store.summary() | {
+        "done": len(rows),
+        "failed": failed,
         "height": store.height,
         "width": store.width,
         "sparse": sparse,
-        "looked_at": len(rows),
-        "half_area": _distribution(half[~np.isnan(half)], 0, None),
-        "key_points": _distribution(points, 0, 1) if sparse else None,
-        "centre": _centre(mean_map),
-        "per_class": _by_class(store, class_names, rows, points if sparse else None, half),
+        "looked_at": len(looked),
+        "half_area": _distribution(_known(maps.half_area), None),
+        "key_points": _distribution(maps.key_points, 1) if sparse else None,
+        "centre": _average(np.mean, maps.centre),
+        "per_class": _by_class(store, class_names, rows, looked, maps, sparse),
     }
-    return MapStatistics(numbers, mean_map)
+    if sparse and len(rows):
+        numbers["success_rate"] = 1 - failed / len(rows)
+    return MapStatistics(numbers, maps.mean)
 
 
-def results_of_store(folder: Path) -> dict[str, Any]:
-    """For a store without results.json (made by `augwise.estimate` or ``merge``): what can be said from it alone."""
+def half_area(maps: np.ndarray) -> np.ndarray:
+    """Least share of each map's cells that holds half of its importance, (N,) in (0, 1]; NaN of empty maps.
+
+    Small: concentrated; 0.5: spread evenly. maps: (N, H, W), at least 0, in any unit.
+    """
+    flat = maps.reshape(len(maps), -1).astype(np.float64)
+    whole = flat.sum(1, keepdims=True)
+    reached = np.cumsum(-np.sort(-flat, 1), 1) >= (0.5 - 1e-12) * whole
+    return np.where(whole[:, 0] > 0, (reached.argmax(1) + 1) / flat.shape[1], np.nan)
+
+
+def centre(maps: np.ndarray) -> np.ndarray:
+    """Share of each map's importance in the middle half of both sides, a quarter of the area, (N,) in [0, 1].
+
+    0.25: spread evenly; NaN: an empty map. Cells on the border of the middle count in part. maps: as for `half_area`.
+    """
+    down, across = (_inside(length) for length in maps.shape[1:])
+    inside, whole = (maps.astype(np.float64) @ across) @ down, maps.sum((1, 2), dtype=np.float64)
+    return np.divide(inside, whole, out=np.full(len(maps), np.nan), where=whole > 0)
+
+
+def results_of_store(store: ImportanceStore, numbers: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What ``results.json`` can say of a store from itself alone, as one of `augwise.estimate` or ``merge`` must.
+
+    numbers: of `map_statistics`, if they are known.
+    """
     from .. import __version__
-    from ..importance.store import ImportanceStore
 
-    store = ImportanceStore(folder, allow_partial=True)
     environments = store.meta["environments"]
     return {
         "kind": "estimate",
         "augwise": environments[-1].get("augwise", __version__) if environments else __version__,
-        "name": folder.absolute().name,
+        "name": "maps" if store.path is None else store.path.absolute().name,
         "data": {"name": store.meta["data"], "classes": None},
         "method": {"name": store.meta["method"]} | store.meta["arguments"],
         "seed": store.meta["seed"],
-        "store": map_statistics(store).numbers,
+        "store": map_statistics(store).numbers if numbers is None else numbers,
         "environment": environments[-1] if environments else {},
     }
 
 
-def _of_maps(store: ImportanceStore, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n,) key points, (n,) share of pixels that holds half (NaN of an empty map), (H, W) mean of normalised maps."""
-    size = store.height * store.width
-    points, half = np.zeros(len(rows), np.int64), np.full(len(rows), np.nan)
-    total, counted = np.zeros(size), 0
-    for start in range(0, len(rows), 256):
-        block = store.maps[rows[start : start + 256]].reshape(-1, size).astype(np.float64)
-        points[start : start + 256] = np.count_nonzero(block, 1)
-        mass = block.sum(1)
+class _Maps(NamedTuple):
+    """(n,) key points, `half_area` and `centre` of n maps; (H, W) mean of those that are not empty, each of sum 1."""
+
+    key_points: np.ndarray
+    half_area: np.ndarray
+    centre: np.ndarray
+    mean: np.ndarray
+
+
+def _of_maps(store: ImportanceStore, rows: np.ndarray, progress: bool) -> _Maps:
+    from tqdm import tqdm
+
+    points, half, middle = np.zeros(len(rows), np.int64), np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    total, counted = np.zeros((store.height, store.width)), 0
+    for start in tqdm(range(0, len(rows), _BLOCK), "reading maps", delay=2, leave=False, disable=not progress):
+        at = slice(start, start + _BLOCK)
+        block = store.maps[rows[at]]
+        points[at], half[at], middle[at] = np.count_nonzero(block, (1, 2)), half_area(block), centre(block)
+        mass = block.sum((1, 2), dtype=np.float64)
         full = mass > 0
-        block = block[full] / mass[full, None]
-        total, counted = total + block.sum(0), counted + int(full.sum())
-        reached = np.cumsum(-np.sort(-block, 1), 1) >= 0.5 - 1e-12
-        half[start : start + 256][full] = (reached.argmax(1) + 1) / size
-    return points, half, (total / max(1, counted)).reshape(store.height, store.width)
+        total, counted = total + (block[full] / mass[full, None, None]).sum(0), counted + int(full.sum())
+    return _Maps(points, half, middle, total / max(1, counted))
 
 
-def _distribution(values: np.ndarray, low: float, whole: float | None) -> dict[str, Any] | None:
-    """Median and histogram from ``low`` to the largest value; whole: bins are multiples of it wide."""
+def _distribution(values: np.ndarray, whole: float | None) -> dict[str, Any] | None:
+    """Median and histogram from 0 to the largest value; whole: bins are multiples of it wide."""
     if not len(values):
         return None
-    top = max(float(values.max()), low + (whole or 1e-9))
-    width = (top - low) / _BINS
+    width = max(float(values.max()), whole or 1e-9) / _BINS
     if whole is not None:
         width = max(whole, np.ceil(width / whole) * whole)
-    edges = low + width * np.arange(_BINS + 1)
+    edges = width * np.arange(_BINS + 1)
     counts = np.histogram(np.minimum(values, edges[-1]), edges)[0]
     used = len(np.trim_zeros(counts, "b"))
     return {
@@ -102,37 +147,41 @@ def _distribution(values: np.ndarray, low: float, whole: float | None) -> dict[s
     }
 
 
-def _centre(mean_map: np.ndarray) -> float | None:
-    """Share of the mass in the central rectangle of half the sides, pixels on its edge by their part inside."""
-    height, width = mean_map.shape
-    total = mean_map.sum()
-    inside = np.clip(_overlap(height), 0, 1) @ mean_map @ np.clip(_overlap(width), 0, 1)
-    return float(inside / total) if total > 0 else None
+def _inside(length: int) -> np.ndarray:
+    """How much of each of ``length`` cells lies between a quarter and three quarters of the side."""
+    start = np.arange(length)
+    return np.clip(np.minimum(start + 1, 0.75 * length) - np.maximum(start, 0.25 * length), 0, 1)
 
 
-def _overlap(n: int) -> np.ndarray:
-    """How much of pixel i, [i, i + 1], lies within [n/4, 3n/4]."""
-    at = np.arange(n)
-    return np.minimum(at + 1, 0.75 * n) - np.maximum(at, 0.25 * n)
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[~np.isnan(values)]
+
+
+def _average(of: Any, values: np.ndarray) -> float | None:
+    """Mean or median of what is known; None where nothing is."""
+    known = _known(values)
+    return float(of(known)) if len(known) else None
 
 
 def _by_class(
-    store: ImportanceStore, names: list[str] | None, rows: np.ndarray, points: np.ndarray | None, half: np.ndarray
+    store: ImportanceStore,
+    names: Mapping[int, str] | None,
+    rows: np.ndarray,
+    looked: np.ndarray,
+    maps: _Maps,
+    sparse: bool,
 ) -> list[dict[str, Any]]:
-    from ..importance.store_files import PENDING
-
-    labels, there = store.labels, store.status != PENDING
     found = []
-    for label in np.unique(labels[there]).tolist():
-        own, looked = there & (labels == label), labels[rows] == label
-        halves = half[looked & ~np.isnan(half)]
+    for label in np.unique(store.labels[rows]).tolist():
+        all_own, own = rows[store.labels[rows] == label], store.labels[looked] == label
         found.append(
             {
-                "class": names[label] if names else str(label),
-                "images": int(own.sum()),
-                "failed": int(store.failed[own].sum()),
-                "key_points": float(np.median(points[looked])) if points is not None and looked.any() else None,
-                "half_area": float(np.median(halves)) if len(halves) else None,
+                "class": str(label) if names is None else names.get(label, str(label)),
+                "images": len(all_own),
+                "failed": int(store.failed[all_own].sum()),
+                "key_points": _average(np.median, maps.key_points[own].astype(np.float64)) if sparse else None,
+                "half_area": _average(np.median, maps.half_area[own]),
+                "centre": _average(np.mean, maps.centre[own]),
             }
         )
     return found

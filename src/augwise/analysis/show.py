@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,14 +11,10 @@ import numpy as np
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from ..data.sources import Source
     from ..importance.store import ImportanceStore
-    from .store_statistics import Overview
 
 _ON_A_PAGE, _IN_A_PICTURE = 240, 24  # images
-_BLOCK = 1024  # maps handled at a time
 
 
 @dataclass(frozen=True)
@@ -60,11 +55,13 @@ def show(config: ShowConfig) -> Path:
 
     if config.count is not None and config.count < 1:
         raise UserError(f"--count {config.count} shows nothing: give at least 1")
+    page = config.out.suffix.lower() in (".html", ".htm")
+    if not page:
+        _format(config.out)
     store = ImportanceStore(config.store, allow_partial=True)
     require_writable(config.out.absolute().parent)
     source = open_source(config.data, config.split, size=config.size, broken=config.broken, progress=not config.quiet)
     found = _found(store, source, config)
-    page = config.out.suffix.lower() in (".html", ".htm")
     shown = _chosen(store, found, config, _ON_A_PAGE if page else _IN_A_PICTURE)
     if page:
         _write_page(store, source, found, shown, config)
@@ -114,35 +111,34 @@ def _write_page(
     import torch
 
     from ..importance.centre import CentrePrior
-    from ..report.store_page import Album, Shown, write_store_page
-    from .store_statistics import middle
+    from ..report.page import write_pages
+    from ..report.store_page import Shown, page
+    from .map_statistics import centre, map_statistics
     from .stores import store_info
 
-    names = _class_names(store, source)
-    overview = _overview(store, found, names, config)
+    names = dict(enumerate(source.class_names))
     grey = torch.zeros(1, 1, store.height, store.width)
     prior = CentrePrior(grid=(store.height, store.width)).estimate(None, grey, torch.zeros(1), [0]).importance.numpy()
-    images = {each.name: each.images for each in overview.classes}
     albums: dict[str, list[Shown]] = {}
     sparse = bool(store.meta["sparse"])
     for row, at in shown.tolist():
-        image = _pixels(source[row][0])
+        image, importance = _pair(store, source, row, at)
         points = int(np.count_nonzero(store.maps[at])) if sparse else None
-        item = Shown(image, _map(store, at, image.shape[:2]), row, points, bool(store.failed[at]))
-        albums.setdefault(names[int(store.labels[at])], []).append(item)
-    write_store_page(
-        config.out,
+        label = int(store.labels[at])
+        item = Shown(image, importance, row, points, bool(store.failed[at]))
+        albums.setdefault(names.get(label, str(label)), []).append(item)
+    filled = page(
         title=f"Importance maps of {source.name}",
         subtitle=f"{store.meta['method']} · {config.split} images · {store.height}×{store.width} cells a map",
         note=_note(store, source, found),
-        overview=overview,
+        statistics=map_statistics(store, names, found[:, 1], progress=not config.quiet),
         prior=prior[0],
-        prior_middle=float(middle(prior)[0]),
-        sparse=sparse,
+        prior_centre=float(centre(prior)[0]),
         only_failed=config.failed,
-        albums=[Album(name, images[name], items) for name, items in albums.items()],
+        albums=albums,
         facts=list(store_info(config.store).items()),
     )
+    write_pages(config.out, [filled])
 
 
 def _note(store: ImportanceStore, source: Source, found: np.ndarray) -> str:
@@ -154,54 +150,44 @@ def _note(store: ImportanceStore, source: Source, found: np.ndarray) -> str:
     )
 
 
-def _class_names(store: ImportanceStore, source: Source) -> dict[int, str]:
-    known = dict(enumerate(source.class_names))
-    return {label: known.get(label, str(label)) for label in np.unique(store.labels).tolist()}
-
-
-def _overview(store: ImportanceStore, found: np.ndarray, names: dict[int, str], config: ShowConfig) -> Overview:
-    from tqdm import tqdm
-
-    from .store_statistics import overview
-
-    def blocks() -> Iterator[np.ndarray]:
-        starts = range(0, len(found), _BLOCK)
-        for start in tqdm(starts, "reading maps", delay=2, leave=False, disable=config.quiet):
-            yield store.maps[found[start : start + _BLOCK, 1]]
-
-    rows = found[:, 1]
-    return overview(blocks(), store.labels[rows], store.failed[rows], names)
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    return image[:3].expand(3, -1, -1).permute(1, 2, 0).numpy()
-
-
-def _map(store: ImportanceStore, row: int, shape: tuple[int, ...]) -> np.ndarray:
+def _pair(store: ImportanceStore, source: Source, row: int, at: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image ``row`` as (H, W, 3) uint8 and the store's map ``at`` over it, (H, W) float32."""
     import torch
 
     from ..data.resident import fit
+    from ..report.figures import pixels
 
-    return fit(torch.from_numpy(store.maps[row] * store.scale[row])[None], shape[0], shape[1])[0].numpy()
+    image = pixels(source[row][0][:3].expand(3, -1, -1))
+    importance = torch.from_numpy(store.maps[at] * store.scale[at])[None]
+    return image, fit(importance, *image.shape[:2])[0].numpy()
 
 
 def _draw(store: ImportanceStore, source: Source, rows: np.ndarray, out: Path) -> None:
     from PIL import Image
 
+    from ..files import write_atomically
     from ..report.figures import overlay
 
     columns = min(4, len(rows))
     tiles = []
     for row, at in rows.tolist():
-        pixels = _pixels(source[row][0])
-        tiles.append(np.concatenate([pixels, overlay(pixels, _map(store, at, pixels.shape[:2]))], 1))
+        image, importance = _pair(store, source, row, at)
+        tiles.append(np.concatenate([image, overlay(image, importance)], 1))
     height, width = (max(t.shape[axis] for t in tiles) + 2 for axis in (0, 1))
     canvas = np.full((-(-len(tiles) // columns) * height, columns * width, 3), 255, np.uint8)
     for i, tile in enumerate(tiles):
         y, x = i // columns * height, i % columns * width
         canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     scale = max(1, 128 // height)
-    try:
-        Image.fromarray(canvas.repeat(scale, 0).repeat(scale, 1)).save(out)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {out}: {error}") from None
+    picture = Image.fromarray(canvas.repeat(scale, 0).repeat(scale, 1))
+    write_atomically(out, lambda file: picture.save(file, _format(out)))
+
+
+def _format(out: Path) -> str:
+    """Pillow's name of the kind of picture that the file's ending asks for."""
+    from PIL import Image
+
+    kind = Image.registered_extensions().get(out.suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise UserError(f"--out {out} is neither a page nor a picture: give NAME.html or NAME.png")
+    return kind

@@ -124,7 +124,7 @@ def store_info(path: Path) -> dict[str, str]:
 def _about(
     meta: Meta, kind: str, size: int, images: str, points: str | None, success: str | None = None
 ) -> dict[str, str]:
-    from ..report.page import short
+    from ..report.text import short
 
     texts = {
         "kind": kind + ("" if meta.complete else ", unfinished"),

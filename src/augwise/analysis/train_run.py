@@ -11,6 +11,8 @@ from ..training.config import TrainConfig
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..data.sources import Source
+
 
 @dataclass(frozen=True)
 class TrainRun:
@@ -55,15 +57,20 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     return result
 
 
-def _deranged(run: TrainRun) -> Any:
+def training_images(settings: TrainConfig) -> tuple[Source, Source | None]:
+    """The images that a run is trained on, and those set aside before ``limit`` (None without ``val_share``)."""
     from ..data.sources import limited, open_source, split_validation
+
+    s = settings
+    train, validation = open_source(s.data, s.split, **s.opening), None
+    if s.val_share:
+        train, validation = split_validation(train, s.val_share, s.data_seed)
+    return train if s.limit is None else limited(train, s.limit, s.data_seed), validation
+
+
+def _deranged(run: TrainRun) -> Any:
     from ..importance.store import ImportanceStore
 
-    c = run.train
-    source = open_source(c.data, c.split, size=c.opened_size, broken=c.broken, progress=not c.quiet)
-    if c.val_share:
-        source, _ = split_validation(source, c.val_share, c.data_seed)
-    if c.limit is not None:
-        source = limited(source, c.limit, c.data_seed)
     assert run.maps is not None
-    return ImportanceStore(run.maps).attach(source).deranged(c.seed)
+    source, _ = training_images(run.train)
+    return ImportanceStore(run.maps).attach(source).deranged(run.train.seed)

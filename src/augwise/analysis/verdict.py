@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from ..report.text import counted, points, share
 from .statistics import Interval, holm, p_value
 
 SHOWN = ("guarded-plain", "guarded-control")
@@ -111,7 +112,8 @@ def _sign(interval: Interval) -> int:
 def _unfinished(report: dict[str, Any]) -> list[str]:
     if report["done"] >= report["planned"]:
         return []
-    return [f"Unfinished: {report['done']} of {report['planned']} runs are in, and what they say may change."]
+    planned = counted(report["planned"], "run")
+    return [f"Unfinished: {report['done']} of {planned} are in, and what they say may change."]
 
 
 def _pooled(pooled: dict[str, Any]) -> list[str]:
@@ -132,7 +134,7 @@ def _counted(rows: list[dict[str, Any]]) -> list[str]:
     for name, words in (("guarded-plain", "plain"), ("guarded-control", "the control")):
         means = [d["mean"] for row in rows if (d := row["differences"].get(name)) is not None]
         if means:
-            texts.append(f"above {words} in {sum(m > 0 for m in means)} of {_rows(len(means))}")
+            texts.append(f"above {words} in {sum(m > 0 for m in means)} of {counted(len(means), 'row')}")
     return [f"Guarded is {' and '.join(texts)}, by mean accuracy."] if texts else []
 
 
@@ -144,10 +146,11 @@ def _chance(tests: list[Corrected]) -> list[str]:
     kept = sum(t.adjusted < LEVEL for t in tests)
     half = sorted(_half(t.interval) for t in tests)
     side = f" ({against} against the guard)" if against else ""
+    exclude, remain = "excludes" if outside == 1 else "exclude", "remains" if kept < 2 else "remain"
     return [
-        f"{outside} of {len(tests)} intervals {'excludes' if outside == 1 else 'exclude'} zero{side}; chance alone "
-        f"gives about {LEVEL * len(tests):.1f}. After Holm’s correction for {len(tests)} comparisons {kept or 'none'} "
-        f"{'remains' if kept < 2 else 'remain'}.",
+        f"{outside} of {counted(len(tests), 'interval')} {exclude} zero{side}; chance alone gives about "
+        f"{LEVEL * len(tests):.1f}. After Holm’s correction for {counted(len(tests), 'comparison')} {kept or 'none'} "
+        f"{remain}.",
         f"What a single row can resolve: half its interval is {100 * half[len(half) // 2]:.1f} points in the median; "
         "smaller effects stay unseen with so few seeds.",
     ]
@@ -180,11 +183,11 @@ def _touched(rows: list[dict[str, Any]]) -> list[str]:
     plain, guarded, control = (importance[arm] for arm in ("plain", "guarded", "control"))
     if plain is None or guarded is None:
         return []
-    text = f"Overwritten on average: {_percent(plain)} of an image’s importance plain, {_percent(guarded)} guarded"
-    text += "." if control is None else f", {_percent(control)} under the control."
+    text = f"Overwritten on average: {share(plain)} of an image’s importance plain, {share(guarded)} guarded"
+    text += "." if control is None else f", {share(control)} under the control."
     if area["plain"] and area["guarded"] is not None and area["guarded"] < 0.97 * area["plain"]:
         text += (
-            f" The guarded arm also touches less area ({_percent(area['guarded'])} against {_percent(area['plain'])}): "
+            f" The guarded arm also touches less area ({share(area['guarded'])} against {share(area['plain'])}): "
             "part of a gain may be mere weakness."
         )
     return [text]
@@ -194,21 +197,3 @@ def _mean(rows: list[dict[str, Any]], what: str, arm: str) -> float | None:
     values = [row.get(what, {}).get(arm) for row in rows]
     given = [v for v in values if v is not None and not math.isnan(v)]
     return sum(given) / len(given) if given else None
-
-
-def points(interval: Interval | None) -> str:
-    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with true minus signs; a dash without one."""
-    if interval is None:
-        return "–"
-    low, high = interval["low"], interval["high"]
-    text = f"{100 * interval['mean']:+.2f}"
-    text += f" (n = {interval['n']})" if low is None or high is None else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
-    return text.replace("-", "−")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _rows(n: int) -> str:
-    return "1 row" if n == 1 else f"{n} rows"

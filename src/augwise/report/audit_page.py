@@ -1,61 +1,61 @@
-"""The page of an audit: a table, distributions, worst cases as pictures, classes. Writes that one file."""
+"""The page of an audit: what every transform loses, as a table, distributions, classes, and pictures."""
 
 from __future__ import annotations
 
-import math
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
+from .charts import Chart, histogram
+from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
+from .text import counted, duration, number, share
 
-from .audit_figures import histogram, photograph
-from .figures import overlay, png
-from .page import Facts, settings_as_facts, share, short, write_page
-
-if TYPE_CHECKING:
-    from ..analysis.audit_result import Case
-
-_SMALL = 64  # pixels up to which single pixels are shown
-_SIDE = 112  # pixels that small pictures are enlarged to, by a whole factor
-_LARGEST = 224  # pixels that large ones are brought down to
+_MACHINE = {"out", "quiet"}
+_TOLD = {"data", "count", "seed"}  # stand among the facts
 
 
-def write_audit(path: Path, report: dict[str, Any], cases: dict[str, dict[str, list[Case]]]) -> None:
-    """Write ``report.html`` for what `Audit.to_dict` returned, with title and command.
-
-    cases: pictures by transform and heading.
-    """
-    with_model = report["recognises"] is not None
-    write_page(
-        path,
+def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
+    """The page of what `augwise.audit` found and `Audit.write` left."""
+    settings = {k: v for k, v in results["settings"].items() if k not in _MACHINE | _TOLD}
+    return Page(
         "audit",
-        title=report["title"],
-        version=report["augwise"],
-        subtitle=_subtitle(report),
-        with_model=with_model,
-        maps=report["maps"],
-        recognises=report["recognises"],
-        transforms=[_transform(t, cases[t["name"]], i) for i, t in enumerate(report["transforms"])],
-        facts=_facts(report),
-        number=_number,
-        interval=_interval,
+        title=results["title"],
+        version=results["augwise"],
+        subtitle=_images(results["data"]),
+        facts=_facts(results),
+        settings=settings_as_facts(settings),
+        words={
+            "with_model": results["recognises"] is not None,
+            "maps": results["maps"],
+            "recognises": results["recognises"],
+            "transforms": [_transform(t, i, gallery["groups"]) for i, t in enumerate(results["transforms"])],
+        },
     )
 
 
-def _subtitle(report: dict[str, Any]) -> str:
-    data = report["data"]
-    return f"{data['name']}, {data['images']} of {data['of']} images, {data['classes']} classes"
+def _images(data: dict[str, Any]) -> str:
+    classes = counted(data["classes"], "class", "classes")
+    return f"{data['name']}, {data['images']} of {counted(data['of'], 'image')}, {classes}"
 
 
-def _transform(found: dict[str, Any], cases: dict[str, list[Case]], place: int) -> dict[str, Any]:
-    charts = [
-        histogram(found[key]["counts"], label, found[key]["mean"])
-        for key, label in (("importance_lost", "share of importance lost"), ("area_lost", "share of area lost"))
-        if found[key] is not None
+def _transform(found: dict[str, Any], place: int, groups: list[dict[str, Any]]) -> dict[str, Any]:
+    shown = [
+        {"title": group["title"], "examples": [_example(e) for e in group["examples"]]}
+        for group in groups
+        if group["transform"] == found["name"]
     ]
     classes = sorted(found["per_class"], key=_badness, reverse=True)
-    shown = {heading: [_case(case) for case in group] for heading, group in cases.items()}
-    return found | {"place": place, "charts": charts, "classes": classes, "cases": shown}
+    return found | {"place": place, "charts": _charts(found), "classes": classes, "groups": shown}
+
+
+def _charts(found: dict[str, Any]) -> list[Chart]:
+    charts = []
+    for key, what, style in (("importance_lost", "importance", "guarded"), ("area_lost", "area", "plain")):
+        lost = found[key]
+        if lost is not None:
+            counts = lost["counts"]
+            edges = [100 * i / len(counts) for i in range(len(counts) + 1)]
+            title, label = f"{what.capitalize()} lost", f"% of the image’s {what}"
+            charts.append(histogram(title, edges, counts, label, style=style, mean=100 * lost["mean"]))
+    return charts
 
 
 def _badness(row: dict[str, Any]) -> float:
@@ -63,41 +63,20 @@ def _badness(row: dict[str, Any]) -> float:
     return next((value for value in known if value is not None), 0.0)
 
 
-def _case(case: Case) -> dict[str, Any]:
+def _example(example: dict[str, Any]) -> dict[str, Any]:
+    """An image with what stands under its picture."""
+    (arm,) = example["arms"]
     said = []
-    if not math.isnan(case.importance_lost):
-        said.append(f"lost {share(case.importance_lost)} of its evidence, {share(case.area_lost)} of its area")
-    if not math.isnan(case.log_prob_drop):
-        said.append(f"log-prob drop {_number(case.log_prob_drop)}")
-    return {
-        "label": case.label,
-        "index": case.index,
-        "image": _picture(case.image),
-        "map": _picture(overlay(case.image, case.importance)),
-        "augmented": _picture(case.augmented),
-        "lost": "; ".join(said),
-    }
+    if arm["importance"] is not None:
+        said.append(f"lost {share(arm['importance'])} of its evidence, {share(arm['area'])} of its area")
+    if arm["drop"] is not None:
+        said.append(f"log-prob drop {number(arm['drop'])}")
+    return example | {"augmented": arm["image"], "lost": "; ".join(said)}
 
 
-def _picture(pixels: np.ndarray) -> dict[str, Any]:
-    """Small pictures enlarged without smoothing; large ones as photographs, so that a page stays light."""
-    longest = max(pixels.shape[:2])
-    if longest <= _SMALL:
-        return {"uri": png(pixels, max(1, round(_SIDE / longest))), "sharp": True}
-    return {"uri": photograph(pixels, _LARGEST), "sharp": False}
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.2f}".replace("-", "−")
-
-
-def _interval(values: list[float] | None) -> str:
-    return "" if values is None else f"{100 * values[0]:.0f} to {100 * values[1]:.0f} %"
-
-
-def _facts(report: dict[str, Any]) -> Facts:
-    facts = [("command", report["command"])] if report["command"] else []
-    facts += [("data", _subtitle(report)), ("maps", report["maps"])]
-    facts += settings_as_facts({k: v for k, v in report["settings"].items() if k != "data"})
-    facts += [("seconds", f"{report['seconds']:.1f}")]
-    return facts + [(k, short(v)) for k, v in report["environment"].items()]
+def _facts(results: dict[str, Any]) -> Facts:
+    data, settings = results["data"], results["settings"]
+    facts = [("command", results["command"])] if results["command"] else []
+    facts += [("data", _images(data)), *left_out_facts(data), ("maps", results["maps"])]
+    facts += [("seed", str(settings["seed"])), ("time", duration(results["seconds"]))]
+    return [*facts, *environment_facts(results["environment"])]

@@ -21,7 +21,13 @@ PAGE = "report.html"
 _RESULTS = "results.json"
 _STORE = "meta.json"
 # The page of each kind of results: a module here with ``page(results, gallery) -> Page``.
-_PAGES = {"train": "train_page", "evaluate": "evaluate_page", "estimate": "estimate_page", "compare": "compare_page"}
+_PAGES = {
+    "train": "train_page",
+    "evaluate": "evaluate_page",
+    "estimate": "estimate_page",
+    "compare": "compare_page",
+    "audit": "audit_page",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class ReportConfig:
     """Pages from results: one folder's page anew, or several folders as the chapters of one page."""
 
     results: tuple[Path, ...]
-    """Folders that train, estimate, evaluate or compare wrote, or JSON files of evaluate."""
+    """Folders that train, estimate, evaluate, compare or audit wrote, or JSON files of evaluate."""
     out: Path | None = None
     """The page; left out: report.html in the folder, or with several folders in the working directory."""
     title: str | None = None
@@ -39,14 +45,14 @@ class ReportConfig:
 def report(*results: str | Path, out: str | Path | None = None, title: str | None = None) -> Path:
     """Build the page of one or more results and return its path.
 
-    results: folders written by the verbs ``train``, ``estimate``, ``evaluate`` and ``compare`` (an importance store
-        is one), or JSON files of ``evaluate``; several become chapters of one page, in the order given.
+    results: folders written by the verbs ``train``, ``estimate``, ``evaluate``, ``compare`` and ``audit`` (an
+        importance store is one), or JSON files of ``evaluate``; several become chapters of one page, in this order.
     out: the page; default ``report.html`` in the one folder (beside the one file, under its name), or for several in
         the working directory. title: heading of the page.
 
     Raises `UserError` for what holds no results, is damaged, or is of a kind that has no page.
     """
-    from ..training.checkpoint import require_writable
+    from ..files import require_writable
 
     if not results:
         raise UserError("there is nothing to report: give the folder of at least one run")
@@ -65,8 +71,9 @@ def load(path: Path) -> Page:
     file = path / _RESULTS if path.is_dir() else path
     if path.is_dir() and not file.exists() and (path / _STORE).exists():
         from ..analysis.map_statistics import results_of_store
+        from ..importance.store import ImportanceStore
 
-        results = results_of_store(path)
+        results = results_of_store(ImportanceStore(path, allow_partial=True))
     else:
         results = _read(path, file)
     kind = results.get("kind")
@@ -83,7 +90,7 @@ def load(path: Path) -> Page:
 
 
 def _read(path: Path, file: Path) -> dict[str, Any]:
-    cure = "give a folder that augwise train, estimate, evaluate or compare wrote"
+    cure = "give a folder that augwise train, estimate, evaluate, compare or audit wrote"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

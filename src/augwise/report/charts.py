@@ -115,9 +115,9 @@ def forest(
 
 def histogram(
     title: str, edges: Sequence[float], counts: Sequence[float], x_label: str, *, style: str = "plain",
-    y_label: str = "images",
+    y_label: str = "images", mean: float | None = None,
 ) -> Chart:  # fmt: skip
-    """Counts between edges; len(edges) = len(counts) + 1."""
+    """Counts between edges; len(edges) = len(counts) + 1. mean: on the x axis, drawn as a line."""
     top, bottom, left, right, height = 26, 42, 46, 12, 220
     y_ticks = ticks(0, max(1, *counts), 4)
     y = _scale(0, y_ticks[-1], height - bottom, top)
@@ -141,6 +141,9 @@ def histogram(
     told = "; ".join(
         f"{_short(a)} to {_short(b)}: {_short(c)}" for (a, b), c in zip(pairwise(edges), counts, strict=True)
     )
+    if mean is not None:
+        parts.append(f'<path class="line" stroke-dasharray="5 4" d="M{x(mean):.1f} {top}V{base}"/>')
+        told += f"; mean {_short(mean)}"
     return _chart(title, height, parts, f"{y_label} by {x_label}: {told}.")
 
 

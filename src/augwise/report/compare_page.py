@@ -9,7 +9,8 @@ from ..analysis.compare_pooled import completed
 from ..analysis.statistics import holm, p_value
 from ..analysis.verdict import LEVEL, SHOWN, corrected, verdict
 from .charts import Chart, Estimate, Series, extent, forest, line_chart
-from .page import Facts, Page, duration, environment_facts, percent, settings_as_facts, short
+from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
+from .text import counted, duration, percent, short
 
 ARMS = ("plain", "guarded", "control")
 _NAMES = {name: name.replace("-", " − ") for name in SHOWN}
@@ -229,12 +230,12 @@ def _class_forests(rows: list[dict[str, Any]]) -> list[Chart]:
 
 def _subtitle(report: dict[str, Any]) -> str:
     data, done, planned = report["data"], report["done"], report["planned"]
-    runs = f"{planned} runs" if done >= planned else f"{done} of {planned} runs"
+    runs = counted(planned, "run") if done >= planned else f"{done} of {counted(planned, 'run')}"
     return f"{data['name']}, {data['train']} training and {data['test']} test images · {runs}"
 
 
 def _base(base: dict[str, Any]) -> str:
-    return f"{base['model']}, {base['epochs']} epochs, test accuracy {percent(base['accuracy'])} %."
+    return f"{base['model']}, {counted(base['epochs'], 'epoch')}, test accuracy {percent(base['accuracy'])} %."
 
 
 def _estimator(name: str, summary: dict[str, Any]) -> dict[str, str]:
@@ -252,12 +253,17 @@ def _estimator(name: str, summary: dict[str, Any]) -> dict[str, str]:
 def _facts(report: dict[str, Any]) -> Facts:
     config, train = report["config"], report["config"]["train"]
     facts = [("command", report["command"])] if report.get("command") else []
+    epochs = counted(train["epochs"], "epoch")
     facts += [
         ("data", f"{train['data']}: {report['data']['train']} training images, {report['data']['test']} test images"),
-        ("training", f"{train['model']}, {train['epochs']} epochs, batch {train['batch_size']}, {train['optimizer']}"),
+        *left_out_facts(report["data"]),
+        (
+            "training",
+            f"{train['model']}, {epochs}, batch {train['batch_size']}, {train['optimizer']}",
+        ),
         ("methods", f"{short(config['methods'])}, strengths {short(config['strengths'])}"),
         ("guard", f"quantile {config['quantile']:g}, windows {short(config['windows'])}"),
-        ("seeds", f"{config['seeds']}, {report['done']} of {report['planned']} runs finished"),
+        ("seeds", f"{config['seeds']}, {report['done']} of {counted(report['planned'], 'run')} finished"),
     ]
     if report.get("seconds"):
         facts.append(("time", f"{duration(report['seconds'])} of training in all runs together"))

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from .charts import Chart, histogram
-from .page import Facts, Page, duration, environment_facts, percent, settings_as_facts, share, short
+from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
+from .text import counted, duration, percent, share, short
 
 
 def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
@@ -22,15 +23,32 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
         words={
             "sentence": _sentence(store),
             "points": _remarks(store),
-            "tiles": _tiles(results),
+            "tiles": map_tiles(store) + _work(results.get("computed")),
             "charts": _charts(store),
-            "classes": store["per_class"],
-            "sparse": store["sparse"],
+            **class_words(store),
             "looked_at": store["looked_at"],
             "mean_map": gallery["mean_map"],
             "groups": gallery["groups"],
         },
     )
+
+
+def class_words(store: dict[str, Any], at: dict[str, str] | None = None) -> dict[str, Any]:
+    """What ``map_classes.html.j2`` needs; at: anchors of classes that the table links to."""
+    rows = [row | {"at": (at or {}).get(row["class"])} for row in store["per_class"]]
+    return {"classes": rows, "sparse": store["sparse"]}
+
+
+def map_tiles(store: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What a reader of `analysis.map_statistics` wants first."""
+    tiles = [("maps", f"{store['done']}", f"of {store['rows']} images, {store['height']}×{store['width']}")]
+    if store.get("success_rate") is not None:
+        tiles.append(("attack succeeded", f"{percent(store['success_rate'])} %", f"{store['failed']} failed"))
+    if store["key_points"]:
+        tiles.append(("key points", f"{store['key_points']['median']:.0f}", "pixels, median"))
+    if store["half_area"]:
+        tiles.append(("half the importance", f"{percent(store['half_area']['median'])} %", "of the pixels, median"))
+    return tiles
 
 
 def _sentence(store: dict[str, Any]) -> str:
@@ -64,19 +82,11 @@ def _remarks(store: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
-    store, work = results["store"], results.get("computed")
-    tiles = [("maps", f"{store['done']}", f"of {store['rows']} images, {store['height']}×{store['width']}")]
-    if store.get("success_rate") is not None:
-        tiles.append(("attack succeeded", f"{percent(store['success_rate'])} %", f"{store['failed']} failed"))
-    if store["key_points"]:
-        tiles.append(("key points", f"{store['key_points']['median']:.0f}", "pixels, median"))
-    if store["half_area"]:
-        tiles.append(("half the importance", f"{percent(store['half_area']['median'])} %", "of the pixels, median"))
-    if work and work["images"]:
-        rate = work["images"] / max(work["seconds"], 1e-9)
-        tiles.append(("time", duration(work["seconds"]), f"{work['images']} images, {rate:.3g} a second"))
-    return tiles
+def _work(computed: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    if not computed or not computed["images"]:
+        return []
+    rate = computed["images"] / max(computed["seconds"], 1e-9)
+    return [("time", duration(computed["seconds"]), f"{counted(computed['images'], 'image')}, {rate:.3g} a second")]
 
 
 def _charts(store: dict[str, Any]) -> list[Chart]:
@@ -94,7 +104,7 @@ def _charts(store: dict[str, Any]) -> list[Chart]:
 
 def _facts(results: dict[str, Any]) -> Facts:
     data, store = results["data"], results["store"]
-    facts = [("data", f"{data['name']}, {store['rows']} images")]
+    facts = [("data", f"{data['name']}, {store['rows']} images"), *left_out_facts(data)]
     config = results.get("config") or {}
     asked = {k: config.get(k) for k in ("data", "split", "limit", "size", "run", "model", "checkpoint")}
     facts += settings_as_facts(asked, "asked for: ")

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..analysis.statistics import wilson
 from .charts import Chart, Series, histogram, line_chart
-from .page import Facts, Page, environment_facts, left_out_facts, percent, short
+from .page import Facts, Page, environment_facts, left_out_facts
+from .text import between, percent, short
 from .train_page import class_forest, class_rows
 
 _MATRIX = 20  # classes up to which the whole confusion matrix is readable
@@ -100,7 +101,7 @@ def _trust(results: dict[str, Any]) -> str:
 
 def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     interval = wilson(round(results["accuracy"] * results["images"]), results["images"])
-    note = "" if interval is None else f"95 %: {percent(interval[0], 2)} to {percent(interval[1], 2)}"
+    note = "" if interval is None else f"95 %: {between(interval, 2)}"
     given = [row for row in results["per_class"] if row["accuracy"] is not None]
     worst = min(given, key=lambda row: row["accuracy"])
     return [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SMALL = 96  # below this side every pixel counts: PNG, shown with hard edges; above it is a photograph: JPEG
 _LARGEST = 320  # no page shows a picture larger
@@ -20,8 +23,15 @@ class Picture(TypedDict):
     height: int
 
 
-def picture(pixels: np.ndarray) -> Picture:
-    """(H, W, C) or (H, W) uint8 for a page: small ones exactly, photographs as JPEG of at most 320 pixels a side."""
+def pixels(image: Tensor) -> np.ndarray:
+    """An image (C, H, W) as (H, W, C) uint8. Floats are in [0, 1]; what lies outside is clamped."""
+    if image.is_floating_point():
+        image = (image.float() * 255).round().clamp(0, 255).byte()
+    return image.permute(1, 2, 0).contiguous().numpy()
+
+
+def picture(pixels: np.ndarray, largest: int = _LARGEST) -> Picture:
+    """(H, W, C) or (H, W) uint8 for a page: below 96 pixels a side exactly, others as JPEG of at most ``largest``."""
     from PIL import Image
 
     if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -29,7 +39,7 @@ def picture(pixels: np.ndarray) -> Picture:
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if max(image.size) < _SMALL:
         return {"src": png(pixels), "width": image.width, "height": image.height}
-    image.thumbnail((_LARGEST, _LARGEST))
+    image.thumbnail((largest, largest))
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=85, optimize=True)
     return {"src": _uri("jpeg", buffer.getvalue()), "width": image.width, "height": image.height}

@@ -2,7 +2,8 @@
 
 ``{"groups": [{"title", "examples": [{"label", "image", "map", "arms": [{"name", "image", "importance", "area"}]}]}],
 "mean_map"}``: images and maps are `figures.Picture`; importance and area are the shares that an arm overwrote, in
-[0, 1]; ``arms`` is empty, and ``mean_map`` there, for a store of maps alone.
+[0, 1]; ``arms`` is empty, and ``mean_map`` there, for a store of maps alone. An audit's groups say of which
+``transform`` they are, its examples name their ``index``, and their one arm has a ``drop`` in log-probability.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from .figures import overlay, picture
 
 if TYPE_CHECKING:
+    from ..analysis.audit_result import Case
     from ..analysis.gallery import Example
 
 GALLERY = "gallery.json"
@@ -25,6 +27,11 @@ GALLERY = "gallery.json"
 def group(title: str, examples: list[Example]) -> dict[str, Any]:
     """Pictures of every example and of each arm's doing, under one heading."""
     return {"title": title, "examples": [_example(e) for e in examples]}
+
+
+def audit_group(transform: str, title: str, cases: list[Case]) -> dict[str, Any]:
+    """Pictures of what one transform made of some images, under one heading."""
+    return {"transform": transform, "title": title, "examples": [_case(transform, case) for case in cases]}
 
 
 def write_gallery(folder: Path, groups: list[dict[str, Any]], mean_map: np.ndarray | None = None) -> None:
@@ -48,14 +55,25 @@ def read_gallery(folder: Path) -> dict[str, Any]:
 
 
 def _example(example: Example) -> dict[str, Any]:
+    arms = [_arm(arm, *shown) for arm, shown in example.arms.items()]
+    return {**_original(example.label, example.image, example.importance), "arms": arms}
+
+
+def _case(transform: str, case: Case) -> dict[str, Any]:
+    arm = _arm(transform, case.augmented, case.area_lost, case.importance_lost) | {"drop": _number(case.log_prob_drop)}
+    return {"index": case.index, **_original(case.label, case.image, case.importance), "arms": [arm]}
+
+
+def _original(label: str, image: np.ndarray, importance: np.ndarray) -> dict[str, Any]:
+    return {"label": label, "image": picture(image), "map": picture(overlay(image, importance))}
+
+
+def _arm(name: str, image: np.ndarray, area: float, importance: float) -> dict[str, Any]:
     return {
-        "label": example.label,
-        "image": picture(example.image),
-        "map": picture(overlay(example.image, example.importance)),
-        "arms": [
-            {"name": arm, "image": picture(pixels), "importance": _number(importance), "area": _number(area)}
-            for arm, (pixels, area, importance) in example.arms.items()
-        ],
+        "name": name,
+        "image": picture(image),
+        "importance": _number(importance),
+        "area": _number(area),
     }
 
 

@@ -7,12 +7,12 @@ fills its block ``main`` with sections under ``<h2 id=…>``. Several pages can 
 from __future__ import annotations
 
 import html
-import json
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from .text import between, counted, number, percent, points, share, short
 
 Facts = list[tuple[str, str]]
 """What was run, line by line: (name, value), shown at the foot of every page."""
@@ -35,21 +35,11 @@ class Page:
     words: dict[str, Any] = field(default_factory=dict)
 
 
-def write_page(
-    path: Path, template: str, *, title: str, version: str, subtitle: str, facts: Facts, **words: Any
-) -> None:
-    """Fill ``templates/{template}.html.j2`` and write it to ``path``, whole or not at all.
-
-    words: what the template names besides; a word that it names and does not get is an error, never a blank.
-    """
-    write_pages(path, [Page(template, title, version, subtitle, facts, words=words)])
-
-
 def write_pages(path: Path, pages: list[Page], title: str | None = None) -> None:
     """Write one page, or several as the chapters of one file under ``title``."""
     from markupsafe import Markup
 
-    from ..training.checkpoint import write_atomically
+    from ..files import write_atomically
 
     bodies = [render(page) for page in pages]
     if len(pages) == 1:
@@ -74,12 +64,12 @@ def render(page: Page) -> str:
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from ..analysis.verdict import points
-
     environment = Environment(
         loader=PackageLoader("augwise.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(share=share, percent=percent, points=points)
+    environment.globals.update(
+        between=between, counted=counted, number=number, percent=percent, points=points, share=share
+    )
     return environment
 
 
@@ -92,11 +82,11 @@ def headings(body: str) -> list[tuple[str, str]]:
 def _bound(pages: list[Page], bodies: list[str]) -> str:
     """Pages as chapters: headings one level down, and every anchor marked with its chapter's number."""
     chapters = []
-    for number, (page, body) in enumerate(zip(pages, bodies, strict=True), 1):
+    for place, (page, body) in enumerate(zip(pages, bodies, strict=True), 1):
         title, subtitle = html.escape(page.title), html.escape(f"augwise {page.version} · {page.subtitle}")
         chapters.append(
-            f'<article class="chapter" aria-labelledby="c{number}"><h2 id="c{number}">{title}</h2>\n'
-            f'<p class="quiet">{subtitle}</p>\n{_lowered(body, f"c{number}-")}</article>'
+            f'<article class="chapter" aria-labelledby="c{place}"><h2 id="c{place}">{title}</h2>\n'
+            f'<p class="quiet">{subtitle}</p>\n{_lowered(body, f"c{place}-")}</article>'
         )
     return "\n".join(chapters)
 
@@ -123,7 +113,7 @@ def environment_facts(found: dict[str, Any]) -> Facts:
     processor = f"{found['cpu']}, {found.get('cores', '?')} cores" if "cpu" in found else ""
     machine = ", ".join(filter(None, [device if device != "cpu" else "", processor or device]))
     if "threads" in found:
-        machine += f", {found['threads']} {'thread' if found['threads'] == 1 else 'threads'}"
+        machine += f", {counted(found['threads'], 'thread')}"
     facts = [("versions", ", ".join(versions)), ("machine", machine), ("system", str(found.get("platform", "")))]
     return [(k, v) for k, v in [*facts, ("commit", str(found.get("commit", "")))] if v]
 
@@ -136,31 +126,3 @@ def left_out_facts(data: dict[str, Any], most: int = 10) -> Facts:
     named = "; ".join(f"{file} ({reason})" for file, reason in files[:most])
     more = f"; and {len(files) - most} more" if len(files) > most else ""
     return [("files left out", f"{len(files)}: {named}{more}")]
-
-
-def share(value: float | None) -> str:
-    """0.1234 as ``12 %``; what was not measured (None, NaN) as a dash."""
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.0f} %"
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """0.1234 as ``12.3``, without the sign, for columns that say per cent; a dash for what was not measured."""
-    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}"
-
-
-def duration(seconds: float) -> str:
-    """``42 s``, ``6 min 5 s``, ``2 h 15 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def short(value: Any) -> str:
-    """A value as a reader wants it: floats without noise, everything else as JSON."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list) and value and not any(isinstance(v, list | dict) for v in value):
-        return ", ".join(short(v) for v in value)
-    return value if isinstance(value, str) else json.dumps(value, default=str)

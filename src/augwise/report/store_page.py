@@ -1,26 +1,23 @@
-"""The page of a store: what its maps look like as a whole, class by class, and one by one. Writes that one file."""
+"""The page of a store beside its images: its maps as a whole, class by class, and one by one."""
 
 from __future__ import annotations
 
-import base64
-import io
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import __version__
-from .figures import overlay, png
-from .page import Facts, write_page
+from .estimate_page import class_words, map_tiles
+from .figures import heat, overlay, picture
+from .page import Facts, Page
+from .text import share
 
 if TYPE_CHECKING:
-    from ..analysis.store_statistics import Overview
+    from ..analysis.map_statistics import MapStatistics
 
-_SMALL = 48  # pixels a side up to which pictures are embedded as they are
-_LARGEST = 160  # pixels a side of larger ones
+_LARGEST = 160  # pixels a side: there are hundreds of pictures
 
 
 @dataclass(frozen=True)
@@ -34,89 +31,58 @@ class Shown:
     failed: bool
 
 
-@dataclass(frozen=True)
-class Album:
-    """The images of one class that are shown, and how many there are."""
-
-    name: str
-    images: int
-    shown: Sequence[Shown]
-
-
-def write_store_page(
-    path: Path,
+def page(
     *,
     title: str,
     subtitle: str,
     note: str,
-    overview: Overview,
+    statistics: MapStatistics,
     prior: np.ndarray,
-    prior_middle: float,
-    sparse: bool,
+    prior_centre: float,
     only_failed: bool,
-    albums: Sequence[Album],
+    albums: Mapping[str, Sequence[Shown]],
     facts: Facts,
-) -> None:
-    """Write the page.
+) -> Page:
+    """The page that the verb ``show`` writes.
 
-    note: a sentence above the numbers, "" for none; prior: (H, W) map of the centre prior, prior_middle its share in
-    the middle quarter; sparse: whether key points and failed attacks mean something; only_failed: whether the gallery
-    was chosen so.
+    note: a sentence above the numbers, "" for none; statistics: of the maps whose images are there; prior: (H, W) map
+    of the centre prior, prior_centre its share in the middle quarter; albums: the images that are shown, by class;
+    only_failed: whether they were chosen so.
     """
-    at = {album.name: f"class-{i}" for i, album in enumerate(albums)}
-    write_page(
-        path,
+    numbers, mean_map = statistics
+    images = {row["class"]: row["images"] for row in numbers["per_class"]}
+    at = {name: f"class-{i}" for i, name in enumerate(albums)}
+    return Page(
         "store",
         title=title,
         version=__version__,
         subtitle=subtitle,
         facts=facts,
-        note=note,
-        whole=overview.whole,
-        classes=[{"share": each, "at": at.get(each.name)} for each in overview.classes],
-        mean_map=_heat(overview.mean),
-        prior_map=_heat(prior),
-        prior_middle=prior_middle,
-        sparse=sparse,
-        only_failed=only_failed,
-        albums=[
-            {"id": at[album.name], "name": album.name, "images": album.images, "shown": [_item(s) for s in album.shown]}
-            for album in albums
-        ],
-        count=sum(len(album.shown) for album in albums),
-        total=overview.whole.images,
-        number=lambda value: "–" if math.isnan(value) else f"{value:.1f}",
+        words={
+            "note": note,
+            "tiles": [*map_tiles(numbers), ("middle quarter", share(numbers["centre"]), "of the importance")],
+            **class_words(numbers, at),
+            "looked_at": numbers["looked_at"],
+            "total": numbers["done"],
+            "centre": numbers["centre"],
+            "mean_map": picture(heat(mean_map)),
+            "prior_map": picture(heat(prior)),
+            "prior_centre": prior_centre,
+            "only_failed": only_failed,
+            "albums": [
+                {"id": at[name], "name": name, "images": images[name], "shown": [_item(s) for s in shown]}
+                for name, shown in albums.items()
+            ],
+            "count": sum(map(len, albums.values())),
+        },
     )
 
 
 def _item(shown: Shown) -> dict[str, Any]:
-    side = max(shown.image.shape[:2])
-    encode = png if side <= _SMALL else _thumbnail
     return {
-        "image": encode(shown.image),
-        "map": encode(overlay(shown.image, shown.importance)),
+        "image": picture(shown.image, _LARGEST),
+        "map": picture(overlay(shown.image, shown.importance), _LARGEST),
         "row": shown.row,
         "key_points": shown.key_points,
         "failed": shown.failed,
-        "photo": side > _SMALL,
     }
-
-
-def _thumbnail(pixels: np.ndarray) -> str:
-    """A photograph at most `_LARGEST` pixels a side, as the data URI of a JPEG: a tenth of what a PNG takes."""
-    from PIL import Image
-
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _heat(importance: np.ndarray) -> str:
-    """A map (H, W) in warm colours, its maximum the brightest, as the data URI of a PNG."""
-    from matplotlib import colormaps
-
-    top = float(importance.max())
-    colours = colormaps["inferno"](importance / top if top > 0 else importance)[:, :, :3]
-    return png((colours * 255).round().astype(np.uint8))

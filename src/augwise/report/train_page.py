@@ -6,7 +6,8 @@ from typing import Any
 
 from ..analysis.statistics import wilson
 from .charts import Chart, Estimate, Series, forest, line_chart
-from .page import Facts, Page, duration, environment_facts, left_out_facts, percent, settings_as_facts, short
+from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
+from .text import between, counted, duration, percent, short
 
 _MOST = 20  # classes drawn; of more, the ten worst and the ten best
 _MACHINE = {"out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds"}
@@ -43,9 +44,7 @@ def class_rows(classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Accuracy of each class with Wilson's interval as text, the worst first; those without images last."""
     rows = []
     for row in sorted(classes, key=lambda row: (row["accuracy"] is None, row["accuracy"] or 0)):
-        interval = _interval(row)
-        text = "–" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
-        rows.append(row | {"text": percent(row["accuracy"]), "interval": text})
+        rows.append(row | {"text": percent(row["accuracy"]), "interval": between(_interval(row))})
     return rows
 
 
@@ -82,7 +81,7 @@ def _method(results: dict[str, Any]) -> str:
 def _sentence(results: dict[str, Any]) -> str:
     data, test, curve = results["data"], results["test"], results["curve"]
     text = f"{percent(test['last_accuracy'])} % of {data['test']} images are classified correctly"
-    text += f" after {len(curve)} {'epoch' if len(curve) == 1 else 'epochs'}."
+    text += f" after {counted(len(curve), 'epoch')}."
     last = curve[-1]
     if "train_accuracy" in last and last["train_accuracy"] - test["last_accuracy"] > 0.15:
         text += f" On its training images it reaches {percent(last['train_accuracy'])} %: it has learned them by heart."
@@ -93,9 +92,7 @@ def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     test, curve = results["test"], results["curve"]
     n = results["data"]["test"]
     interval = wilson(round(test["last_accuracy"] * n), n)
-    note = (
-        "" if interval is None else f"95 %: {percent(interval[0])} to {percent(interval[1])}, for the choice of images"
-    )
+    note = "" if interval is None else f"95 %: {between(interval)}, for the choice of images"
     tiles = [
         ("accuracy, last epoch", f"{percent(test['last_accuracy'], 2)} %", note),
         ("median of the last ten", f"{percent(test['median_last_ten'], 2)} %", "epochs that were measured"),
@@ -103,7 +100,7 @@ def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
     if "importance_erased" in curve[-1]:
         tiles.append(("importance erased", f"{percent(curve[-1]['importance_erased'])} %", "of each image, last epoch"))
-    return [*tiles, ("time", duration(results["seconds"]), f"{len(curve)} epochs")]
+    return [*tiles, ("time", duration(results["seconds"]), counted(len(curve), "epoch"))]
 
 
 def _charts(curve: list[dict[str, float]]) -> list[Chart]:
@@ -148,6 +145,7 @@ def _curve(curve: list[dict[str, float]]) -> dict[str, Any]:
 
 def _facts(results: dict[str, Any]) -> Facts:
     config, data = results["config"], results["data"]
+    epochs = counted(config["epochs"], "epoch")
     shape = f"{len(data['classes'])} classes, {data['train']} training images, {data['test']} test images"
     facts = [
         ("data", f"{config['data']}: {shape}"),
@@ -158,7 +156,7 @@ def _facts(results: dict[str, Any]) -> Facts:
         ("shared with every run", f"crop padded by {config['crop_padding']}{', flip' if data['flip'] else ''}"),
         (
             "training",
-            f"{config['epochs']} epochs, batch {config['batch_size']}, {config['optimizer']}, {config['schedule']}",
+            f"{epochs}, batch {config['batch_size']}, {config['optimizer']}, {config['schedule']}",
         ),
         ("normalisation", f"mean {short(data['mean'])}; deviation {short(data['std'])}"),
         ("seed", short(config["seed"])),

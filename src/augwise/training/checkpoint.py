@@ -20,8 +20,7 @@ import torch
 from torch import nn
 
 from ..errors import UserError
-from ..files import require_writable as require_writable
-from ..files import write_atomically as write_atomically
+from ..files import write_atomically
 
 FORMAT = 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import UserError
 
@@ -174,6 +174,11 @@ class TrainConfig:
     def opened_size(self) -> int | None:
         """Pixels a side that images are opened at; None where they keep the sizes of their own."""
         return None if self.crop == "resized" else self.size
+
+    @property
+    def opening(self) -> dict[str, Any]:
+        """How `open_source` opens this run's images, of whatever split."""
+        return {"size": self.opened_size, "broken": self.broken, "progress": not self.quiet}
 
     def _check_crop(self) -> None:
         if self.crop_share is not None and not 0 < self.crop_share <= 1:

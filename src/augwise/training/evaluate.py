@@ -182,8 +182,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     config.check()
     from .. import models
     from ..data import Normalize, left_out
+    from ..files import require_writable
     from .batches import evaluation_batches
-    from .checkpoint import require_writable
     from .devices import accelerator_for
     from .results import environment, write_json
 

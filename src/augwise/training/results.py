@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torchvision
 
-from .checkpoint import write_atomically
+from ..files import write_atomically
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -31,11 +31,12 @@ from ..data import (
 )
 from ..data.pipeline import flatten_steps
 from ..errors import UserError
+from ..files import require_writable
 from ..sample import Batch
 from ..transforms import RandomCrop, RandomHorizontalFlip
 from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
-from .checkpoint import Checkpoint, plain, refuse_other, require_writable, save_weights
+from .checkpoint import Checkpoint, plain, refuse_other, save_weights
 from .config import TrainConfig
 from .devices import accelerator_for, threads
 from .evaluate import accuracy, check_output, per_class, read_run
@@ -112,15 +113,14 @@ def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
         from ..importance.store import ImportanceStore
 
         maps = ImportanceStore(maps)
-    ways: Any = {"size": config.opened_size, "broken": config.broken, "progress": not config.quiet}
-    train = open_source(config.data, config.split, **ways) if source is None else as_source(source)
+    train = open_source(config.data, config.split, **config.opening) if source is None else as_source(source)
     if config.val_share:
         train, held_out = split_validation(train, config.val_share, config.data_seed)
         tested_on = f"{config.val_share:g} of {config.split}, set aside"
     elif test is None and source is not None:
         raise UserError("source comes without test: give test=, or val_share to set a part of source aside")
     else:
-        held_out = open_source(config.data, config.eval_split, **ways) if test is None else as_source(test)
+        held_out = open_source(config.data, config.eval_split, **config.opening) if test is None else as_source(test)
         tested_on = config.eval_split
     if list(train.class_names) != list(held_out.class_names):
         raise UserError(
