@@ -75,6 +75,18 @@ class Guard:
         )
 
 
+def side_of(length: int | float, height: int, width: int) -> int:
+    """The side in pixels of a square of this ``length``, see `regions.resolve_length`; one that would cover all of the
+    image wherever its centre lies is refused."""
+    side = regions.resolve_length(length, height, width)
+    if side >= 2 * max(height, width) - 1:
+        raise UserError(
+            f"length={length} covers all of an image of {height}x{width}, wherever it lies: give fewer pixels, or a "
+            "share of the shorter side as a float (0.5)"
+        )
+    return side
+
+
 def check_length(length: int | float) -> int | float:
     """``length`` itself, if it can be the side of a square: pixels (int), or a share of the shorter side (float)."""
     fits = length >= 1 if isinstance(length, Integral) else 0 < length <= 1

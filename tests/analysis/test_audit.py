@@ -19,7 +19,7 @@ from augwise import randomness
 from augwise.analysis.audit_look import Pipeline
 from augwise.analysis.audit_result import distribution
 from augwise.analysis.touched import touched
-from augwise.data import ArraySource
+from augwise.data import ArraySource, Resized
 
 N, HEIGHT, WIDTH = 40, 16, 24
 LEFT, RIGHT = 0, 1
@@ -150,12 +150,15 @@ def test_normalisation_is_taken_back_for_the_model_and_for_the_page():
 
 def test_mixup_takes_one_minus_lambda_of_everything_from_everybody():
     found = one(v2.MixUp(num_classes=2), count=32)
-    with randomness.stream(0, "audit mixing", 0, foreign=True):
-        _, labels = v2.MixUp(num_classes=32)(torch.zeros(32, 3, 2, 2), torch.arange(32))
-    share = float(labels[0, 0])
-    assert 0 < share < 1
-    assert found.area_lost.tolist() == pytest.approx([1 - share] * 32, abs=1e-5)
-    assert found.importance_lost.tolist() == pytest.approx([1 - share] * 32, abs=1e-5)
+    # Row by row; `limited` took 32 of the 40 images, which meet in pairs.
+    order, expected = randomness.permutation(32, randomness.generator(0, "audit groups")), torch.zeros(32)
+    for number in range(16):
+        with randomness.stream(0, "audit mixing", number, foreign=True):
+            _, labels = v2.MixUp(num_classes=2)(torch.zeros(2, 3, 2, 2), torch.arange(2))
+        assert 0 < float(labels[0, 0]) < 1
+        expected[order[2 * number : 2 * number + 2]] = 1 - float(labels[0, 0])
+    assert found.area_lost.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert found.importance_lost.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 MIXERS = {
@@ -196,9 +199,9 @@ def test_the_last_group_is_filled_with_images_that_were_not_mixed_before():
     images, order = source(33).images, randomness.permutation(33, randomness.generator(0, "audit groups"))
     pipeline, blank = Pipeline("mix", v2.MixUp(num_classes=2)), torch.zeros(HEIGHT, WIDTH)
     looked = pipeline.look_mixed(list(images), [blank] * 33, [0] * 33, list(range(33)), 0)
-    group = images[order[[32, *range(31)]]].float() / 255
-    with randomness.stream(0, "audit mixing", 1, foreign=True):
-        wanted, _ = v2.MixUp(num_classes=2)(group, torch.zeros(32, dtype=torch.int64))
+    group = images[order[[32, 0]]].float() / 255
+    with randomness.stream(0, "audit mixing", 16, foreign=True):
+        wanted, _ = v2.MixUp(num_classes=2)(group, torch.zeros(2, dtype=torch.int64))
     torch.testing.assert_close(looked.pictures[int(order[32])], wanted[0])
     assert looked.area.isnan().sum() == 0
     assert looked.importance.isnan().all()
@@ -361,6 +364,26 @@ def test_a_mixer_must_keep_the_batch():
 def test_what_cannot_be_meant_is_refused(options, says):
     with pytest.raises(aw.UserError, match=says):
         look(v2.RandomHorizontalFlip(), **options)
+
+
+def test_every_pair_gets_a_draw_of_a_mixer_that_draws_once_per_batch():
+    lost = one(v2.MixUp(num_classes=2)).area_lost
+    assert len(np.unique(lost.round(9))) >= N // 2 - 1  # both of a pair lose 1 - λ
+
+
+def test_a_store_of_whole_images_serves_their_centre_squares(tmp_path):
+    whole = source()
+    store = aw.ImportanceStore.from_maps(whole, Maps().maps.numpy(), tmp_path / "objects.maps")
+    squares = Resized(whole, HEIGHT)  # 16 x 24 -> 16 x 16: columns 4 to 20
+    flipped = aw.audit(squares, v2.CenterCrop(8), importance=store, progress=False, cases=0).transforms[0]
+    maps = Maps().maps[:, :, 4:20].double()
+    shown = maps.sum((1, 2))
+    kept = maps[:, 4:12, 4:12].sum((1, 2)) / shown
+    expected = torch.where(shown > 0, 1 - kept, torch.nan)
+    np.testing.assert_allclose(flipped.importance_lost, expected.numpy(), atol=1e-6)
+    other = aw.ImportanceStore.from_maps(source(6), Maps(6).maps.numpy() * 0 + 1, tmp_path / "few.maps")
+    with pytest.raises(aw.UserError, match="belongs to other data"):
+        aw.audit(squares, v2.CenterCrop(8), importance=other, progress=False)
 
 
 def test_maps_are_made_as_it_goes_and_the_output_says_which(tmp_path):

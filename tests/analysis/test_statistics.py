@@ -58,7 +58,9 @@ def test_p_value_is_scipys_paired_test_read_off_the_interval():
 
 
 def test_p_value_without_spread_or_without_pairs():
-    assert p_value(paired({0: 2.0, 1: 3.0}, {0: 1.0, 1: 2.0})) == 0
+    same = paired({0: 2.0, 1: 3.0}, {0: 1.0, 1: 2.0})  # two equal differences prove nothing
+    assert same == {"n": 2, "mean": 1.0, "low": None, "high": None}
+    assert p_value(same) is None
     assert p_value(paired({0: 2.0, 1: 3.0}, {0: 2.0, 1: 3.0})) == 1
     assert p_value(paired({0: 2.0}, {0: 1.0})) is None
     assert p_value(None) is None

@@ -117,3 +117,8 @@ def test_resized_square_images_keep_their_fingerprint_others_do_not():
     assert Resized(wide, 8)[3][0].shape == (1, 8, 8)
     with pytest.raises(UserError, match="size=0"):
         Resized(square, 0)
+
+
+def test_a_folder_without_its_prefix_is_recognised(tmp_path):
+    with pytest.raises(UserError, match=f"did you mean 'folder:{tmp_path}'"):
+        open_source(str(tmp_path))

@@ -173,3 +173,13 @@ def test_given_integrals_and_thresholds_and_in_place():
 def test_bad_input(make, words):
     with pytest.raises(aw.UserError, match=words):
         make()
+
+
+def test_a_square_that_covers_the_image_wherever_it_lies_is_refused():
+    images = torch.rand(2, 3, 12, 20)
+    torch.manual_seed(0)
+    left = [bool((aw.Cutout(38, fill=0.0)(images) > 0).any()) for _ in range(200)]
+    assert any(left)
+    for method in (aw.Cutout(39), aw.CutMix(length=39)):
+        with pytest.raises(aw.UserError, match="length=39 covers all of an image of 12x20"):
+            method(images) if isinstance(method, aw.Cutout) else method(images, torch.arange(2))

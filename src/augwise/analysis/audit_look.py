@@ -30,6 +30,8 @@ from ..transforms.follow import Followed, follow
 GROUP, GROUP_LARGE = 32, 16
 """Images that are mixed with one another, up to 128 x 128 pixels and above: fixed, so that nothing else decides who
 meets whom. Even, as timm's Mixup wants it."""
+PAIR = 2
+"""Images that a foreign mixer gets at a time: many draw once per batch, and a look wants a draw for every pair."""
 _FAR = 16.0  # float pixels beyond this are no pixels in [0, 1], not even noisy ones
 
 
@@ -98,8 +100,8 @@ class Pipeline:
         seed: int,
         progress: Any = None,
     ) -> Look:
-        """Augment, then mix in groups of `GROUP` that the seed shuffles; the last is filled up with images of the
-        first, whose results are not counted twice."""
+        """Augment, then mix in groups of `GROUP` (or `PAIR`) that the seed shuffles; the last is filled up with images
+        of the first, whose results are not counted twice."""
         looked, left = self._augment(images, maps, rows, seed, progress)
         there = [i for i, picture in enumerate(looked.pictures) if picture is not None]
         if not there:
@@ -108,6 +110,8 @@ class Pipeline:
             check_alike(looked.pictures[there[0]], looked.pictures[i], rows[there[0]], rows[i])  # pyright: ignore[reportArgumentType]
         height, width = looked.pictures[there[0]].shape[-2:]  # pyright: ignore[reportOptionalMemberAccess]
         group = GROUP if height * width <= 128 * 128 else GROUP_LARGE
+        if not isinstance(self.mixer, Mixer):
+            group = PAIR
         order = randomness.permutation(len(there), randomness.generator(seed, "audit groups")).tolist()
         start, plain = time.perf_counter(), list(looked.pictures)
         for number, at in enumerate(range(0, len(there), group)):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .. import randomness
+from ..data.sources import Resized, centre_square
 from ..data.with_importance import attach, fit
 from ..errors import UserError
 from ..importance.centre import CentrePrior
@@ -19,6 +20,7 @@ from ..importance.estimator import Estimator
 from ..importance.job import check_method
 from ..importance.occlusion import Occlusion
 from ..importance.store import ImportanceStore
+from ..importance_map import ImportanceMap
 
 if TYPE_CHECKING:
     from ..data.sources import Source
@@ -51,12 +53,7 @@ def maps_for(
     if not isinstance(importance, Estimator):
         if isinstance(importance, type) or not (hasattr(importance, "attach") or hasattr(importance, "read")):
             raise UserError(f"importance={importance!r}: give a store, its path, an estimator, or None")
-        attached = attach(importance, source)
-        meta = getattr(getattr(attached, "store", None), "meta", {})
-        found = [torch.as_tensor(attached.read(int(row))) for row in rows]
-        return [
-            fit(m, *image.shape[-2:]) for m, image in zip(found, images, strict=True)
-        ], f"{meta.get('method', 'maps')}, from a store"
+        return _stored(importance, source, rows, images)
     check_method(importance, model)
     maps: list[Tensor] = []
     bar = tqdm(total=len(images), desc=f"maps by {importance.name}", disable=not progress, leave=False, unit="image")
@@ -71,6 +68,28 @@ def maps_for(
             maps += list(fit(result, height, width))
             bar.update(len(places))
     return maps, f"{importance.name}, computed for this audit"
+
+
+def _stored(store: Any, source: Source, rows: Sequence[int], images: Sequence[Tensor]) -> tuple[list[Tensor], str]:
+    """Maps of a store that belongs to these images; or, where they are centre squares, to the images behind them:
+    then of each map the same square is taken."""
+    whole = source
+    try:
+        attached = attach(store, source)
+    except UserError:
+        if not isinstance(source, Resized):
+            raise
+        whole = source.source
+        attached = attach(store, whole)
+    meta = getattr(getattr(attached, "store", None), "meta", {})
+    maps = []
+    for row, image in zip(rows, images, strict=True):
+        importance = torch.as_tensor(attached.read(int(row)))
+        if whole is not source and isinstance(source, Resized):
+            importance = ImportanceMap(fit(importance, *whole[int(row)][0].shape[-2:]))
+            importance = centre_square(importance, source.size, source.share).as_subclass(Tensor)
+        maps.append(fit(importance, *image.shape[-2:]))
+    return maps, f"{meta.get('method', 'maps')}, from a store"
 
 
 def alike(images: Sequence[Tensor], most: int) -> list[list[int]]:

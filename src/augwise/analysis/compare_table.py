@@ -130,7 +130,7 @@ def difference(interval: dict | None) -> str:
     if interval is None:
         return "-"
     if interval["low"] is None:
-        return f"{100 * interval['mean']:+.1f} (n = 1)"
+        return f"{100 * interval['mean']:+.1f} (n = {interval['n']})"
     mark = " *" if interval["low"] > 0 or interval["high"] < 0 else ""
     return f"{100 * interval['mean']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]{mark}"
 

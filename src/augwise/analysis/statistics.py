@@ -20,7 +20,7 @@ class Summary(TypedDict):
 
 
 class Interval(TypedDict):
-    """Mean of n paired differences with the 95 % interval of Student's t (None for a single pair)."""
+    """Mean of n paired differences with the 95 % interval of Student's t; None for a single pair, or without spread."""
 
     n: int
     mean: float
@@ -46,7 +46,8 @@ def paired(first: dict[int, float], second: dict[int, float], level: float = 0.9
     if not seeds:
         return None
     summary = summarise([first[s] - second[s] for s in seeds])
-    if summary["std"] is None:
+    # Equal differences, as of few test images, have no spread to estimate from: that is not certainty.
+    if summary["std"] is None or (summary["std"] == 0 and summary["mean"] != 0):
         return {"n": summary["n"], "mean": summary["mean"], "low": None, "high": None}
     half = student_t(0.5 + level / 2, summary["n"] - 1) * summary["std"] / math.sqrt(summary["n"])
     return {"n": summary["n"], "mean": summary["mean"], "low": summary["mean"] - half, "high": summary["mean"] + half}
@@ -56,7 +57,7 @@ def p_value(interval: Interval | None, level: float = 0.95) -> float | None:
     """Two-sided p of the paired t test behind an interval of `paired`; None where there is no interval.
 
     t = mean / standard error, and the standard error is the half width over t_{(1+level)/2, n−1}. Differences that are
-    all the same have no spread: p is 0, or 1 where they are all zero.
+    all zero have p = 1.
     """
     if interval is None or interval["low"] is None or interval["high"] is None:
         return None

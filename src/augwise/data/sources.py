@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol, final, runtime_checkable
 
 import numpy as np
@@ -91,6 +92,7 @@ def _open(spec: str, split: str, broken: Broken, progress: bool) -> Source:
             raise UserError(f"source {spec!r} names no path: use {'npz:FILE' if kind == 'npz' else 'folder:DIR'}")
         return open_npz(rest, split) if kind == "npz" else open_folder(rest, split, broken, progress)
     hint = f" (did you mean 'npz:{spec}'?)" if spec.endswith(".npz") else ""
+    hint = f" (did you mean 'folder:{spec}'?)" if Path(spec).is_dir() else hint
     raise UserError(f"source {spec!r} is unknown: use digits, npz:FILE, folder:DIR, cifar10 or cifar100{hint}")
 
 

@@ -92,7 +92,8 @@ def attach(store: ImportanceStore, source: Any, verify: bool = False) -> Attache
         raise UserError(
             f"{store.name} belongs to other data ({store.meta['data']}): none of the {len(rows)} images of {rows.name} "
             "is in it. Give the store that was computed on these images, or compute one with augwise estimate "
-            "(--fit stretch for photographs as they are; maps made with --fit crop belong to centre squares)"
+            "(--fit stretch for photographs as they are; maps made with --fit crop belong to centre squares, opened "
+            "with --size; a store made through folder: knows files by their bytes: give folder:DIR, not an ImageFolder)"
         )
     if missing:
         raise UserError(

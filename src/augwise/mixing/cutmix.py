@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import randomness, regions
 from ..errors import UserError
-from ..guard import Guard, check_length, check_probability
+from ..guard import Guard, check_length, check_probability, side_of
 from ..labels import MixedLabels
 from ..regions import Reduce, Window
 from ..sample import Batch
@@ -123,7 +123,7 @@ class CutMix(Mixer):
         """(n, 2) int64 height and width of every box, 0 where the drawn share rounds to nothing."""
         if self.alpha is None:
             assert self.length is not None
-            return torch.full((n, 2), regions.resolve_length(self.length, height, width))
+            return torch.full((n, 2), side_of(self.length, height, width))
         pasted = 1 - randomness.beta(self.alpha, n, generator=generator)
         sides = torch.tensor([height, width], dtype=torch.float64)
         return (sides * pasted.sqrt()[:, None]).round().long()

@@ -78,6 +78,15 @@ def _method(results: dict[str, Any]) -> str:
     return " and ".join(names) if names else "crop and flip alone"
 
 
+def _shared(config: dict[str, Any], flip: bool) -> str:
+    """The crop and flip that every run with these settings has; older results know padded crops alone."""
+    crop = f"crop padded by {config['crop_padding']}"
+    if config.get("crop") == "resized":
+        low, high = config["crop_scale"]
+        crop = f"random resized crop of {low:g} to {high:g} of the area"
+    return f"{crop}{', flip' if flip else ''}"
+
+
 def _sentence(results: dict[str, Any]) -> str:
     data, test, curve = results["data"], results["test"], results["curve"]
     text = f"{percent(test['last_accuracy'])} % of {data['test']} images are classified correctly"
@@ -153,7 +162,7 @@ def _facts(results: dict[str, Any]) -> Facts:
         ("measured on", data["tested_on"]),
         ("model", f"{config['model']}{', pretrained' if config.get('pretrained') else ''}"),
         ("method", "; ".join(results["steps"]) or "none: crop and flip alone"),
-        ("shared with every run", f"crop padded by {config['crop_padding']}{', flip' if data['flip'] else ''}"),
+        ("shared with every run", _shared(config, data["flip"])),
         (
             "training",
             f"{epochs}, batch {config['batch_size']}, {config['optimizer']}, {config['schedule']}",

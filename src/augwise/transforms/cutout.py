@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import randomness, regions
 from ..errors import UserError
-from ..guard import Guard, check_length, check_probability
+from ..guard import Guard, check_length, check_probability, side_of
 from ..regions import Reduce, Window
 from .base import Augmentation, check_fill, colour
 
@@ -89,7 +89,7 @@ class Cutout(Augmentation):
     def make_params(
         self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
     ) -> dict[str, Any]:
-        (n, channels), side = images.shape[:2], regions.resolve_length(self.length, *images.shape[-2:])
+        (n, channels), side = images.shape[:2], side_of(self.length, *images.shape[-2:])
         erased = randomness.uniform(n, generator=generator) < self.p
         u = randomness.uniform(n, regions.DRAWS, generator=generator)
         boxes = self.guard.boxes(images, importance, side, u)

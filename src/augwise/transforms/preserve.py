@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 
 from .. import randomness, regions
 from ..errors import UserError
-from ..guard import Guard, check_length
+from ..guard import Guard, check_length, side_of
 from ..regions import Reduce, Window
 from .base import Augmentation
 
@@ -76,7 +76,7 @@ class Preserve(Augmentation):
             params["seeds"] = randomness.integers(2**32, len(images), generator=generator)
         u = randomness.uniform(len(images), regions.DRAWS, generator=generator)
         if self.guard.quantile is not None and self.length is not None:
-            side = regions.resolve_length(self.length, *images.shape[-2:])
+            side = side_of(self.length, *images.shape[-2:])
             params["boxes"] = self.guard.boxes(images, importance, side, u, keep="high")
         return params
 
