@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from torchvision.transforms import v2
 
+import augwise as aw
 from augwise import randomness
 from augwise.errors import UserError
 
@@ -197,3 +199,55 @@ def test_permutation_is_local() -> None:
     with randomness.stream("p"), randomness.shard(6, 12):
         assert torch.equal(randomness.permutation(6), alone)
     assert sorted(alone.tolist()) == list(range(6))
+
+
+def coin(image: torch.Tensor) -> torch.Tensor:
+    return image + random.random()
+
+
+class Holds(torch.nn.Module):
+    """A module of the kind that draws from torch alone, with something inside that does not."""
+
+    __module__ = "torch.nn.modules.held"
+
+    def __init__(self, held: object) -> None:
+        super().__init__()
+        self.held = held
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda: coin,
+        lambda: Holds(coin),
+        lambda: Holds([coin]),
+        lambda: Holds((torch.nn.Identity(), [coin])),
+        lambda: Holds({"often": coin}),
+        lambda: Holds(torch.nn.ModuleList([torch.nn.Identity(), Holds(coin)])),
+        lambda: Holds(torch.nn.ModuleDict({"x": Holds(coin)})),
+        lambda: torch.nn.Sequential(torch.nn.Identity(), Holds([{"deep": [coin]}])),
+        lambda: v2.Compose([v2.RandomHorizontalFlip(), v2.RandomApply([v2.Lambda(coin)])]),
+        lambda: aw.Preserve(v2.Compose([coin])),
+    ],
+)
+def test_what_draws_elsewhere_is_found_wherever_it_is_held(hold) -> None:
+    assert randomness.draws_elsewhere(hold())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: v2.Compose([v2.RandomHorizontalFlip(), v2.RandomApply([v2.RandomRotation(5)])]),
+        lambda: aw.Preserve(v2.TrivialAugmentWide()),
+        lambda: torch.nn.Sequential(torch.nn.Identity(), Holds({"x": [3, "y", None, torch.zeros(2)]})),
+        lambda: aw.Cutout(3),
+    ],
+)
+def test_what_draws_from_torch_alone_needs_no_other_seeds(make) -> None:
+    assert not randomness.draws_elsewhere(make())
+
+
+def test_a_step_that_holds_itself_is_looked_at_once() -> None:
+    loop = Holds(None)
+    loop.held = [loop]
+    assert not randomness.draws_elsewhere(loop)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import time
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,8 +21,12 @@ import augwise as aw
 from augwise import randomness
 from augwise.analysis.audit_look import Pipeline
 from augwise.analysis.audit_result import distribution
+from augwise.analysis.statistics import wilson
 from augwise.analysis.touched import touched
 from augwise.data import ArraySource, Resized
+from augwise.importance.estimator import Estimated, Estimator
+from augwise.labels import MixedLabels
+from augwise.mixing import Mixer
 
 N, HEIGHT, WIDTH = 40, 16, 24
 LEFT, RIGHT = 0, 1
@@ -55,6 +62,13 @@ class Looks(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         half = images.shape[-1] // 2
         return 8 * torch.stack([images[..., :half].mean((1, 2, 3)), images[..., half:].mean((1, 2, 3))], 1)
+
+
+class SaysLeft(Looks):
+    """Sure of the left whatever it sees, and surer where that is brighter."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + torch.tensor([5.0, 0.0])
 
 
 MODEL = Looks().eval()
@@ -99,6 +113,15 @@ def test_a_crop_loses_what_lies_outside(crop):
     assert found.importance_lost.tolist() == pytest.approx(outside.tolist(), abs=1e-5)
 
 
+def test_shares_stay_between_none_and_all():
+    """Where a resize, or coordinates, make a sum a little larger, nothing is lost, not less than nothing."""
+    for step in (v2.Resize((37, 29)), v2.Resize((7, 11)), v1.RandomRotation(20), v2.RandomErasing(1.0)):
+        found = one(step)
+        for shares in (found.importance_lost, found.area_lost):
+            assert shares.min() >= 0
+            assert shares.max() <= 1
+
+
 def test_padding_is_neither_evidence_nor_area():
     found = one([v2.Pad(5, padding_mode="reflect")])
     assert found.area_lost.max() < 1e-6
@@ -127,7 +150,43 @@ def test_only_what_was_recognised_can_be_lost():
     found = look(v2.RandomHorizontalFlip(1.0), model=AlwaysLeft().eval())
     assert found.recognises == 0.5
     assert np.isnan(found.transforms[0].unrecognised).tolist() == [i % 2 == 1 for i in range(N)]
-    assert found.transforms[0].summary(found.class_names)["unrecognised"] == 0.0
+    summary = found.transforms[0].summary(found.class_names)
+    assert summary["unrecognised"] == 0.0
+    assert summary["unrecognised_interval"] == wilson(0, N // 2)
+    assert [c["unrecognised"] for c in summary["per_class"]] == [0.0, None]
+
+
+def test_cases_are_the_worst_of_all_and_of_what_was_recognised():
+    found = one(v2.RandomErasing(1.0, (0.2, 0.3)), model=SaysLeft().eval(), cases=7)
+    lost = [case.importance_lost for case in found.cases["Most evidence lost"]]
+    assert lost == sorted(found.importance_lost.tolist(), reverse=True)[:7]
+    assert lost[-1] > found.importance_lost.min()
+    recognised = found.cases["Largest drop among recognised images"]
+    assert {case.label for case in recognised} == {"left"}
+    drops = found.log_prob_drop[found.labels == LEFT].tolist()
+    assert [case.log_prob_drop for case in recognised] == sorted(drops, reverse=True)[:7]
+    for case in [*recognised, *found.cases["Drawn at random"]]:
+        assert np.array_equal(case.image, source().images[case.index].permute(1, 2, 0).numpy())
+        assert np.array_equal(case.importance, Maps().maps[case.index].numpy())
+        assert case.log_prob_drop == found.log_prob_drop[case.index]
+
+
+@pytest.mark.parametrize(("change", "outside"), [((1.5, 0.0), True), ((1.0, -0.3), True), ((0.9, 0.0), False)])
+def test_pixels_below_none_or_above_all_are_counted(change, outside):
+    def contrast(image):
+        return image.float() / 255 * change[0] + change[1]
+
+    found = look(contrast)
+    assert found.transforms[0].outside == float(outside)
+    assert ("100.0 % of its pictures have pixels below 0 or above 1" in str(found)) == outside
+
+
+def test_images_per_second_are_those_of_the_pipeline():
+    def slow(image):
+        time.sleep(0.02)
+        return image
+
+    assert 1 < one(slow, count=20).images_per_second <= 50
 
 
 def test_a_resized_picture_is_seen_at_the_images_own_size():
@@ -163,6 +222,7 @@ def test_mixup_takes_one_minus_lambda_of_everything_from_everybody():
 
 MIXERS = {
     "ours": lambda _: aw.CutMix(alpha=1.0),
+    "ours, guarded": lambda _: aw.CutMix(length=9, quantile=0.5),
     "ours, chained": lambda _: [v2.RandomHorizontalFlip(), aw.CutMix(length=9)],
     "torchvision": lambda k: v2.CutMix(num_classes=k),
     "torchvision choice": lambda k: v2.RandomChoice([v2.CutMix(num_classes=k), v2.MixUp(num_classes=k)]),
@@ -203,8 +263,31 @@ def test_the_last_group_is_filled_with_images_that_were_not_mixed_before():
     with randomness.stream(0, "audit mixing", 16, foreign=True):
         wanted, _ = v2.MixUp(num_classes=2)(group, torch.zeros(2, dtype=torch.int64))
     torch.testing.assert_close(looked.pictures[int(order[32])], wanted[0])
+    with randomness.stream(0, "audit mixing", 0, foreign=True):
+        first, _ = v2.MixUp(num_classes=2)(images[order[:2]].float() / 255, torch.zeros(2, dtype=torch.int64))
+    for place, picture in zip(order[:2].tolist(), first, strict=True):
+        torch.testing.assert_close(looked.pictures[place], picture)  # who fills the last group is not mixed again
     assert looked.area.isnan().sum() == 0
     assert looked.importance.isnan().all()
+
+
+class Counts(Mixer):
+    """Leaves a batch as it is and notes how large it was."""
+
+    def make_params(self, batch, generator):  # noqa: ARG002
+        self.met = [*getattr(self, "met", []), len(batch.images)]
+        return {}
+
+    def mix(self, batch, params):  # noqa: ARG002
+        return batch._replace(labels=MixedLabels.of(batch.labels))
+
+
+def test_large_pictures_are_mixed_in_groups_of_sixteen():
+    for height, groups in ((128, [32]), (129, [16, 16])):
+        mixer, images = Counts(), [torch.zeros(3, height, 128, dtype=torch.uint8)] * 20
+        Pipeline("mix", mixer).look_mixed(images, [torch.zeros(height, 128)] * 20, [0] * 20, list(range(20)), 0)
+        assert sorted(set(mixer.met)) == sorted(set(groups))
+        assert len(mixer.met) % len(groups) == 0
 
 
 def test_a_mixed_picture_is_judged_by_the_larger_weight_of_its_label():
@@ -233,6 +316,39 @@ def test_a_mixed_picture_is_judged_by_the_larger_weight_of_its_label():
         assert found.after[place] == float(MODEL(mixed[None]).argmax() == other % 2)
 
 
+def test_a_label_by_importance_says_what_a_mixed_picture_is_of():
+    """A quarter of the picture, with nearly all of its importance, comes from the partner: that is what has to be
+    recognised, and only partners that were recognised alone can be lost."""
+
+    class Takes(aw.CutMix):
+        def make_params(self, batch, generator):  # noqa: ARG002
+            n = len(batch.images)
+            boxes = torch.tensor([0, 3 * WIDTH // 4, HEIGHT, WIDTH]).expand(n, 4)
+            return {"partner": torch.arange(n).roll(1), "boxes": boxes}
+
+    maps = Maps()
+    maps.maps = torch.full((N, HEIGHT, WIDTH), 0.01)
+    maps.maps[:, :, 3 * WIDTH // 4 :] = 1.0
+    weight = 6 / (6 + 0.01 * 18)
+    model = SaysLeft().eval()
+    found = one(Takes(length=4, labels="importance"), importance=maps, model=model, count=32)
+    order = randomness.permutation(32, randomness.generator(0, "audit groups"))
+    partner = dict(zip(order.tolist(), order.roll(1).tolist(), strict=True))
+    rows, pictures = found.rows, source().images.float() / 255
+    judged = 0
+    for place in range(32):
+        own, other = int(rows[place]), int(rows[partner[place]])
+        if own % 2 == other % 2:
+            continue
+        judged += 1
+        mixed = pictures[own].clone()
+        mixed[:, :, 3 * WIDTH // 4 :] = pictures[other][:, :, 3 * WIDTH // 4 :]
+        before, after = (model(p[None]).log_softmax(1)[0, other % 2] for p in (pictures[other], mixed))
+        assert found.log_prob_drop[place] == pytest.approx(float(math.log(weight) + before - after), abs=1e-4)
+        assert found.before[place] == found.after[place] == float(other % 2 == LEFT)
+    assert judged > 5
+
+
 @pytest.mark.parametrize("step", [aw.Cutout(7), aw.Cutout(7, quantile=0.5), aw.CutMix(length=7)])
 def test_agrees_with_what_a_comparison_measures(step):
     """The comparison's markers and the audit's maps are two ways to see what deletion and mixing overwrite."""
@@ -248,10 +364,31 @@ def test_guards_see_the_true_map_when_they_decide():
     assert guarded.area_lost.tolist() == pytest.approx(plain.area_lost.tolist())
     assert guarded.importance_lost.max() == 0  # half of the windows do not touch the object
     assert plain.importance_lost.mean() > 0.05
+    mixers = {
+        "plain": aw.CutMix(length=6, window="inside"),
+        "guarded": aw.CutMix(length=6, quantile=0.5, window="inside"),
+    }
+    plain, guarded = look(mixers).transforms
+    assert guarded.importance_lost.max() == 0
+    assert plain.importance_lost.mean() > 0.05
     settings = {"plain": {"length": 8}, "kept": {"length": 8, "quantile": 0.9}}  # the same draws
     plain, kept = look({k: aw.follow(v2.RandAugment(3, 20), preserve=v) for k, v in settings.items()}).transforms
     assert plain.importance_lost.mean() > 0.05
     assert kept.importance_lost.mean() < 0.5 * plain.importance_lost.mean()
+
+
+def test_a_guard_sees_the_map_behind_a_step_that_cannot_be_followed():
+    """What is lost is not known, but what it makes is: the object, which the guard spares, stays."""
+
+    def same(image):
+        return image.clone()
+
+    images, maps = list(source().images), list(Maps().maps)
+    for step, spared in ((aw.Cutout(6, quantile=0.5, window="inside"), True), (aw.Cutout(6, window="inside"), False)):
+        looked = Pipeline("opaque", [same, step]).look(images, maps, range(N), 0)
+        whole = [bool((p[:, m > 0] == 250).all()) for p, m in zip(looked.pictures, maps, strict=True)]
+        assert all(whole) == spared
+        assert looked.area.isnan().all()
 
 
 def test_what_cannot_be_followed_is_not_known_and_named():
@@ -266,6 +403,7 @@ def test_what_cannot_be_followed_is_not_known_and_named():
     assert not np.isnan(only.log_prob_drop).any()
     assert "cannot follow darker" in str(found)
     assert only.summary(found.class_names)["importance_lost"] is None
+    assert only.summary(found.class_names)["lose_more_than_half"] is None
     smaller = one([lambda image: image[:, ::2, ::2]])
     assert smaller.failed == {}
 
@@ -309,6 +447,7 @@ def test_images_on_which_a_transform_fails_are_named():
     assert sorted(only.failed) == bright
     assert all(text == "picky failed: ValueError: too bright" for text in only.failed.values())
     assert np.isnan(only.log_prob_drop).tolist() == [i in bright for i in range(N)]
+    assert only.summary(found.class_names)["images"] == N - len(bright)
     assert f"failed on {len(bright)} images, first on image {bright[0]}: picky failed" in str(found)
     mixed = look([picky, aw.CutMix(alpha=1.0)], model=MODEL)
     assert np.isnan(mixed.transforms[0].log_prob_drop).tolist() == [i in bright for i in range(N)]
@@ -408,6 +547,34 @@ def test_maps_are_made_as_it_goes_and_the_output_says_which(tmp_path):
     assert np.isnan(one(Box(), importance=blank).importance_lost).tolist() == [i == 3 for i in range(N)]
 
 
+@dataclass(frozen=True)
+class Chance(Estimator):
+    """Maps of random numbers."""
+
+    name: ClassVar[str] = "chance"
+    needs_model: ClassVar[bool] = False
+
+    def map_size(self, height: int, width: int) -> tuple[int, int]:
+        return height, width
+
+    def estimate(self, model, images, labels, seeds):  # noqa: ARG002
+        maps = [torch.rand(images.shape[-2:], generator=torch.Generator().manual_seed(seed)) ** 9 for seed in seeds]
+        return Estimated(torch.stack(maps), torch.zeros(len(images), dtype=torch.bool))
+
+
+def test_a_map_does_not_depend_on_which_other_images_are_looked_at():
+    whole, few = one(Box(), importance=Chance()), one(Box(), importance=Chance(), count=9)
+    assert few.importance_lost.tolist() == [whole.importance_lost[row] for row in few.rows]
+    assert one(Box(), importance=Chance(), seed=1).importance_lost.tolist() != whole.importance_lost.tolist()
+
+
+def test_maps_made_as_it_goes_are_those_of_a_store(tmp_path):
+    store = aw.estimate(MODEL, source(), tmp_path / "o.maps", aw.Occlusion(stride=0.25), progress=False)
+    made = one(Box(), importance=None, model=MODEL).importance_lost
+    assert made.tolist() == pytest.approx(one(Box(), importance=store).importance_lost.tolist(), abs=0.01)
+    assert made.std() > 0.05
+
+
 def test_images_of_mixed_sizes():
     class Mixed:
         def __len__(self):
@@ -440,6 +607,7 @@ def test_distribution():
     assert (found["counts"][0], found["counts"][2], found["counts"][19]) == (1, 2, 1)
     assert found["counts"][18] == 1
     assert distribution(np.array([np.nan]), True) is None
+    assert np.flatnonzero(distribution(np.array([0.41, 0.43, 0.62]), True)["counts"]).tolist() == [8, 12]
 
 
 def test_files_and_page(tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms import v2
 
 import augwise as aw
@@ -92,3 +95,40 @@ def test_with_a_run_recognition_is_told(tmp_path):
     )
     assert [t.name for t in preserved.transforms] == ["RandAugment, plain", "RandAugment, guarded"]
     assert "corners" in preserved.maps
+
+
+def test_images_have_the_size_that_the_run_was_trained_with(tmp_path):
+    from augwise.training.train import train
+
+    train(aw.TrainConfig(epochs=1, limit=64, size=20, batch_size=64, out=tmp_path / "run", quiet=True))
+    config = AuditConfig(count=12, policies=("resized-crop",), run=tmp_path / "run", out=tmp_path / "a", quiet=True)
+    for asked, side in ((config, 20), (replace(config, size=24), 24)):
+        case = run_audit(asked).transforms[0].cases["Drawn at random"][0]
+        assert case.image.shape == case.augmented.shape == (side, side, 3)
+
+
+def test_crops_have_the_shorter_side_of_images_that_are_not_square(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (12, 18, 30, 3), dtype=np.uint8)
+    np.savez(tmp_path / "wide.npz", train_images=images, train_labels=np.arange(12) % 2)
+    config = AuditConfig(
+        data=f"npz:{tmp_path / 'wide.npz'}", policies=("resized-crop",), out=tmp_path / "a", quiet=True
+    )
+    case = run_audit(config).transforms[0].cases["Drawn at random"][0]
+    assert (case.image.shape, case.augmented.shape) == ((18, 30, 3), (18, 18, 3))
+
+
+def test_broken_files_stop_an_audit_or_are_left_out_and_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AUGWISE_DATA", str(tmp_path / "cache"))
+    for kind in "ab":
+        for i in range(4):
+            path = tmp_path / "data" / "train" / kind / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((16, 16, 3), 40 * i, np.uint8)).save(path)
+    broken = tmp_path / "data" / "train" / "b" / "2.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    config = AuditConfig(data=f"folder:{tmp_path / 'data'}", policies=("crop-flip",), out=tmp_path / "o", quiet=True)
+    with pytest.raises(aw.UserError, match=r"b/2\.png"):
+        run_audit(config)
+    found = run_audit(replace(config, broken="skip"))
+    assert found.data["images"] == 7
+    assert str(broken) in capsys.readouterr().out

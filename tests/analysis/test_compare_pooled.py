@@ -64,6 +64,19 @@ def test_class_changes_are_the_same_of_each_class():
         assert row["differences"]["guarded-plain"] == pytest.approx({**expected, "cells": 2})
 
 
+def test_class_changes_of_a_method_are_those_of_its_own_rows():
+    config = CompareConfig(methods=("cutout", "cutmix"), strengths=(16,), estimators=("occlusion",), seeds=2)
+    results = outcomes(config, {}, noise=0.01)
+    for run, outcome in results.items():
+        if run.method == "cutmix" and run.arm == "guarded":
+            outcome["per_class"] = [value + 0.1 for value in outcome["per_class"]]
+    found = {
+        e["method"]: e["classes"][0]["differences"]["guarded-plain"] for e in class_changes(config, results, ["a"])
+    }
+    assert found["cutmix"]["mean"] > found["cutout"]["mean"] + 0.05
+    assert (found["cutout"]["cells"], found["cutmix"]["cells"]) == (1, 1)
+
+
 def test_runs_of_an_older_version_have_no_classes():
     results = outcomes(CONFIG, {})
     older = {run: {k: v for k, v in r.items() if k != "per_class"} for run, r in results.items()}

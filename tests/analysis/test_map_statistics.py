@@ -83,6 +83,8 @@ def test_key_points_and_failures_of_a_sparse_method(store):
     assert found["counts"] == np.histogram(points, found["edges"])[0].tolist()
     assert sum(found["counts"]) == numbers["done"] == 20
     assert numbers["success_rate"] == 0.9
+    assert max(points) > 24
+    assert all(edge == int(edge) for edge in found["edges"])  # so that every bar holds equally many numbers
     assert [(r["class"], r["images"], r["failed"]) for r in numbers["per_class"]] == [
         ("0", 7, 1),
         ("1", 7, 1),

@@ -97,3 +97,10 @@ def test_wilson_is_scipys(right, of):
     expected = stats.binomtest(right, of).proportion_ci(method="wilson")
     assert wilson(right, of) == pytest.approx((expected.low, expected.high))
     assert wilson(0, 0) is None
+
+
+def test_wilson_stays_between_none_and_all_whatever_is_rounded():
+    for of in range(1, 300):
+        for right in (0, of):
+            low, high = wilson(right, of)
+            assert 0 <= low < high <= 1

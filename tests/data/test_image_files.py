@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,6 +228,12 @@ def test_sound_files_are_not_looked_at_twice(root):
     files[7].write_bytes(other[:-20] + bytes(20))  # broken behind our back: same size, same time
     os.utime(files[7], ns=(state.st_atime_ns, state.st_mtime_ns))
     assert [file for file, _ in unusable(files)] == [str(bad)]
+    (known,) = Path(os.environ["AUGWISE_DATA"]).glob("checked/*.json")
+    content = known.read_text()
+    known.write_text(content.replace('"pillow": "', '"pillow": "0.'))  # another decoder may think otherwise
+    assert [file for file, _ in unusable(files)] == [str(bad), str(files[7])]
+    known.write_text(content)
+    assert [file for file, _ in unusable(files)] == [str(bad)]
     os.utime(files[7])
     bad.write_bytes(files[0].read_bytes())
     assert [file for file, _ in unusable(files)] == [str(files[7])]
@@ -255,6 +262,12 @@ def test_estimate_finds_files_that_are_no_images_before_the_first_map(root, tmp_
         with pytest.raises(UserError, match=r"zebra/4\.png cannot be decoded"):
             aw.estimate(None, source, tmp_path / "a.maps", aw.CentrePrior(), progress=False)
         assert not (tmp_path / "a.maps").exists()
+
+
+def test_of_resized_files_the_size_is_known_without_decoding(root):
+    whole, middle = open_source(f"folder:{root}"), open_source(f"folder:{root}", size=8)
+    assert whole.image_size(13) == tuple(whole[13][0].shape[1:]) != (8, 8)
+    assert middle.image_size(13) == tuple(middle[13][0].shape[1:]) == (8, 8)
 
 
 def test_estimate_finds_the_one_image_of_another_size_among_many(tmp_path):

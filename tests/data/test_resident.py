@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as V
 
 from augwise.data import ArraySource, Resident, Subset, WithImportance, as_source, collate
 from augwise.data.resident import check_memory
@@ -53,6 +54,14 @@ def test_without_a_store():
     assert batch.importance is None
     assert batch.evidence.tolist() == [0]
     assert resident.class_names == list("abcd")
+
+
+def test_whole_images_are_stretched_to_squares_and_their_shapes_kept():
+    images = [torch.randint(0, 256, (3, h, w), dtype=torch.uint8) for h, w in [(40, 30), (20, 50), (16, 16), (9, 12)]]
+    resident = Resident.load([(image, i) for i, image in enumerate(images)], progress=False, size=16)
+    assert resident.stretch.tolist() == pytest.approx([30 / 40, 50 / 20, 1, 12 / 9])
+    for image, found in zip(images, resident.images, strict=True):
+        assert torch.equal(found, V.resize(image, [16, 16], antialias=True))
 
 
 def test_too_little_memory_is_said_before_reading():

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as V
 
 from augwise.data import ArraySource, Resized, Source, Subset, open_source, split_validation
+from augwise.data.sources import centre_square
 from augwise.errors import UserError
 from augwise.fingerprints import hash_pixels
 
@@ -122,3 +125,32 @@ def test_resized_square_images_keep_their_fingerprint_others_do_not():
 def test_a_folder_without_its_prefix_is_recognised(tmp_path):
     with pytest.raises(UserError, match=f"did you mean 'folder:{tmp_path}'"):
         open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(("height", "width"), [(20, 30), (30, 20), (40, 20)])
+@pytest.mark.parametrize(("size", "share", "shorter"), [(10, 1.0, 10), (7, 0.7, 10), (12, 0.6, 20), (36, 0.9, 40)])
+def test_resized_is_a_resize_that_keeps_the_shape_and_the_middle_of_it(mode, height, width, size, share, shorter):
+    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+    source = ArraySource(image[None], np.zeros(1, np.int64), ["a"], "x")
+    sides = [height * shorter // 20, width * shorter // 20]
+    whole = V.resize(image, sides, InterpolationMode(mode), antialias=True)
+    found = Resized(source, size, share, mode)
+    assert torch.equal(found[0][0], V.center_crop(whole, [size, size]))
+
+
+@pytest.mark.parametrize("size", [7, 24, 49, 224])
+def test_a_share_made_of_two_sizes_gives_the_larger_one_back(size):
+    """224 / (224 / 232) is a little less than 232."""
+    for shorter in range(size, 2 * size, 1 if size < 100 else 9):
+        image = torch.randint(0, 256, (1, shorter, shorter + 3), dtype=torch.uint8)
+        assert torch.equal(centre_square(image, size, size / shorter), V.center_crop(image, [size, size]))
+
+
+def test_maps_of_the_middle_are_not_taken_for_those_of_another_middle():
+    square, wide = unbalanced(8, 8), unbalanced(8, 12)
+    for source in (square, wide):
+        marks = [Resized(source, 4, share).fingerprint(3) for share in (1.0, 0.9, 0.5)]
+        assert len(set(marks)) == 3
+        assert (marks[0] == source.fingerprint(3)) == (source is square)
+        assert Resized(source, 6, 0.5).fingerprint(3) == marks[2]

@@ -84,6 +84,17 @@ def test_rows_by_name_are_the_same_as_pairs():
     assert Rows(Named(pixels(), LABELS)).hashes().tolist() == [pairs.fingerprint(i) for i in range(5)]
 
 
+def test_what_else_an_item_holds_is_left_alone():
+    class More(Items):
+        def __getitem__(self, i):
+            return *super().__getitem__(i), {"file": f"{i}.png"}, 5
+
+    pairs, more = as_source(Items(pixels(), LABELS)), as_source(More(pixels(), LABELS))
+    assert torch.equal(more[3][0], pairs[3][0])
+    assert more.labels.tolist() == LABELS
+    assert Rows(More(pixels(), LABELS)).labels().tolist() == LABELS
+
+
 def test_labels_are_believed_where_they_agree_with_the_items():
     labels = [i % 3 for i in range(100)]
     said = Items(pixels(100), labels, targets=labels)
@@ -136,6 +147,7 @@ def broken(change):
         (Items(pixels(), [0, 2, 7, 1, 0], classes=["a", "b", "c"]), "label 7 of image 2"),
         (Items(pixels(), [0, 2, 1, -1, 0]), "image 3.*label is -1"),
         (Items(pixels(), [0, 2, 1.5, 1, 0]), r"image 2.*1\.5"),
+        (Items(pixels(), [0, 2, 1, True, 0]), "image 3.*label is True"),
         (Items(pixels(), torch.eye(5)), "image 0.*one class index"),
         (Items(pixels(), []), "empty"),
         (pixels(), "image 0.*an item is a Tensor"),

@@ -19,6 +19,7 @@ from augwise import randomness
 from augwise.errors import UserError
 from augwise.fingerprints import hash_pixels
 from augwise.importance import store_files
+from augwise.importance.centre import CentrePrior
 from augwise.importance.estimate import Plan, estimate
 from augwise.importance.merge import merge
 from augwise.importance.occlusion import Occlusion
@@ -480,3 +481,41 @@ def test_a_plan_tells_how_far_the_classifier_can_be_trusted(tmp_path):
     assert "chance" not in str(plan)
     plan = estimate(Guesses().eval(), data, tmp_path / "b", method, dry_run=True)
     assert "right on 25 % of 40 of these images, no better than chance (25 %)" in str(plan)
+
+
+@pytest.mark.parametrize(("right", "chance"), [(0, True), (15, True), (19, False), (40, False)])
+def test_a_classifier_must_be_clearly_better_than_chance(tmp_path, right, chance):
+    """Of 40 images of four classes chance gets 10, and 18 once in a thousand times."""
+    images = torch.zeros(40, 3, 8, 8, dtype=torch.uint8)
+    images[:, 0] = (60 * (torch.arange(40) % 4))[:, None, None]
+    images[right:, 0] = (images[right:, 0] + 60) % 240  # of these it sees the next class
+
+    class Reads(torch.nn.Module):
+        def forward(self, pixels):
+            return -((pixels[:, 0].mean((1, 2)) * 255 / 60)[:, None] - torch.arange(4)).abs()
+
+    data = [(image, i % 4) for i, image in enumerate(images)]
+    plan = estimate(Reads().eval(), data, tmp_path / "a", Occlusion(window=4, stride=2), dry_run=True)
+    assert f"right on {100 * right / 40:.0f} % of 40 of these images" in str(plan)
+    assert ("no better than chance" in str(plan)) == chance
+
+
+def test_the_images_that_tell_of_the_classifier_are_spread_over_the_data(tmp_path):
+    images = torch.zeros(600, 3, 8, 8, dtype=torch.uint8)
+    images[300:] = 255  # of these the classifier sees the wrong class
+
+    class Dark(torch.nn.Module):
+        def forward(self, pixels):
+            bright = pixels.mean((1, 2, 3))
+            return torch.stack([1 - bright, bright], 1)
+
+    data = [(image, 0) for image in images]
+    plan = estimate(Dark().eval(), data, tmp_path / "a", Occlusion(window=4, stride=4), dry_run=True)
+    assert "right on 50 % of 256 of these images" in str(plan)
+
+
+def test_the_last_image_of_another_size_is_found_before_anything_is_written(tmp_path):
+    data = [*Pictures(99).items, *Pictures(1, height=7).items]
+    with pytest.raises(UserError, match="row 99 has an image of shape"):
+        estimate(None, data, tmp_path / "a.maps", CentrePrior(), progress=False)
+    assert not (tmp_path / "a.maps").exists()

@@ -233,7 +233,25 @@ def test_a_bomb_takes_no_space(folder, tmp_path):
     bomb.write_bytes(data)
     with pytest.raises(UserError, match="claims 250000000 bytes, which it cannot hold"):
         import_store(bomb, tmp_path / "b.maps")
+    for name in (b"points.bits", b"values.u8"):  # as if the bytes were there, twice
+        entry = data.rindex(name) - 46
+        data[entry + 20 : entry + 24] = struct.pack("<I", len(data) - 100)
+        data[entry + 24 : entry + 28] = struct.pack("<I", 5000)
+    bomb.write_bytes(data)
+    with pytest.raises(UserError, match="its parts overlap"):
+        import_store(bomb, tmp_path / "b.maps")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.augmaps", "a.maps", "bomb"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("hashes", zipfile.ZIP_DEFLATED), ("values.u8", zipfile.ZIP_STORED)])
+def test_members_are_compressed_as_augwise_does(folder, tmp_path, name, kind):
+    """Hashes are not, so that a file of few bytes cannot claim many rows; of other methods nothing is known."""
+    file = export_store(folder, tmp_path / "a.augmaps")
+    with zipfile.ZipFile(tmp_path / "forged", "w") as archive:
+        for member, (data, usual) in parts(file).items():
+            archive.writestr(zipfile.ZipInfo(member), data, compress_type=kind if member == name else usual)
+    with pytest.raises(UserError, match=f"{name} is compressed or encrypted otherwise"):
+        import_store(tmp_path / "forged", tmp_path / "b.maps")
 
 
 def test_other_files_and_damage_are_refused_whatever_the_byte(folder, tmp_path):

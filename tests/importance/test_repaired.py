@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from augwise.errors import UserError
+from augwise.importance import store_files
 from augwise.importance.estimate import Plan, estimate
 from augwise.importance.store import ImportanceStore
 from reference.store_case import Noisy, Pictures, arrays, classifier, contents
@@ -149,6 +151,29 @@ def test_every_moment_at_which_it_may_be_killed_is_mended(tmp_path):
     assert contents(copy) == contents(fresh)
 
 
+@pytest.mark.parametrize("write", range(9))
+@pytest.mark.parametrize("removed", [(5, 6, 13, 24), (5, 6), (28,)])
+def test_stopped_before_any_of_its_writes_it_is_mended(tmp_path, monkeypatch, write, removed):
+    """Whatever is written in which order: first of what is settled, then of the chunks."""
+    data, folder = changed((), removed), tmp_path / "a.maps"
+    run(folder, Pictures(N))
+    stop(folder, {0, 2, 4, 7} if len(removed) > 1 else range(7))
+    fresh, real, written = run(tmp_path / "fresh.maps", data), store_files.write_rows, []
+
+    def stopping(*arguments):
+        if len(written) == write:
+            raise InterruptedError
+        written.append(arguments[1])
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_files, "write_rows", stopping)
+        with contextlib.suppress(InterruptedError):
+            run(folder, data)
+    run(folder, data)
+    same_maps(ImportanceStore(folder), fresh, data)
+
+
 def test_a_store_that_was_growing_is_mended_in_each_of_its_batches(tmp_path):
     """Begun with 14 images, grown to 30, two lost: as if begun with 13 and grown to 28."""
     folder, fresh = tmp_path / "a.maps", tmp_path / "fresh.maps"
@@ -177,3 +202,13 @@ def test_a_finished_store_keeps_maps_of_images_that_are_gone(tmp_path):
     assert contents(tmp_path / "a.maps") == before
     with pytest.raises(UserError, match="none of these"):
         run(tmp_path / "a.maps", Pictures(3, seed=5))
+
+
+def test_a_finished_store_is_not_written_to_on_another_machine(tmp_path):
+    run(tmp_path / "a.maps", Pictures(N))
+    meta = tmp_path / "a.maps" / "meta.json"
+    meta.write_text(meta.read_text().replace('"device": "cpu"', '"device": "elsewhere"'))
+    before = contents(tmp_path / "a.maps")
+    assert "elsewhere" in meta.read_text()
+    run(tmp_path / "a.maps", Pictures(N))
+    assert contents(tmp_path / "a.maps") == before

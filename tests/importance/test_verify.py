@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from augwise.importance import verify
 from augwise.importance.estimate import estimate
 from augwise.importance.exchange import export_store, import_store
 from augwise.importance.store import ImportanceStore
@@ -49,6 +50,28 @@ def test_what_is_wrong_inside_is_named(folder, name, row, value, problem):
     problems, _ = verify_store(folder)
     assert len(problems) == 1
     assert problem in problems[0]
+
+
+def test_every_block_of_rows_is_looked_at(folder, monkeypatch):
+    monkeypatch.setattr(verify, "_BLOCK", 8)
+    for row in (9, 29):
+        changed(folder, "scale", row, 0)
+    assert "2 maps contradict their scale (first: row 9)" in verify_store(folder).problems[0]
+
+
+def test_an_empty_map_of_an_attack_that_failed_is_no_news(folder):
+    for name, value in (("maps", 0), ("scale", 0), ("status", 2)):
+        changed(folder, name, 11, value)
+    assert verify_store(folder, Pictures()) == ([], [])
+    changed(folder, "status", 11, 1)
+    assert verify_store(folder).notes == ["1 maps are empty, though they did not fail (first: row 11)"]
+
+
+def test_maps_of_stretched_images_are_noted(tmp_path):
+    estimate(classifier(), Pictures(), tmp_path / "a.maps", Noisy(), progress=False, size=12)
+    problems, notes = verify_store(tmp_path / "a.maps", Pictures())
+    assert problems == []
+    assert notes == ["the maps were computed from images of (3, 12, 12), these are (3, 6, 5)"]
 
 
 def test_files_and_meta_that_do_not_fit_are_named(folder, tmp_path):

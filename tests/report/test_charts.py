@@ -67,6 +67,42 @@ def test_lines_stand_where_their_numbers_are_and_names_stay_text():
     assert unescape(chart.svg).count("<a&b>") >= 2
 
 
+def test_bars_and_grid_of_a_line_chart_stand_where_their_numbers_are_and_inside():
+    series = [
+        Series("a", [(1, 10), (2, 21)], "plain", bars=[(5, 12), None]),
+        Series("b", [(1, 15), (2, 18)], "control", bars=[(14, 16), (17, 43)]),
+    ]
+    svg = parts(line_chart("T", series, "x", "y"))
+    lines = [[float(p.split(",")[1]) for p in line.get("points").split()] for line in svg.iter("polyline")]
+    slope = (lines[0][1] - lines[0][0]) / 11
+    found = [
+        tuple(map(float, re.match(r"M[\d.]+ ([\d.]+)V([\d.]+)", p.get("d")).groups()))
+        for p in svg.iter("path")
+        if "V" in p.get("d")
+    ]
+    wanted = [tuple(lines[0][0] + (v - 10) * slope for v in bar) for bar in ((5, 12), (14, 16), (17, 43))]
+    assert found == [pytest.approx(bar, abs=0.3) for bar in wanted]
+    axis = next(float(line.get("y1")) for line in svg.iter("line") if line.get("class") == "axis")
+    grid = [float(line.get("y1")) for line in svg.iter("line") if line.get("class") == "grid"]
+    for y in [*itertools.chain(*found, *lines), *grid]:
+        assert 40 <= y <= axis
+    labels = {t.text: float(t.get("y")) - 4 for t in svg.iter("text") if t.get("text-anchor") == "end"}
+    for text, y in labels.items():
+        assert y == pytest.approx(lines[0][0] + (float(text) - 10) * slope, abs=0.5)
+
+
+@pytest.mark.parametrize(("low", "mean", "high"), [(1.5, 2, 3), (-4, -3, -2.5), (0, 0, 0)])
+def test_a_forest_shows_zero_and_leaves_room_at_both_ends(low, mean, high):
+    svg = parts(forest("F", [("", [Estimate("a", mean, low, high)])], "points"))
+    left, right = map(float, re.match(r"M([\d.]+) [\d.]+H([\d.]+)", next(svg.iter("path")).get("d")).groups())
+    zero = next(float(line.get("x1")) for line in svg.iter("line") if line.get("class") == "axis")
+    label = 14 + 6.4
+    assert label + 8 < min(left, zero)
+    assert max(right, zero) < 360 - 10
+    if high > low:
+        assert (left - zero) / (right - zero) == pytest.approx(low / high, abs=0.01)
+
+
 def test_long_lines_are_told_by_their_ends():
     chart = line_chart("T", [Series("loss", [(e, 1 / e) for e in range(1, 101)])], "epoch", "nats")
     assert "loss: from 1 at 1 to 0.01 at 100, between 0.01 and 1." in chart.svg

@@ -1,14 +1,19 @@
 """What `aw.report` does with folders: where pages go, what is refused, and how chapters are kept apart."""
 
 import json
+import math
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import augwise as aw
+from augwise.analysis.gallery import Example
 from augwise.cli import main
+from augwise.report.figures import heat, overlay, picture
+from augwise.report.gallery import group, read_gallery, write_gallery
 from augwise.report.page import Page, headings, render, write_pages
 from report.samples import compare_results, evaluate_results, train_results, written
 
@@ -86,6 +91,21 @@ def test_a_damaged_gallery_costs_the_pictures_alone(tmp_path):
     text = aw.report(folder).read_text()
     assert "Side by side" not in text
     assert "In short" in text
+
+
+def test_a_gallery_keeps_which_share_is_which_and_what_is_not_known(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+    arms = {"plain": (255 - image, 0.25, 0.75), "guarded": (image, 0.125, math.nan)}
+    write_gallery(tmp_path, [group("T", [Example(image, np.eye(8, 6), "cat", arms)])], np.eye(4))
+    found = read_gallery(tmp_path)
+    (example,) = found["groups"][0]["examples"]
+    told = [(arm["name"], arm["area"], arm["importance"]) for arm in example["arms"]]
+    assert told == [("plain", 0.25, 0.75), ("guarded", 0.125, None)]
+    assert "NaN" not in (tmp_path / "gallery.json").read_text()
+    assert example["image"] == example["arms"][1]["image"] == picture(image)
+    assert example["arms"][0]["image"] == picture(255 - image)
+    assert example["map"] == picture(overlay(image, np.eye(8, 6)))
+    assert found["mean_map"] == picture(heat(np.eye(4)))
 
 
 def test_a_word_that_is_missing_is_an_error(tmp_path):

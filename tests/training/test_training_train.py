@@ -73,7 +73,7 @@ def test_it_learns():
 def test_a_finished_run_is_returned_and_another_one_refused(tmp_path):
     first = _train(_config(tmp_path))
     before = (tmp_path / "weights.safetensors").stat().st_mtime_ns
-    again = _train(_config(tmp_path, num_workers=0, checkpoint_steps=2))
+    again = _train(_config(tmp_path, num_workers=0, checkpoint_steps=2, broken="skip"))
     assert again == first
     assert (tmp_path / "weights.safetensors").stat().st_mtime_ns == before
     with pytest.raises(UserError, match=r"config\.lr: 0\.05 there, 0\.06 now"):
@@ -82,6 +82,8 @@ def test_a_finished_run_is_returned_and_another_one_refused(tmp_path):
         _train(_config(tmp_path), steps=[aw.Cutout(2)])
     with pytest.raises(UserError, match=r"data\.content"):
         _train(_config(tmp_path), source=source(70, seed=9))
+    with pytest.raises(UserError, match=r"test\.content"):
+        _train(_config(tmp_path), test=source(40, seed=9))
 
 
 class Stopped(Exception):
@@ -142,6 +144,35 @@ def test_arms_with_the_same_seed_see_the_same_crops_and_order():
         firsts = seen[name] = []
         _train(_config(), steps=steps, observe=lambda before, _after, firsts=firsts: firsts.append(before.images) or {})
     assert all(torch.equal(a, b) for a, b in zip(*seen.values(), strict=True))
+
+
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("flip", [True, False, None])
+def test_images_are_mirrored_where_the_run_or_else_the_data_says_so(said, flip):
+    data, shown = source(70, seed=1), {}
+    data.flip = said
+
+    def observe(before, _after):
+        shown.update(zip(before.indices.tolist(), before.images.as_subclass(torch.Tensor).clone(), strict=True))
+        return {}
+
+    results = _train(_config(epochs=1, crop_padding=0, flip=flip), source=data, observe=observe)
+    straight = sum(torch.equal(image, data[i][0]) for i, image in shown.items())
+    mirrored = sum(torch.equal(image, data[i][0].flip(-1)) for i, image in shown.items())
+    assert straight + mirrored == len(shown) >= 64
+    assert (mirrored > 10) == results["data"]["flip"] == (said if flip is None else flip)
+
+
+def test_what_is_measured_also_and_how_much_is_measured_at_all():
+    model, other = network(), source(31, seed=5)
+    results = _train(_config(eval_limit=23), model=model, also={"other": other, "test": DATA["test"]})
+    assert results["data"]["test"] == 23
+    inputs = aw.Normalize(results["data"]["mean"], results["data"]["std"])
+    for name, data in (("other", other), ("test", DATA["test"])):
+        with torch.no_grad():
+            logits = model.eval()(inputs(torch.stack([data[i][0] for i in range(len(data))])))
+        assert results["also"][name] == pytest.approx((logits.argmax(1).numpy() == data.labels).mean())
+    assert results["also"]["other"] != results["also"]["test"]
 
 
 def test_validation_part_is_cut_from_the_training_data_and_the_test_data_left_alone():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import augwise as aw
+from augwise import randomness
 from augwise.analysis.estimate_maps import EstimateConfig, estimate_maps
 from augwise.data import ArraySource, Resident, Resized
 from augwise.errors import UserError
@@ -19,7 +20,8 @@ from augwise.training.batches import Batches, LoaderReader, ResidentReader
 from augwise.training.config import EvaluateConfig, TrainConfig
 from augwise.training.evaluate import evaluate
 from augwise.training.train import train
-from augwise.training.views import CropStretched, resolved, seen, statistics
+from augwise.training.views import CropStretched, evaluation_view, resolved, seen, statistics, training_crop
+from augwise.transforms.resized_crop import resized_crop
 from reference.photographs import Photographs, assert_together, folder
 from reference.training_toys import network
 
@@ -81,6 +83,19 @@ def test_the_batch_path_cuts_boxes_with_the_shape_they_have_in_the_photograph():
     assert min(shapes) < 0.9
 
 
+def test_every_process_cuts_its_rows_of_the_batch_as_one_process_would():
+    resident = Resident.load(Ramps(), progress=False, size=40)
+    step = CropStretched(aw.RandomResizedCrop(16, (0.2, 0.5)), resident.stretch)
+
+    def cut(rows, offset):
+        with randomness.stream("cut"), randomness.shard(offset, 12):
+            return step(resident.batch(torch.arange(*rows))).images
+
+    whole = cut((0, 12), 0)
+    assert torch.equal(cut((0, 5), 0), whole[:5])
+    assert torch.equal(cut((5, 12), 5), whole[5:])
+
+
 @pytest.mark.parametrize("loader", ["workers", "resident"])
 def test_mark_and_map_stay_together_on_both_paths(loader):
     """What the batches of a run show, right before the method under test."""
@@ -104,9 +119,9 @@ def test_mark_and_map_stay_together_on_both_paths(loader):
 def test_the_centre_crop_and_its_map():
     photographs = Photographs(12, 60, 150)
     store = aw.ImportanceStore.from_maps(photographs, photographs.maps(112))
-    config = resolved(replace(CONFIG, size=48))
+    config = resolved(replace(CONFIG, size=48, crop_share=0.9, interpolation="bicubic"))
     data = aw.WithImportance(photographs, store)
-    view = Resized(photographs, 48, 0.875)
+    view = Resized(photographs, 48, 0.9, "bicubic")
     whole = 0
     for i in range(12):
         sample = seen(data.read(i), config)
@@ -149,6 +164,33 @@ def test_measured_on_the_centre_crop_and_resumed_exactly(tmp_path, loader):
         assert again["test"] == results["test"]
         resumed = tmp_path / f"at{stop}" / "weights.safetensors"
         assert resumed.read_bytes() == (tmp_path / "whole" / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_the_crop_of_a_run_has_all_its_settings(mode):
+    config = resolved(replace(CONFIG, crop_scale=(0.2, 0.25), crop_ratio=(1.8, 2.0), interpolation=mode))
+    crop, images = training_crop(config), torch.randint(0, 256, (50, 3, 90, 100), dtype=torch.uint8)
+    boxes = crop.make_params(images, None, None)["boxes"]
+    tall, wide = (boxes[:, 2] - boxes[:, 0]).double(), (boxes[:, 3] - boxes[:, 1]).double()
+    assert (wide / tall).min() > 1.7
+    assert (wide / tall).max() < 2.1
+    assert (tall * wide / 9000).min() > 0.19
+    assert (tall * wide / 9000).max() < 0.26
+    found, _ = crop.transform(images, None, {"boxes": boxes})
+    assert torch.equal(found, resized_crop(images, boxes, (24, 24), mode))
+
+
+def test_a_transform_sees_the_cut_out_image():
+    shapes = set()
+
+    def look(sample):
+        shapes.add(tuple(sample.image.shape))
+        return sample
+
+    train(
+        replace(CONFIG, loader="workers", epochs=1), source=TRAIN, test=TEST, model=network(classes=2), transform=look
+    )
+    assert shapes == {(3, 24, 24)}
 
 
 def test_samples_do_not_depend_on_the_workers():
@@ -221,6 +263,7 @@ def test_a_run_from_before_these_settings_is_not_disowned(tmp_path):
         for name in ("crop", "crop_scale", "crop_ratio", "crop_share", "interpolation", "resident_size"):
             del settings[name]
     (tmp_path / "results.json").write_text(json.dumps(found))
+    assert evaluation_view(source, found["config"]) is source
     assert train(config, source=source, test=source, model=network())["test"] == first["test"]
 
 

@@ -55,6 +55,35 @@ def test_mirrored_evidence_counts_once(mode):
     assert float(after.sum()) == pytest.approx(8.0, rel=1e-3)
 
 
+def test_what_a_crop_mirrors_at_its_own_border_counts_once():
+    """The neighbours of the mirrored pixels, outside of the crop, are in no picture."""
+    before = torch.zeros(1, HEIGHT, WIDTH)
+    before[0, 5, 10] = before[0, 9, 20] = 8.0
+    after = carry(before, F.pad(grid(HEIGHT, WIDTH)[:, 5:15, 7:21], [4, 4, 4, 4], padding_mode="symmetric"))
+    assert float(after.sum()) == pytest.approx(16.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("turn", [lambda x: x, lambda x: x.flip(-1), lambda x: x.mT, lambda x: x.mT.flip(-1)])
+def test_half_a_pixel_of_padding_shows_half_of_the_pixel_beside_it(turn):
+    """Shifted by half a pixel: the first column is half padding, and what it shows is the pixel at the border, not the
+    middle between that and nothing."""
+
+    def half(x):
+        x = turn(x)
+        return 0.5 * x + 0.5 * torch.nn.functional.pad(x, (1, 0))[..., :-1]
+
+    found, wanted = carry(maps(), half(grid(HEIGHT, WIDTH))), half(maps())
+    # The last pixel is half out of the picture: one may count it whole.
+    torch.testing.assert_close(found[..., :-1], wanted[..., :-1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(5, WIDTH), (HEIGHT, 6), (9, 40)])
+def test_a_transposed_picture_has_the_transposed_map(size):
+    """Also where one side shrinks much and the other does not, so that a pixel shows a long strip."""
+    shown = F.resize(grid(HEIGHT, WIDTH), list(size), antialias=True)
+    torch.testing.assert_close(carry(maps(), shown.mT.contiguous()), carry(maps(), shown).mT)
+
+
 def test_a_rotated_key_point_is_where_the_picture_shows_it():
     before = torch.zeros(1, HEIGHT, WIDTH)
     before[0, 12, 17] = 3.0

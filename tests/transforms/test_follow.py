@@ -151,6 +151,73 @@ def test_a_zoom_shows_more_pixels_of_the_same_evidence(zoom, where):
     assert float(result.importance.sum()) == pytest.approx(left, rel=0.05)
 
 
+BILINEAR = v1.InterpolationMode.BILINEAR
+TWINS = {
+    "resize": lambda: v1.Resize(40, max_size=50),
+    "pad": lambda: v1.Pad((3, 1), fill=0.3),
+    "crop": lambda: v1.RandomCrop((53, 40), padding=2, pad_if_needed=True, fill=0.4),
+    "crop, mirrored": lambda: v1.RandomCrop(47, padding=5, padding_mode="reflect"),
+    "flip": lambda: v1.RandomHorizontalFlip(0.8),
+    "flip down": lambda: v1.RandomVerticalFlip(0.2),
+    "perspective": lambda: v1.RandomPerspective(0.3, 0.9, BILINEAR, fill=0.6),
+    "resized crop": lambda: v1.RandomResizedCrop((20, 31), (0.5, 0.6), (1.5, 2.0), v1.InterpolationMode.BICUBIC),
+    "rotation": lambda: v1.RandomRotation((20, 70), BILINEAR, expand=True, fill=0.3),
+    "rotation about a corner": lambda: v1.RandomRotation(30, center=[3, 5]),
+    "affine": lambda: v1.RandomAffine(20, (0.2, 0.3), (0.7, 1.4), (-10, 10, 5, 20), BILINEAR, 0.2, [5, 9]),
+    "elastic": lambda: v1.ElasticTransform(80.0, 3.0, BILINEAR, 0.7),
+    "erasing": lambda: v1.RandomErasing(0.8, (0.1, 0.2), (2.0, 3.0), 0.4),
+    "type": lambda: v1.ConvertImageDtype(torch.float64),
+}
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_what_takes_the_place_of_a_v1_transform_has_all_its_settings(name):
+    """Pixels of a float tensor, which v1 takes as well."""
+    given = picture()._replace(image=tv_tensors.Image(torch.rand(3, HEIGHT, WIDTH)))
+    for seed in range(5):
+        result = run(aw.follow(TWINS[name]()), given, seed)
+        with randomness.stream("test", seed, foreign=True):
+            wanted = TWINS[name]()(given.image.as_subclass(Tensor))
+        torch.testing.assert_close(result.image.as_subclass(Tensor), wanted, rtol=0, atol=1e-5)
+
+
+V1_POLICIES = {
+    "AutoAugment": (v1.AutoAugmentPolicy.SVHN, BILINEAR, [3, 5, 7]),
+    "RandAugment": (3, 8, 11, BILINEAR, [3, 5, 7]),
+    "TrivialAugmentWide": (5, BILINEAR, [3, 5, 7]),
+}
+
+
+@pytest.mark.parametrize("name", V1_POLICIES)
+def test_a_v1_policy_has_all_its_settings(name):
+    settings, given = V1_POLICIES[name], picture()
+    for seed in range(8):
+        result = run(aw.follow(getattr(v1, name)(*settings)), given, seed)
+        wanted = run(aw.follow(getattr(v2, name)(*settings)), given, seed)
+        assert torch.equal(result.image, wanted.image)
+        assert torch.equal(result.importance, wanted.importance)
+
+
+TIMM_CROPS = {
+    "centre crop": lambda: timm_transforms.CenterCropOrPad((41, 61)),  # 7 and 3 pixels too many
+    "centre pad": lambda: timm_transforms.CenterCropOrPad((53, 71), fill=9),
+    "centre both": lambda: timm_transforms.CenterCropOrPad((45, 71), fill=9),
+    "random crop or pad": lambda: timm_transforms.RandomCropOrPad((41, 71), fill=9),
+    "random pad": lambda: timm_transforms.RandomPad((53, 71), fill=9),
+    "trim": lambda: timm_transforms.TrimBorder(3),
+}
+
+
+@pytest.mark.parametrize("name", TIMM_CROPS)
+def test_timms_crops_and_pads_cut_where_timm_cuts(name):
+    given = picture()
+    for seed in range(5):
+        result = run(aw.follow(TIMM_CROPS[name]()), given, seed)
+        with randomness.stream("test", seed, foreign=True):
+            wanted = TIMM_CROPS[name]()(Image.fromarray(given.image.permute(1, 2, 0).numpy()))
+        assert torch.equal(result.image.as_subclass(Tensor), torch.from_numpy(np.array(wanted)).permute(2, 0, 1))
+
+
 ERASERS = {
     "v1": lambda: v1.RandomErasing(1.0),
     "v2": lambda: v2.RandomErasing(1.0, value=0.3),
@@ -176,6 +243,16 @@ def test_erased_evidence_is_zero_and_nothing_else(name):
         assert not erased.all()
         assert not result.importance[erased].any()
         torch.testing.assert_close(result.importance[~erased], given.importance[~erased], rtol=1e-4, atol=1e-5)
+        assert bool((given.image == 0.7).all())  # in place it erases a copy
+
+
+@pytest.mark.parametrize("library", [v1, v2])
+def test_where_nothing_fits_nothing_is_erased(library):
+    """An area of nine tenths with five times the height of its width has no place in the image."""
+    given = picture()
+    result = run(aw.follow(library.RandomErasing(1.0, (0.9, 1.0), (5.0, 6.0))), given, 0)
+    assert torch.equal(result.image, given.image)
+    assert torch.equal(result.importance, given.importance)
 
 
 @pytest.mark.parametrize("mode", ["const", "rand", "pixel"])
@@ -309,6 +386,34 @@ def test_normalisations_of_the_others_are_known(normalise):
     assert sorted(result.flatten().tolist()) == pytest.approx(sorted((given.image / 255).flatten().tolist()), abs=1e-3)
 
 
+@pytest.mark.parametrize("how", [{"max_pixel_value": 1.0}, {"normalization": "image"}, {"normalization": "min_max"}])
+def test_a_normalisation_that_no_mean_and_deviation_take_back_is_none(how):
+    assert aw.follow(A.Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.1])).normalisation is not None
+    assert aw.follow(A.Normalize([0.5, 0.4, 0.3], [0.2, 0.3, 0.1], **how)).normalisation is None
+
+
+def test_every_image_draws_its_own_numbers_from_albumentations():
+    steps, given = aw.follow(A.RandomCrop(20, 20)), picture()
+    results = [run(steps, given, seed) for seed in range(6)]
+    assert len({tuple(r.image.flatten().tolist()) for r in results}) > 3
+    again = run(aw.follow(A.RandomCrop(20, 20)), given, 3)
+    assert torch.equal(again.image, results[3].image)
+    assert torch.equal(again.importance, results[3].importance)
+
+
+def test_float_pixels_go_through_pil_as_the_nearest_level():
+    levels = torch.arange(256, dtype=torch.uint8).expand(3, 16, 256)
+
+    pixels = (levels + torch.rand(3, 16, 256) * 0.8 - 0.4) / 255
+
+    class OnlyPIL:
+        def __call__(self, image):
+            return image.copy()
+
+    result = run(aw.follow(OnlyPIL()), aw.Sample(tv_tensors.Image(pixels), None, 0), 0)
+    assert torch.equal(result.image.as_subclass(Tensor), levels)
+
+
 def test_what_is_unknown_is_opaque_and_named():
     def darker(image):
         return image // 2
@@ -415,6 +520,13 @@ def test_preserve_guards_policies_and_what_is_opaque():
         kept = (result.image == given.image).all(0)
         assert int(kept.sum()) == 81
         assert float(given.importance[kept].sum()) > 81 * 0.5  # maps are uniform: a high window holds more than half
+    harsh = timm_policies.rand_augment_transform("rand-m10-n4-p1.0", BLACK.copy())
+    plain, guarded = aw.follow(harsh), aw.follow(harsh, preserve={"length": 9, "quantile": 0.7, "window": "inside"})
+    changed = 0
+    for seed in range(8):
+        changed += int((run(plain, given, seed).image == given.image).all(0).sum()) < 81
+        assert int((run(guarded, given, seed).image == given.image).all(0).sum()) >= 81
+    assert changed > 3
 
 
 def test_what_is_put_back_counts_once():
@@ -466,6 +578,20 @@ def test_a_stack_of_maps_moves_by_one_draw_and_the_first_guides():
     swapped = run(steps, given._replace(importance=aw.ImportanceMap(stack[[0, 2, 1]])), 0)
     assert torch.equal(swapped.importance[1], both.importance[2])
     assert not torch.equal(swapped.importance[1], both.importance[1])
+
+
+@pytest.mark.parametrize("step", [aw.Cutout(8, quantile=0.5), aw.Preserve(v2.ColorJitter(0.9), length=9, quantile=0.6)])
+def test_a_guard_looks_at_the_first_map_of_a_stack(step):
+    given = picture()
+    others = torch.arange(float(WIDTH)).expand(HEIGHT, WIDTH) ** 3, torch.ones(HEIGHT, WIDTH)
+    for seed in range(8):
+        one = run(aw.follow(step), given, seed)
+        stack = aw.ImportanceMap(torch.stack([given.importance.as_subclass(Tensor), *others]))
+        both = run(aw.follow(step), given._replace(importance=stack), seed)
+        assert torch.equal(both.image, one.image)
+        assert torch.equal(both.importance[0].as_subclass(Tensor), one.importance.as_subclass(Tensor))
+        kept = (both.importance[2] > 0).as_subclass(Tensor)
+        assert torch.equal(both.importance[1].as_subclass(Tensor), others[0] * kept)
 
 
 def test_keyed_streams_reach_everything_and_workers_may_be_spawned():

@@ -85,6 +85,19 @@ def test_both_ways_move_maps_by_the_law():
     assert torch.equal(one[4], maps[4, 7:24, 11:34])
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_the_class_moves_image_and_map_by_the_same_boxes(mode):
+    """To a size that is not square. Bilinear, an image that shows its own map is that map, scaled to the sum inside."""
+    maps = torch.rand(len(BOXES), HEIGHT, WIDTH)
+    images = maps[:, None].expand(-1, 3, -1, -1).clone()
+    images, moved = aw.RandomResizedCrop(SIZE, interpolation=mode).transform(images, maps, {"boxes": BOXES})
+    assert torch.equal(images, expected(maps[:, None].expand(-1, 3, -1, -1), mode))
+    assert moved.shape == (len(BOXES), *SIZE)
+    shown = expected(maps[:, None], "bilinear")[:, 0]
+    for m, a, picture, (top, left, bottom, right) in zip(maps, moved, shown, BOXES.tolist(), strict=True):
+        torch.testing.assert_close(a, picture * m[top:bottom, left:right].sum() / picture.sum(), rtol=1e-4, atol=1e-6)
+
+
 def reference_box(height, width, scale, ratio, draw):
     """torchvision's way, with its numbers from ``draw()`` in [0, 1): what was drawn, or None where it fell back."""
     for _ in range(10):
@@ -128,6 +141,13 @@ def test_boxes_are_those_of_a_slow_loop(height, width, scale, ratio):
         assert (bottom - top, right - left) == (h, w)
     if (height, width) == (33, 40):
         assert kinds == {True, False}
+
+
+@pytest.mark.parametrize(("height", "width", "ratio"), [(2, 60, (0.1, 0.2)), (60, 1, (3.0, 4.0))])
+def test_a_box_has_a_pixel_even_where_the_aspect_leaves_none(height, width, ratio):
+    boxes = crop_boxes(torch.rand(20, DRAWS, dtype=torch.float64), height, width, (0.9, 1.0), ratio)
+    assert ((boxes[:, 2:] - boxes[:, :2]) >= 1).all()
+    assert ((boxes >= 0) & (boxes <= torch.tensor([height, width] * 2))).all()
 
 
 def test_boxes_are_distributed_as_torchvisions():

@@ -1,0 +1,62 @@
+"""The verb train: which images' maps a method is given, and what is said of maps that nothing looks at."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import augwise as aw
+from augwise.analysis.train_run import TrainRun, train_run
+from augwise.data import limited, open_source, split_validation
+
+CONFIG = aw.TrainConfig(
+    data="digits", limit=40, val_share=0.2, batch_size=20, epochs=1, crop_padding=0, device="cpu", quiet=True, out=None
+)
+
+
+class Notes(nn.Module):
+    """Where the map of every image has its one key point."""
+
+    guarded = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[int, int] = {}
+
+    def forward(self, batch):
+        maps = batch.importance.as_subclass(Tensor).flatten(1)
+        self.places.update(zip(batch.indices.tolist(), maps.argmax(1).tolist(), strict=True))
+        return batch
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Row i of the digits has its key point in cell i."""
+    data = open_source("digits")
+    aw.ImportanceStore.from_maps(data, np.eye(len(data), 32 * 32).reshape(-1, 32, 32), tmp_path / "d.maps")
+    return tmp_path / "d.maps"
+
+
+def test_a_control_is_given_maps_of_other_images(store):
+    data = open_source("digits")
+    rest, _ = split_validation(data, 0.2, CONFIG.data_seed)
+    rows = {data.fingerprint(i): i for i in range(len(data))}
+    part = limited(rest, 40, CONFIG.data_seed)
+    own = [rows[part.fingerprint(i)] for i in range(40)]
+    others = aw.ImportanceStore(store).attach(part).deranged(CONFIG.seed).read(range(40)).flatten(1).argmax(1).tolist()
+    assert all(a != b for a, b in zip(own, others, strict=True))
+    for control, wanted in ((False, own), (True, others)):
+        notes = Notes()
+        train_run(TrainRun(CONFIG, maps=store, control=control), notes)
+        assert [notes.places[i] for i in range(40)] == wanted
+
+
+@pytest.mark.parametrize(("step", "told"), [(None, True), (aw.Cutout(8), True), (aw.Cutout(8, quantile=0.6), False)])
+def test_maps_that_guard_nothing_are_told_of(store, step, told, capsys):
+    result = train_run(TrainRun(CONFIG, maps=store), step)
+    said = capsys.readouterr().out
+    assert ("nothing is guarded by them" in said) == told
+    assert f"test accuracy {100 * result['test']['last_accuracy']:.2f} % at the last epoch" in said
+    assert not torch.tensor(result["curve"][0]["importance_erased"]).isnan()
