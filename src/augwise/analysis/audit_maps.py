@@ -67,7 +67,8 @@ def maps_for(
             result = importance.estimate(model, pixels, classes, seeds).importance.cpu().float()
             maps += list(fit(result, height, width))
             bar.update(len(places))
-    return maps, f"{importance.name}, computed for this audit"
+    blind = ": the middle counts as important, whatever an image shows" if isinstance(importance, CentrePrior) else ""
+    return maps, f"{importance.name}, computed for this audit{blind}"
 
 
 def _stored(store: Any, source: Source, rows: Sequence[int], images: Sequence[Tensor]) -> tuple[list[Tensor], str]:

@@ -51,8 +51,8 @@ def resolved(config: TrainConfig) -> TrainConfig:
 def statistics(config: TrainConfig, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Mean and standard deviation of each channel that are given or known; None where they are to be measured.
 
-    In this order: what the configuration says; of a checkpoint that one of our runs left, the run's; what the
-    published weights of a timm or torchvision model want, where the run starts from weights.
+    In this order: what the configuration says; where a timm or torchvision model starts from weights, of a checkpoint
+    that one of our runs left the run's, else what the published weights want. Our own models have none published.
     """
     if config.mean is not None and config.std is not None:
         return config.mean, config.std
