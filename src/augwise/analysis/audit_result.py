@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..report.text import counted
 from .statistics import wilson
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -217,7 +218,7 @@ def notes(found: Audit) -> list[str]:
             said.append(f"{a.name}: the map cannot follow {', '.join(a.opaque)}, so its losses are not known.")
         if a.failed:
             row, text = next(iter(a.failed.items()))
-            said.append(f"{a.name}: failed on {len(a.failed)} of the images, first on image {row}: {text}")
+            said.append(f"{a.name}: failed on {counted(len(a.failed), 'image')}, first on image {row}: {text}")
         if a.outside > 0:
             said.append(f"{a.name}: {percent(a.outside)} of its pictures have pixels below 0 or above 1.")
     return said
