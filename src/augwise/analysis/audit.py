@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from .. import randomness
-from ..data.sources import Source, as_source, left_out, limited
+from ..data.sources import Source, Subset, as_source, left_out, limited
 from ..errors import UserError
 from ..importance.job import check_model, frozen
 from ..report.figures import pixels
@@ -158,7 +158,10 @@ def _named(transform: Any) -> dict[str, Any]:
 
 def _rows(source: Source, count: int, seed: int) -> list[int]:
     chosen = limited(source, count, seed)
-    return list(range(len(source))) if chosen is source else getattr(chosen, "rows").tolist()  # noqa: B009
+    if chosen is source:
+        return list(range(len(source)))
+    assert isinstance(chosen, Subset)
+    return chosen.rows.tolist()
 
 
 def _look(pipeline: Pipeline, taken: _Taken, progress: bool) -> Look:

@@ -45,17 +45,17 @@ def _v2() -> Any:
     return v2
 
 
-def _crop_flip(size: int, num_classes: int) -> Any:  # noqa: ARG001
+def _crop_flip(size: int, _: int) -> Any:
     v2 = _v2()
     return v2.Compose([v2.RandomCrop(size, padding=max(1, size // 8)), v2.RandomHorizontalFlip()])
 
 
-def _resized_crop(size: int, num_classes: int) -> Any:  # noqa: ARG001
+def _resized_crop(size: int, _: int) -> Any:
     v2 = _v2()
     return v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])
 
 
-def _torchvision_train(size: int, num_classes: int) -> Any:  # noqa: ARG001
+def _torchvision_train(size: int, _: int) -> Any:
     import torch
 
     v2 = _v2()
@@ -71,19 +71,19 @@ def _torchvision_train(size: int, num_classes: int) -> Any:  # noqa: ARG001
     )
 
 
-def _timm_train(size: int, num_classes: int) -> Any:  # noqa: ARG001
+def _timm_train(size: int, _: int) -> Any:
     from timm.data.transforms_factory import create_transform
 
     return create_transform(size, is_training=True)
 
 
-def _timm_rand_augment(size: int, num_classes: int) -> Any:  # noqa: ARG001
+def _timm_rand_augment(size: int, _: int) -> Any:
     from timm.data.transforms_factory import create_transform
 
     return create_transform(size, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, re_mode="pixel")
 
 
-def _timm_mixup(size: int, num_classes: int) -> Any:  # noqa: ARG001
+def _timm_mixup(_: int, num_classes: int) -> Any:
     from timm.data.mixup import Mixup
 
     return Mixup(mixup_alpha=0.8, cutmix_alpha=1.0, label_smoothing=0.1, num_classes=num_classes)

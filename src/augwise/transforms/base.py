@@ -96,6 +96,14 @@ class Augmentation(nn.Module, ABC):
         return wrapped, None if maps is None else ImportanceMap(maps)
 
 
+def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) in pixels that ``size`` means: a side of a square, or both; each at least 1."""
+    height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if min(height, width) < 1:
+        raise UserError(f"size={size} is too small: give at least one pixel")
+    return height, width
+
+
 def check_fill(fill: float | Sequence[float]) -> float | tuple[float, ...]:
     """A colour as one number or one per channel, all in [0, 1]."""
     given = (fill,) if isinstance(fill, int | float) else tuple(fill)

@@ -18,7 +18,7 @@ from torchvision.transforms.v2 import functional as vision
 from .. import randomness
 from ..errors import UserError
 from ..guard import check_probability
-from .base import Augmentation, check_fill, colour
+from .base import Augmentation, check_fill, check_size, colour
 
 PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
 _LOOP_FROM = 16_384  # elements per image from which, on a CPU, one copy per image beats one indexed copy for all
@@ -78,9 +78,7 @@ class RandomCrop(Augmentation):
         padding_mode: PaddingMode = "constant",
     ) -> None:
         super().__init__()
-        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        if min(self.size) < 1:
-            raise UserError(f"size={size} is too small: give at least one pixel")
+        self.size = check_size(size)
         if padding_mode not in get_args(PaddingMode):
             raise UserError(f"padding_mode={padding_mode!r} is unknown: use one of {', '.join(get_args(PaddingMode))}")
         self.padding = _sides(padding)

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as vision
 from .. import randomness
 from ..errors import UserError
 from ..importance_map import ImportanceMap
-from .base import Augmentation
+from .base import Augmentation, check_size
 
 Interpolation = Literal["bilinear", "bicubic"]
 TRIES = 10
@@ -50,9 +50,7 @@ class RandomResizedCrop(Augmentation):
         interpolation: Interpolation = "bilinear",
     ) -> None:
         super().__init__()
-        self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        if min(self.size) < 1:
-            raise UserError(f"size={size} is too small: give at least one pixel")
+        self.size = check_size(size)
         if interpolation not in get_args(Interpolation):
             raise UserError(f"interpolation={interpolation!r} is unknown: use one of {', '.join(_FILTERS)}")
         self.scale, self.ratio = check_ranges(scale, ratio)
