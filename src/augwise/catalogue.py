@@ -23,7 +23,9 @@ class Entry:
 
     name: as on the command line; kind: what it does to an image ("deletion", "image" for whole-image transforms,
     "mixing") or "estimator"; target: ``module:callable`` below augwise, whose keyword arguments are its options;
-    strength: the option that a comparison turns up; summary: one line for help and report.
+    strength: the option that a comparison turns up, usual: its value where a comparison names none (None: the
+        method's own default); summary: one line for help and report.
+    needs_map: of a method, whether its plain form consults the importance map as well.
     shared_unit: of an estimator, whether values of two images' maps may be compared as they are. Key points of one
         attack may (each counts 1/ε); drops of log-probability may not: they differ a thousandfold with confidence.
     """
@@ -33,6 +35,8 @@ class Entry:
     target: str
     summary: str
     strength: str = ""
+    usual: float | None = None
+    needs_map: bool = False
     shared_unit: bool = False
 
     def load(self) -> Callable[..., Any]:
@@ -71,12 +75,21 @@ ENTRIES = (
         "random key points: no information at all",
         shared_unit=True,
     ),
-    Entry("cutout", "deletion", "transforms.cutout:Cutout", "erase one square (DeVries and Taylor 2017)", "length"),
+    Entry(
+        "cutout",
+        "deletion",
+        "transforms.cutout:Cutout",
+        "erase one square (DeVries and Taylor 2017)",
+        "length",
+        usual=16,
+    ),
     Entry("trivialaugment", "image", "transforms.policies:trivialaugment", "one random operation per image", "length"),
     Entry("randaugment", "image", "transforms.policies:randaugment", "a few random operations per image", "magnitude"),
     Entry("autoaugment", "image", "transforms.policies:autoaugment", "published policies of operation pairs", "length"),
     Entry("colorjitter", "image", "transforms.policies:colorjitter", "brightness, contrast, saturation", "strength"),
-    Entry("cutmix", "mixing", "mixing.cutmix:CutMix", "paste a box of another image (Yun et al. 2019)", "length"),
+    Entry(
+        "cutmix", "mixing", "mixing.cutmix:CutMix", "paste a box of another image (Yun et al. 2019)", "length", usual=16
+    ),
 )
 
 

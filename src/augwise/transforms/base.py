@@ -48,6 +48,19 @@ class Augmentation(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor | None]:
         """Apply what `make_params` drew. Pure: new tensors, or the old ones where nothing changes."""
 
+    def move(
+        self,
+        images: Tensor,
+        importance: Tensor | None,
+        params: dict[str, Any],  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor | None]:
+        """The geometry of `transform` alone: where its pixels come from, in their original colours.
+
+        The maps are those that `transform` would return if it erased nothing. A method that leaves every pixel in its
+        place, as this one does by default, returns what it is given.
+        """
+        return images, importance
+
     def forward(self, *inputs: Any, generator: torch.Generator | None = None) -> Any:
         """Not to be overridden: write `make_params` and `transform`."""
         given = inputs[0] if len(inputs) == 1 else inputs
