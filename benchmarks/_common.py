@@ -137,6 +137,12 @@ def run(about: str | None, measure: Callable[[], dict[str, Any]]) -> None:
     results = measure()
     width = max(map(len, results), default=0)
     for name, value in results.items():
-        print(f"{name:{width}}  {f'{value:.3f}' if isinstance(value, float) else value}")
+        print(f"{name:{width}}  {_shown(value)}")
     if options.json is not None:
         options.json.write_text(json.dumps({**results, "environment": environment()}, indent=2) + "\n")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
