@@ -8,7 +8,7 @@ grid in float64) tips pixels that lie halfway between two. Pure functions of ten
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import product
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..importance_map import MAX_SUPERSAMPLING
 
 NAMES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 
-_CACHED = 1 << 17  # elements worked on at once on a CPU: what its second-level cache holds
+_CACHED = 1 << 17  # elements of maps worked on at once on a CPU: what its second-level cache holds
 
 
 def inverse_matrices(names: Sequence[str], magnitudes: Tensor, height: int, width: int) -> Tensor:
@@ -47,27 +47,23 @@ def inverse_matrices(names: Sequence[str], magnitudes: Tensor, height: int, widt
 
 
 def warp(images: Tensor, matrices: Tensor, interpolation: str, colour: Tensor | None) -> Tensor:
-    """Image i seen through ``matrices[i]``.
+    """Image i seen through ``matrices[i]``; of uint8 images whole levels as floats.
 
     images: (N, C, H, W) uint8, float32 or float64; matrices: see `inverse_matrices`; interpolation: "nearest" or
     "bilinear"; colour: (C,) of what lies beyond the border, in the units of the images, or None: black.
     """
-
-    def warped(images: Tensor, matrices: Tensor) -> Tensor:
-        pictures = images if images.is_floating_point() else images.float()
-        if colour is not None:
-            pictures = torch.cat([pictures, torch.ones_like(pictures[:, :1])], 1)
-        seen = _sample(pictures, matrices, interpolation)
-        if colour is not None:
-            seen, inside = seen[:, :-1], seen[:, -1:]
-            beyond = colour.to(seen.dtype)[:, None, None]
-            if interpolation == "nearest":
-                seen = torch.where(inside < 0.5, beyond, seen)
-            else:
-                seen = (seen - beyond) * inside + beyond
-        return seen if images.is_floating_point() else seen.round_().to(images.dtype)
-
-    return _in_chunks(warped, images, matrices)
+    pictures = images if images.is_floating_point() else images.float()
+    if colour is not None:
+        pictures = torch.cat([pictures, torch.ones_like(pictures[:, :1])], 1)
+    seen = _sample(pictures, matrices, interpolation)
+    if colour is not None:
+        seen, inside = seen[:, :-1], seen[:, -1:]
+        beyond = colour.to(seen.dtype)[:, None, None]
+        if interpolation == "nearest":
+            seen = torch.where(inside < 0.5, beyond, seen)
+        else:
+            seen = (seen - beyond) * inside + beyond
+    return seen if images.is_floating_point() else seen.round_()
 
 
 def warp_maps(maps: Tensor, matrices: Tensor) -> Tensor:
@@ -114,6 +110,39 @@ def _visible(matrices: Tensor, maps: Tensor) -> Tensor:
     """(N, H, W): how much of each input pixel lands in the picture: one inside, zero outside, a ramp one pixel wide."""
     forward = torch.linalg.inv(matrices[:, :, :2])
     forward = torch.cat([forward, -forward @ matrices[:, :, 2:]], 2)
+    x, y = _places(forward, maps)
+    height, width = maps.shape[-2:]
+    across, down = ((side + 1) / 2 - place.abs_() for place, side in ((x, width), (y, height)))
+    return across.clamp_(0, 1).mul_(down.clamp_(0, 1))
+
+
+def _samples(matrices: Tensor) -> list[int]:
+    """Samples per pixel and direction that each map needs; 0 for a move by whole pixels."""
+    a, b, c, d = matrices[:, :, :2].flatten(1).unbind(1)
+    squares, area = a**2 + b**2 + c**2 + d**2, a * d - b * c
+    step = ((squares + (squares**2 - 4 * area**2).clamp_min(0).sqrt()) / 2).sqrt()  # the largest singular value
+    whole = (matrices[:, :, :2] == torch.eye(2, dtype=torch.float64)).flatten(1).all(1)
+    return (step / 1.25).ceil().clamp(1, MAX_SUPERSAMPLING).masked_fill(whole, 0).int().tolist()
+
+
+def _shift(maps: Tensor, matrices: Tensor) -> Tensor:
+    return _sample(maps[:, None], matrices, "nearest")[:, 0]
+
+
+def _follow(maps: Tensor, matrices: Tensor, samples: int) -> Tensor:
+    places = [(i + 0.5) / samples - 0.5 for i in range(samples)]
+    moved = torch.zeros_like(maps)
+    for dx, dy in product(places, places):
+        moved += _sample(maps[:, None], matrices, "bilinear", dx, dy)[:, 0]
+    wanted, found = (maps * _visible(matrices, maps)).sum((1, 2)), moved.sum((1, 2))
+    factor = torch.where(found > 0, wanted / torch.where(found > 0, found, 1), 0)
+    return moved.mul_(factor[:, None, None])
+
+
+def _visible(matrices: Tensor, maps: Tensor) -> Tensor:
+    """(N, H, W): how much of each input pixel lands in the picture: one inside, zero outside, a ramp one pixel wide."""
+    forward = torch.linalg.inv(matrices[:, :, :2])
+    forward = torch.cat([forward, -forward @ matrices[:, :, 2:]], 2)
     shares = []
     for place, side in zip(_places(forward, maps), maps.shape[:0:-1], strict=True):
         place += side / 2
@@ -127,14 +156,20 @@ def _sample(pictures: Tensor, matrices: Tensor, mode: str, dx: float = 0.0, dy: 
     halves = torch.tensor([[0.5 * width], [0.5 * height]], dtype=pictures.dtype)
     scaled = matrices.to(pictures.dtype) / halves
     if pictures.device.type == "cpu":
-        x, y = _axes(pictures)
-        base = torch.empty(height, width, 3, dtype=pictures.dtype)
-        base[..., 0], base[..., 1], base[..., 2] = x + dx, (y + dy)[:, None], 1
-        base = base.view(1, -1, 3).expand(len(pictures), -1, -1)
+        base = _base_grid(height, width, dx, dy, pictures.dtype).expand(len(pictures), -1, -1)
         grid = base.bmm(scaled.mT).view(-1, height, width, 2)
     else:  # not `bmm`: reduced precision of products, which training likes, would tear the picture
         grid = torch.stack(_places(scaled, pictures, dx, dy), -1)
     return grid_sample(pictures, grid, mode, "zeros", align_corners=False)
+
+
+@lru_cache(maxsize=16)
+def _base_grid(height: int, width: int, dx: float, dy: float, dtype: torch.dtype) -> Tensor:
+    """(1, H·W, 3) on the CPU: (x, y, 1) of every place, read only."""
+    grid = torch.ones(height, width, 3, dtype=dtype)
+    grid[..., 0] = torch.arange(width, dtype=dtype) - (width - 1) / 2 + dx
+    grid[..., 1] = (torch.arange(height, dtype=dtype) - (height - 1) / 2 + dy)[:, None]
+    return grid.view(1, -1, 3)
 
 
 def _places(matrices: Tensor, like: Tensor, dx: float = 0.0, dy: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -153,13 +188,9 @@ def _axes(like: Tensor) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _in_chunks(kernel: Callable[[Tensor, Tensor], Tensor], images: Tensor, matrices: Tensor) -> Tensor:
-    """The kernel on the whole batch, or on a CPU on as many images at a time as its cache holds."""
-    step = max(1, _CACHED // images[0].numel())
-    if images.device.type != "cpu" or step >= len(images):
-        return kernel(images, matrices)
-    result = torch.empty_like(images)
-    for start in range(0, len(images), step):
-        rows = slice(start, start + step)
-        result[rows] = kernel(images[rows], matrices[rows])
-    return result
+def _in_chunks(kernel: Callable[[Tensor, Tensor], Tensor], maps: Tensor, matrices: Tensor) -> Tensor:
+    """The kernel on all maps, or on a CPU on as many at a time as its cache holds."""
+    step = max(1, _CACHED // maps[0].numel())
+    if maps.device.type != "cpu" or step >= len(maps):
+        return kernel(maps, matrices)
+    return torch.cat([kernel(*part) for part in zip(maps.split(step), matrices.split(step), strict=True)])
