@@ -33,6 +33,7 @@ class Case:
     make: Callable[[], Any]
     mixing: bool = False
     size: tuple[int, int] = (HEIGHT, WIDTH)
+    kept_twice: bool = False
 
 
 def from_catalogue() -> list[Case]:
@@ -43,7 +44,10 @@ def from_catalogue() -> list[Case]:
         given = {"length": LENGTH} if "length" in options else {}
         cases.append(Case(entry.name, partial(make, **given), entry.kind == "mixing"))
         if "quantile" in options:
-            cases.append(Case(f"{entry.name}-guarded", partial(make, **given, quantile=0.6), entry.kind == "mixing"))
+            guarded = partial(make, **given, quantile=0.6)
+            cases.append(
+                Case(f"{entry.name}-guarded", guarded, entry.kind == "mixing", kept_twice=entry.kind == "image")
+            )
     return cases
 
 
@@ -54,6 +58,8 @@ CASES = [
     Case("resized-crop", partial(aw.RandomResizedCrop, (7, 12)), size=(7, 12)),
     Case("resized-crop-bicubic", partial(aw.RandomResizedCrop, 16, interpolation="bicubic"), size=(16, 16)),
     Case("flip", aw.RandomHorizontalFlip),
+    Case("trivialaugment-own", partial(aw.TrivialAugment, interpolation="bilinear", fill=(0.1, 0.5, 0.9))),
+    Case("fastautoaugment-own", partial(aw.FastAutoAugment, "svhn", fill=0.5)),
     Case("cutout-random-p", partial(aw.Cutout, LENGTH, fill="random", p=0.7)),
     Case("preserve-own", lambda: aw.Preserve(aw.Cutout(LENGTH), length=4, quantile=0.6)),
     Case("cutmix-alpha", partial(aw.CutMix, alpha=1.0, p=0.7), mixing=True),
@@ -122,7 +128,9 @@ def test_input_untouched_shape_dtype_types(case: Case, dtype: torch.dtype, n: in
     assert result.importance.dtype == torch.float32
     assert torch.equal(result.indices, batch.indices)
     assert (result.importance >= 0).all()
-    assert (result.importance.sum((1, 2)) <= result.evidence * (1 + 1e-5) + 1e-6).all()
+    # Where a transform has moved the picture, a region that is put back may show its evidence a second time.
+    times = 2 if case.kept_twice else 1
+    assert (result.importance.sum((1, 2)) <= times * result.evidence * (1 + 1e-5) + 1e-6).all()
 
 
 @every

@@ -30,6 +30,7 @@ FUNCTIONS = {
     "models": "models",
     "transforms.cutout": "transforms",
     "transforms.crop_flip": "transforms",
+    "transforms.operations": "transforms",
     "mixing.cutmix": "mixing",
     "transforms.resized_crop": "transforms",
 }

@@ -34,12 +34,16 @@ _HOME = {
     "merge": "importance.merge",
     "verify_store": "importance.verify",
     # transforms and mixing
+    "AutoAugment": "transforms.auto_augment",
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
+    "FastAutoAugment": "transforms.fast_auto_augment",
     "Preserve": "transforms.preserve",
+    "RandAugment": "transforms.rand_augment",
     "RandomCrop": "transforms.crop_flip",
     "RandomHorizontalFlip": "transforms.crop_flip",
     "RandomResizedCrop": "transforms.resized_crop",
+    "TrivialAugment": "transforms.trivial_augment",
     "follow": "transforms.follow",
     # models and data
     "BatchPipeline": "data.pipeline",
@@ -128,12 +132,16 @@ if TYPE_CHECKING:
     from .training.config import TrainConfig as TrainConfig
     from .training.evaluate import evaluate as evaluate
     from .training.train import train as train
+    from .transforms.auto_augment import AutoAugment as AutoAugment
     from .transforms.crop_flip import RandomCrop as RandomCrop
     from .transforms.crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
     from .transforms.cutout import Cutout as Cutout
+    from .transforms.fast_auto_augment import FastAutoAugment as FastAutoAugment
     from .transforms.follow import follow as follow
     from .transforms.preserve import Preserve as Preserve
+    from .transforms.rand_augment import RandAugment as RandAugment
     from .transforms.resized_crop import RandomResizedCrop as RandomResizedCrop
+    from .transforms.trivial_augment import TrivialAugment as TrivialAugment
 
 
 def __getattr__(name: str) -> Any:

@@ -86,6 +86,13 @@ ENTRIES = (
     Entry("trivialaugment", "image", "transforms.policies:trivialaugment", "one random operation per image", "length"),
     Entry("randaugment", "image", "transforms.policies:randaugment", "a few random operations per image", "magnitude"),
     Entry("autoaugment", "image", "transforms.policies:autoaugment", "published policies of operation pairs", "length"),
+    Entry(
+        "fastautoaugment",
+        "image",
+        "transforms.policies:fastautoaugment",
+        "hundreds of released operation pairs (Lim et al. 2019)",
+        "length",
+    ),
     Entry("colorjitter", "image", "transforms.policies:colorjitter", "brightness, contrast, saturation", "strength"),
     Entry(
         "cutmix", "mixing", "mixing.cutmix:CutMix", "paste a box of another image (Yun et al. 2019)", "length", usual=16

@@ -137,7 +137,7 @@ def colour(fill: float | Sequence[float], images: Tensor) -> Tensor:
     values = torch.tensor(given, dtype=torch.float64)
     if images.dtype == torch.uint8:
         values = (values * 255).round()
-    return values.to(images.device, images.dtype)
+    return values.to(images.dtype).to(images.device, non_blocking=True)
 
 
 def _find(leaves: list[Any]) -> tuple[int, int | None]:

@@ -147,6 +147,9 @@ class RandomHorizontalFlip(Augmentation):
         images = flip(images, params["flipped"])
         return images, None if importance is None else flip(importance, params["flipped"])
 
+    def move(self, images: Tensor, importance: Tensor | None, params: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        return self.transform(images, importance, params)
+
     def extra_repr(self) -> str:
         return f"p={self.p}"
 

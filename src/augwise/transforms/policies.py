@@ -1,4 +1,4 @@
-"""torchvision's whole-image policies inside `Preserve`, one factory each, so that the command line can offer them.
+"""Whole-image policies inside `Preserve`, one factory each, so that the command line can offer them.
 
 Each returns `Preserve(policy)`: plain without a quantile, guarded with one (IPF-RDA, Alg. 2 (b)). In Python any
 transform goes into `Preserve` directly; these add nothing but names and defaults.
@@ -12,17 +12,21 @@ from torchvision.transforms import v2
 
 from ..errors import UserError
 from ..regions import Window
+from .auto_augment import AutoAugment
+from .fast_auto_augment import FastAutoAugment
 from .preserve import Preserve
+from .rand_augment import RandAugment
+from .trivial_augment import TrivialAugment
 
 
 def trivialaugment(length: int | float = 8, quantile: float | None = None, window: Window = "clipped") -> Preserve:
-    """TrivialAugmentWide: one operation of 14 with a random magnitude for each image (Müller and Hutter 2021).
+    """TrivialAugment: one operation of 14 with a random magnitude for each image (Müller and Hutter 2021).
 
     length: side of the region that the guard restores, pixels or share of the shorter side.
     quantile: share of an image's regions that count as unimportant; without it the plain policy.
     window: regions clipped at the border, or inside the image.
     """
-    return Preserve(v2.TrivialAugmentWide(), length=length, quantile=quantile, window=window)
+    return Preserve(TrivialAugment(), length=length, quantile=quantile, window=window)
 
 
 def randaugment(
@@ -40,12 +44,9 @@ def randaugment(
     quantile: share of an image's regions that count as unimportant; without it the plain policy.
     window: regions clipped at the border, or inside the image.
     """
-    if not 0 <= magnitude <= 30:
-        raise UserError(f"magnitude={magnitude} is out of range: give a whole number from 0 to 30")
     if operations < 1:
         raise UserError(f"operations={operations} leaves images as they are: give at least 1")
-    policy = v2.RandAugment(num_ops=operations, magnitude=magnitude)
-    return Preserve(policy, length=length, quantile=quantile, window=window)
+    return Preserve(RandAugment(operations, magnitude), length=length, quantile=quantile, window=window)
 
 
 def autoaugment(
@@ -61,10 +62,23 @@ def autoaugment(
     quantile: share of an image's regions that count as unimportant; without it the plain policy.
     window: regions clipped at the border, or inside the image.
     """
-    known = [p.value for p in v2.AutoAugmentPolicy]
-    if policy not in known:
-        raise UserError(f"policy={policy!r} is unknown: use one of {', '.join(known)}")
-    return Preserve(v2.AutoAugment(v2.AutoAugmentPolicy(policy)), length=length, quantile=quantile, window=window)
+    return Preserve(AutoAugment(policy), length=length, quantile=quantile, window=window)
+
+
+def fastautoaugment(
+    policy: Literal["cifar10", "imagenet", "svhn"] = "cifar10",
+    length: int | float = 8,
+    quantile: float | None = None,
+    window: Window = "clipped",
+) -> Preserve:
+    """Fast AutoAugment: one of about 500 released pairs of operations for each image (Lim et al. 2019).
+
+    policy: the data set for which the pairs were searched.
+    length: side of the region that the guard restores, pixels or share of the shorter side.
+    quantile: share of an image's regions that count as unimportant; without it the plain policy.
+    window: regions clipped at the border, or inside the image.
+    """
+    return Preserve(FastAutoAugment(policy), length=length, quantile=quantile, window=window)
 
 
 def colorjitter(
