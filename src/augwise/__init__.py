@@ -17,8 +17,10 @@ _HOME = {
     "Batch": "sample",
     "ImportanceMap": "importance_map",
     "MixedLabels": "labels",
+    "Ramp": "schedule",
     "Sample": "sample",
     "UserError": "errors",
+    "progress": "schedule",
     # importance
     "CDIEA": "importance.cdiea",
     "CentrePrior": "importance.centre",
@@ -34,10 +36,14 @@ _HOME = {
     "merge": "importance.merge",
     "verify_store": "importance.verify",
     # transforms and mixing
+    "AdvMask": "transforms.adv_mask",
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
+    "GridMask": "transforms.grid_mask",
+    "HideAndSeek": "transforms.hide_and_seek",
     "Preserve": "transforms.preserve",
     "RandomCrop": "transforms.crop_flip",
+    "RandomErasing": "transforms.random_erasing",
     "RandomHorizontalFlip": "transforms.crop_flip",
     "RandomResizedCrop": "transforms.resized_crop",
     "follow": "transforms.follow",
@@ -124,15 +130,21 @@ if TYPE_CHECKING:
     from .report.build import report as report
     from .sample import Batch as Batch
     from .sample import Sample as Sample
+    from .schedule import Ramp as Ramp
+    from .schedule import progress as progress
     from .training.config import EvaluateConfig as EvaluateConfig
     from .training.config import TrainConfig as TrainConfig
     from .training.evaluate import evaluate as evaluate
     from .training.train import train as train
+    from .transforms.adv_mask import AdvMask as AdvMask
     from .transforms.crop_flip import RandomCrop as RandomCrop
     from .transforms.crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
     from .transforms.cutout import Cutout as Cutout
     from .transforms.follow import follow as follow
+    from .transforms.grid_mask import GridMask as GridMask
+    from .transforms.hide_and_seek import HideAndSeek as HideAndSeek
     from .transforms.preserve import Preserve as Preserve
+    from .transforms.random_erasing import RandomErasing as RandomErasing
     from .transforms.resized_crop import RandomResizedCrop as RandomResizedCrop
 
 
