@@ -16,6 +16,8 @@ from .. import randomness
 from ..errors import UserError
 from .base import check_fill, colour
 
+__all__ = ["erase", "mean_colour"]  # for users; the rest is for methods
+
 Fill: TypeAlias = Literal["mean", "random"] | float | Sequence[float]
 """What erased pixels show: each image's mean colour, noise, or a colour in [0, 1], one number or one per channel."""
 
