@@ -251,3 +251,20 @@ def test_a_step_that_holds_itself_is_looked_at_once() -> None:
     loop = Holds(None)
     loop.held = [loop]
     assert not randomness.draws_elsewhere(loop)
+
+
+def test_levels_are_uniform_bytes_of_a_global_batch():
+    drawn = randomness.levels(500, 3, 7, 5)  # not a multiple of eight
+    assert drawn.shape == (500, 3, 7, 5)
+    counts = torch.bincount(drawn.flatten().long(), minlength=256)
+    expected = drawn.numel() / 256
+    assert ((counts - expected).abs() < 6 * expected**0.5).all()
+    for bit in range(8):  # of every byte of a word
+        ones = (drawn.flatten()[: 8 * 6000].view(-1, 8) >> bit & 1).double().mean(0)
+        assert ((ones - 0.5).abs() < 6 * 0.5 / 6000**0.5).all()
+    assert not torch.equal(drawn[0], drawn[1])
+    assert randomness.levels(0, 3).shape == (0, 3)
+    whole = randomness.levels(5, 3, generator=torch.Generator().manual_seed(1))
+    with randomness.shard(2, 5):
+        part = randomness.levels(2, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(part, whole[2:4])

@@ -14,7 +14,7 @@ import augwise as aw
 from .docstrings import arguments, escaped, markdown, summary
 
 GROUPS = {
-    "words": ("Samples, maps and labels", ("sample", "importance_map", "labels", "errors")),
+    "words": ("Samples, maps and labels", ("sample", "importance_map", "labels", "schedule", "errors")),
     "importance": ("Importance", ("importance",)),
     "transforms": ("Transforms", ("transforms",)),
     "mixing": ("Mixing", ("mixing",)),
@@ -29,6 +29,11 @@ FUNCTIONS = {
     "randomness": "words",
     "models": "models",
     "transforms.cutout": "transforms",
+    "transforms.erasing": "transforms",
+    "transforms.random_erasing": "transforms",
+    "transforms.hide_and_seek": "transforms",
+    "transforms.grid_mask": "transforms",
+    "transforms.adv_mask": "transforms",
     "transforms.crop_flip": "transforms",
     "transforms.operations": "transforms",
     "mixing.cutmix": "mixing",

@@ -17,8 +17,10 @@ _HOME = {
     "Batch": "sample",
     "ImportanceMap": "importance_map",
     "MixedLabels": "labels",
+    "Ramp": "schedule",
     "Sample": "sample",
     "UserError": "errors",
+    "progress": "schedule",
     # importance
     "CDIEA": "importance.cdiea",
     "CentrePrior": "importance.centre",
@@ -38,9 +40,15 @@ _HOME = {
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
     "FastAutoAugment": "transforms.fast_auto_augment",
+    "AdvMask": "transforms.adv_mask",
+    "CutMix": "mixing.cutmix",
+    "Cutout": "transforms.cutout",
+    "GridMask": "transforms.grid_mask",
+    "HideAndSeek": "transforms.hide_and_seek",
     "Preserve": "transforms.preserve",
     "RandAugment": "transforms.rand_augment",
     "RandomCrop": "transforms.crop_flip",
+    "RandomErasing": "transforms.random_erasing",
     "RandomHorizontalFlip": "transforms.crop_flip",
     "RandomResizedCrop": "transforms.resized_crop",
     "TrivialAugment": "transforms.trivial_augment",
@@ -128,18 +136,24 @@ if TYPE_CHECKING:
     from .report.build import report as report
     from .sample import Batch as Batch
     from .sample import Sample as Sample
+    from .schedule import Ramp as Ramp
+    from .schedule import progress as progress
     from .training.config import EvaluateConfig as EvaluateConfig
     from .training.config import TrainConfig as TrainConfig
     from .training.evaluate import evaluate as evaluate
     from .training.train import train as train
+    from .transforms.adv_mask import AdvMask as AdvMask
     from .transforms.auto_augment import AutoAugment as AutoAugment
     from .transforms.crop_flip import RandomCrop as RandomCrop
     from .transforms.crop_flip import RandomHorizontalFlip as RandomHorizontalFlip
     from .transforms.cutout import Cutout as Cutout
     from .transforms.fast_auto_augment import FastAutoAugment as FastAutoAugment
     from .transforms.follow import follow as follow
+    from .transforms.grid_mask import GridMask as GridMask
+    from .transforms.hide_and_seek import HideAndSeek as HideAndSeek
     from .transforms.preserve import Preserve as Preserve
     from .transforms.rand_augment import RandAugment as RandAugment
+    from .transforms.random_erasing import RandomErasing as RandomErasing
     from .transforms.resized_crop import RandomResizedCrop as RandomResizedCrop
     from .transforms.trivial_augment import TrivialAugment as TrivialAugment
 

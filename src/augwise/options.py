@@ -10,7 +10,8 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .catalogue import Entry, find
 from .errors import UserError
@@ -96,8 +97,16 @@ def options_of(entry: Entry) -> type:
             if parameter.default is parameter.empty
             else dataclasses.field(default=parameter.default)
         )
-        fields.append((name, Annotated[hints[name], note], default))
+        fields.append((name, Annotated[_one_flag(hints[name]), note], default))
     return dataclasses.make_dataclass(entry.name, fields)
+
+
+def _one_flag(hint: Any) -> Any:
+    """The type without what no single flag can say, such as the `Ramp` of a probability: that is left to Python."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    kinds = [kind for kind in get_args(hint) if not dataclasses.is_dataclass(kind)]
+    return Union[tuple(kinds)]  # noqa: UP007 - made of a list
 
 
 def _notes(docstring: str) -> dict[str, str]:

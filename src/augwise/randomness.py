@@ -9,6 +9,7 @@ image's place in the global batch.
 from __future__ import annotations
 
 import hashlib
+import math
 import operator
 import random
 from collections.abc import Iterable
@@ -132,6 +133,17 @@ def uniform(n: int, *shape: int, generator: torch.Generator | None = None) -> Te
 def integers(high: int | Tensor, n: int, *shape: int, generator: torch.Generator | None = None) -> Tensor:
     """(n, *shape) int64 in [0, high) on the CPU; ``high`` may be a tensor that broadcasts."""
     return (uniform(n, *shape, generator=generator) * high).long()
+
+
+def levels(n: int, *shape: int, generator: torch.Generator | None = None) -> Tensor:
+    """(n, *shape) uint8, uniform over 0 … 255, on the CPU: noise in the levels of a picture.
+
+    Eight of them are cut from one 64-bit draw, ten times faster than `uniform` for each.
+    """
+    total, rows = _rows(n)
+    count = total * math.prod(shape)
+    words = torch.empty((count + 7) // 8, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    return words.view(torch.uint8)[:count].view(total, *shape)[rows]
 
 
 def beta(alpha: float, n: int, generator: torch.Generator | None = None) -> Tensor:

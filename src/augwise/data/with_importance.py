@@ -5,6 +5,7 @@ Reads its source and its store.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, final
 
@@ -18,6 +19,8 @@ from ..errors import UserError
 from ..importance.store import ImportanceStore
 from ..importance_map import ImportanceMap
 from ..sample import Sample
+from ..schedule import check_epochs, progress_of
+from ..transforms.base import unless_plain, wants_maps
 from .pipeline import draws_elsewhere, flatten_steps, run_steps
 from .sources import as_source
 
@@ -36,10 +39,18 @@ class WithImportance(Dataset):
     ``evidence`` is its sum before the transform.
 
     as_tuple: give ``(image tensor, label)`` instead of a `Sample`, for training loops of one's own.
+    epochs: how many epochs training has, so that a `Ramp` knows from the key how much of it is done, in every worker;
+        left out, or without a key, what ``aw.progress`` says counts.
     """
 
     def __init__(
-        self, source: Any, store: Any = None, transform: Any = None, seed: int = 0, as_tuple: bool = False
+        self,
+        source: Any,
+        store: Any = None,
+        transform: Any = None,
+        seed: int = 0,
+        as_tuple: bool = False,
+        epochs: int | None = None,
     ) -> None:
         self.source = as_source(source)
         self.maps = attach(store, self.source)
@@ -48,11 +59,12 @@ class WithImportance(Dataset):
         self.foreign = any(map(draws_elsewhere, self.steps))
         self.seed = seed
         self.as_tuple = as_tuple
+        self.epochs = check_epochs(epochs)
         guarded = next((s for s in self.steps if getattr(s, "guarded", False)), None)
         if self.maps is None and guarded is not None:
             raise UserError(
-                f"{type(guarded).__name__} is guarded but there are no importance maps: give WithImportance a store, "
-                "or leave out the transform's quantile for the plain form"
+                f"{wants_maps(guarded)} but there are no importance maps: give WithImportance a store"
+                f"{unless_plain(guarded)}"
             )
 
     def __len__(self) -> int:
@@ -65,7 +77,8 @@ class WithImportance(Dataset):
             raise IndexError(f"index {index} is out of range for {len(self)} images")
         sample = self.read(index % len(self))
         key = () if epoch is None else (self.seed, int(epoch), sample.index)
-        sample = run_steps(self.steps, sample, *key, foreign=self.foreign)
+        with nullcontext() if epoch is None else progress_of(int(epoch), self.epochs):
+            sample = run_steps(self.steps, sample, *key, foreign=self.foreign)
         return (sample.image.as_subclass(Tensor), sample.label) if self.as_tuple else sample
 
     def read(self, index: int) -> Sample:

@@ -22,6 +22,7 @@ from ..data import BatchPipeline, Resident, WithImportance, collate, epoch_order
 from ..errors import UserError
 from ..labels import MixedLabels
 from ..sample import Batch
+from ..schedule import check_epochs, progress_of
 
 Observe = Callable[[Batch, Batch], dict[str, Tensor]]
 """Called with the batch before and after the method's steps; the scalars it returns become columns of the curve."""
@@ -120,7 +121,8 @@ class Batches:
 
     shared: steps that every arm of a comparison has (crop, flip); method: the augmentations and mixers under test;
     last: `Normalize`. Positions are counted through, so arms with the same shared steps see the same crops and flips.
-    batch_size: of all processes together.
+    batch_size: of all processes together. epochs: how many there are, from which a `Ramp` among the steps knows how
+    much of training is done; None leaves that to whoever calls.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class Batches:
         processes: int = 1,
         channels_last: bool = False,
         observe: Observe | None = None,
+        epochs: int | None = None,
     ) -> None:
         if batch_size % processes:
             raise UserError(f"batch_size={batch_size} cannot be shared by {processes} processes: give a multiple")
@@ -148,6 +151,7 @@ class Batches:
         self.rank, self.local = rank, batch_size // processes
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.observe = observe or importance_lost
+        self.epochs = check_epochs(epochs)
         self.measured: dict[str, Tensor] = {}
         self.pipeline = BatchPipeline([*shared, self._before, *method, self._after, *last], seed)
 
@@ -163,7 +167,7 @@ class Batches:
         first = self.rank * self.local
         chunks = [order[s * self.batch_size + first :][: self.local] for s in range(start, len(self))]
         for step, batch in enumerate(self.reader.read(epoch, chunks), start):
-            with randomness.shard(first, self.batch_size):
+            with randomness.shard(first, self.batch_size), progress_of(epoch, self.epochs):
                 batch = self.pipeline(batch, epoch, step)
             images = batch.images.as_subclass(Tensor).contiguous(memory_format=self.format)
             yield batch._replace(images=images)

@@ -34,6 +34,7 @@ from ..errors import UserError
 from ..files import require_writable
 from ..sample import Batch
 from ..transforms import RandomCrop, RandomHorizontalFlip
+from ..transforms.base import unless_plain, wants_maps
 from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
 from .checkpoint import Checkpoint, plain, refuse_other, save_weights
@@ -248,6 +249,7 @@ class _Run:
             seed=config.seed,
             batch_size=config.batch_size,
             observe=observe,
+            epochs=config.epochs,
             **self._ways(),
         )
         optimizer = optimizers.build(
@@ -271,7 +273,7 @@ class _Run:
         config, device = self.config, self.accelerator.device
         if config.loader == "resident":
             return ResidentReader(Resident.load(source, maps, device, progress=not self._quiet, size=size))
-        dataset = WithImportance(source, maps, transform=transform, seed=config.seed)
+        dataset = WithImportance(source, maps, transform=transform, seed=config.seed, epochs=config.epochs)
         return self._loaded(dataset)
 
     def _loaded(self, dataset: WithImportance) -> Reader:
@@ -393,8 +395,7 @@ def _check_guards(steps: Sequence[Any], maps: Any) -> None:
     guarded = next((step for step in steps if getattr(step, "guarded", False)), None)
     if guarded is not None and maps is None:
         raise UserError(
-            f"{type(guarded).__name__} is guarded but there are no importance maps: give maps= (--maps), or leave out "
-            "its quantile for the plain form"
+            f"{wants_maps(guarded)} but there are no importance maps: give maps= (--maps){unless_plain(guarded)}"
         )
 
 

@@ -36,6 +36,11 @@ class Augmentation(nn.Module, ABC):
         """True if this augmentation consults the importance map, and so refuses to run without one."""
         return False
 
+    @property
+    def needs_map(self) -> bool:
+        """True if no argument makes it work without a map."""
+        return False
+
     @abstractmethod
     def make_params(
         self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
@@ -90,8 +95,8 @@ class Augmentation(nn.Module, ABC):
             raise UserError(f"{type(self).__name__} got an image of type {image.dtype}: give uint8, or float in [0, 1]")
         if self.guarded and importance is None:
             raise UserError(
-                f"{type(self).__name__} is guarded but got no importance map: read the data through aw.WithImportance, "
-                "or leave out its quantile for the plain form"
+                f"{wants_maps(self)} but got no importance map: read the data through aw.WithImportance"
+                f"{unless_plain(self)}"
             )
         images = image.as_subclass(Tensor)
         maps = None if importance is None else importance.as_subclass(Tensor)
@@ -107,6 +112,16 @@ class Augmentation(nn.Module, ABC):
             images, maps = images[0], None if maps is None else maps[0]
         wrapped = tv_tensors.Image(images) if isinstance(image, tv_tensors.Image) else images
         return wrapped, None if maps is None else ImportanceMap(maps)
+
+
+def wants_maps(step: Any) -> str:
+    """How an error begins that says maps are missing: the step's name, and that it is guarded, or needs maps at all."""
+    return f"{type(step).__name__} {'needs importance maps' if getattr(step, 'needs_map', False) else 'is guarded'}"
+
+
+def unless_plain(step: Any) -> str:
+    """How such an error ends: the other cure, where the step has a form that works without maps."""
+    return "" if getattr(step, "needs_map", False) else ", or leave out its quantile for the plain form"
 
 
 def check_size(size: int | tuple[int, int]) -> tuple[int, int]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from .. import randomness, regions
 from ..errors import UserError
-from ..guard import Guard, check_length, check_probability, side_of
+from ..guard import Guard, check_length, side_of
 from ..regions import Reduce, Window
-from .base import Augmentation, check_fill, colour
+from ..schedule import Probability, check_probability, current
+from .base import Augmentation, colour
+from .erasing import Fill, check_fill_or_name, filled, mean_colour, noise
 
 
 def cutout(
@@ -34,7 +35,7 @@ def cutout(
     if isinstance(fill, str):
         if fill != "mean":
             raise UserError(f"fill={fill!r} is unknown: use 'mean', a colour in [0, 1], or a tensor")
-        fill = _mean_colour(images)
+        fill = mean_colour(images)
     if not isinstance(fill, Tensor):
         fill = colour(fill, images)[None]
     if fill.ndim == 4:
@@ -60,7 +61,7 @@ class Cutout(Augmentation):
     reduce: score of a square by "sum" or by "mean".
     fill: "mean" (the image's own mean colour), "random" (uniform noise for every pixel and channel), or a colour in
         [0, 1], one number or one per channel (uint8 images: times 255, rounded).
-    p: probability that an image is erased at all.
+    p: probability that an image is erased at all; in Python a `Ramp` too, for one that rises during training.
 
     The plain and the guarded form draw the same numbers: first the coin, then the square, then the noise.
     """
@@ -71,16 +72,14 @@ class Cutout(Augmentation):
         quantile: float | None = None,
         window: Window = "clipped",
         reduce: Reduce = "sum",
-        fill: str | float | Sequence[float] = "mean",
-        p: float = 1.0,
+        fill: Fill = "mean",
+        p: Probability = 1.0,
     ) -> None:
         super().__init__()
-        if isinstance(fill, str) and fill not in ("mean", "random"):
-            raise UserError(f"fill={fill!r} is unknown: use 'mean', 'random', or a colour in [0, 1]")
         self.length = check_length(length)
         self.guard = Guard(quantile, window, reduce)
-        self.fill = fill if isinstance(fill, str) else check_fill(fill)
-        self.p = check_probability(p)
+        self.fill: Fill = check_fill_or_name(fill)
+        self.p: Probability = check_probability(p)
 
     @property
     def guarded(self) -> bool:
@@ -89,36 +88,17 @@ class Cutout(Augmentation):
     def make_params(
         self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
     ) -> dict[str, Any]:
-        (n, channels), side = images.shape[:2], side_of(self.length, *images.shape[-2:])
-        erased = randomness.uniform(n, generator=generator) < self.p
+        n, side = len(images), side_of(self.length, *images.shape[-2:])
+        erased = randomness.uniform(n, generator=generator) < current(self.p)
         u = randomness.uniform(n, regions.DRAWS, generator=generator)
         boxes = self.guard.boxes(images, importance, side, u)
-        params = {"boxes": boxes * erased[:, None].to(boxes.device)}
-        if self.fill == "random":
-            params["noise"] = randomness.uniform(n, channels, side, side, generator=generator)
-        return params
+        boxes = boxes * erased[:, None].to(boxes.device)
+        return {"boxes": boxes, "noise": noise(self.fill, images, side, side, generator)}
 
     def transform(
         self, images: Tensor, importance: Tensor | None, params: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
-        fill = self.fill
-        if "noise" in params:
-            noise = params["noise"] * 256 if images.dtype == torch.uint8 else params["noise"]
-            fill = noise.to(images.device, images.dtype)
-        return cutout(images, importance, params["boxes"], fill)
+        return cutout(images, importance, params["boxes"], filled(self.fill, images, params["noise"]))
 
     def extra_repr(self) -> str:
         return f"length={self.length}, {self.guard}, fill={self.fill!r}, p={self.p}"
-
-
-def _mean_colour(images: Tensor) -> Tensor:
-    """(N, C) mean of each image and channel, rounded for uint8."""
-    if images.dtype != torch.uint8:
-        return images.mean((2, 3))
-    pixels = images.shape[2] * images.shape[3]
-    if images.device.type == "cpu":  # NumPy adds bytes up nine times faster at 224 px
-        exact = np.uint32 if pixels < 2**24 else np.uint64
-        sums = torch.from_numpy(images.flatten(2).numpy().sum(2, dtype=exact).astype(np.float64))
-    else:
-        sums = images.sum((2, 3)).double()
-    return (sums / pixels).round().to(torch.uint8)

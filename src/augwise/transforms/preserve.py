@@ -66,6 +66,10 @@ class Preserve(Augmentation):
     def guarded(self) -> bool:
         return self.guard.quantile is not None or (isinstance(self.wrapped, Augmentation) and self.wrapped.guarded)
 
+    @property
+    def needs_map(self) -> bool:
+        return isinstance(self.wrapped, Augmentation) and self.wrapped.needs_map
+
     def make_params(
         self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
     ) -> dict[str, Any]:

@@ -1,0 +1,238 @@
+"""Hide squares on the points that an attack found (AdvMask), without ever hiding all of an object at once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .. import randomness
+from ..errors import UserError
+from ..guard import check_length
+from ..importance_map import ImportanceMap
+from ..regions import resolve_length
+from ..schedule import Probability, Ramp, check_probability, current
+from .base import Augmentation
+from .erasing import Fill, check_fill_or_name, erase, filled, noise
+
+VISITS = 256
+"""Uniform numbers per image that `visit_points` is best given: so many points are tried. More than the 104 to 243 key
+points of AdvMask's published CIFAR-10 masks, so that all of those are."""
+
+
+def visit_points(points: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Points in random order: (N, H, W) bool, (N, V) uniforms -> (N, V, 2) int64 rows and columns, (N, V) bool valid.
+
+    Of an image with at most V points each comes once. Of one with more, V are drawn with replacement; for
+    `square_masks` that is a random order too, since a point that comes again changes nothing.
+    """
+    found = points.flatten(1).cumsum(1, dtype=torch.int32)
+    count, turn = found[:, -1:], torch.arange(u.shape[1], device=u.device)
+    shuffled = u.masked_fill(turn >= count, 2).argsort(1)
+    rank = torch.where(count > u.shape[1], (u * count).long(), shuffled)
+    place = torch.searchsorted(found, (rank + 1).int()).clamp_max(found.shape[1] - 1)
+    width = points.shape[2]
+    return torch.stack([place // width, place % width], 2), turn < count
+
+
+def square_masks(
+    visited: tuple[Tensor, Tensor],
+    height: int,
+    width: int,
+    length: Tensor,
+    overlap: Tensor,
+    target: Tensor,
+    most: float,
+) -> Tensor:
+    """AdvMask's masks (section 3.2), all images at once: (N, height, width) bool, true where hidden.
+
+    Points are visited in the order given. On each stands a square of the image's side l (an even one begins at
+    point − l/2), cut off at the border, unless it shares more than ⌊o l²⌋ pixels with a square that stands already, or
+    would lift the share hidden above ``most``. An image is finished when the share reaches its target.
+
+    visited: points and validity, from `visit_points`; length: (N,) int64 l; overlap: (N,) o; target: (N,) p, a share of
+    the picture, 0 for an image that is to stay as it is; most: p_max.
+    """
+    centre, valid = visited
+    device, pixels = centre.device, height * width
+    sides = [_sides_of(at, length[:, None], n) for at, n in zip(centre.unbind(2), (height, width), strict=True)]
+    (top, bottom), (left, right) = sides
+    state = _Masks(
+        torch.zeros(len(centre), height, width, dtype=torch.bool, device=device),
+        torch.zeros(len(centre), dtype=torch.int32, device=device),
+        (bottom - top) * (right - left),
+        valid & (target > 0)[:, None],
+        top,
+        left,
+        bottom,
+        right,
+        (overlap * length**2).floor().int(),
+        # Whole pixels against shares that are decimal numbers.
+        (target * pixels - 1e-6).ceil().int(),
+        torch.full((len(centre),), math.floor(most * pixels + 1e-6), dtype=torch.int32, device=device),
+    )
+    if device.type != "cpu":  # one would have to wait for the device to learn which images are finished
+        for _ in range(centre.shape[1]):
+            state = _next_square(state)
+        return state.mask
+    masks, rows = state.mask.clone(), torch.arange(len(centre))
+    while len(rows):
+        busy = state.free.any(1)
+        if 2 * int(busy.sum()) > len(rows):
+            state = _next_square(state)
+        else:  # go on with those alone that are not finished
+            masks[rows] = state.mask
+            state, rows = _Masks(*(values[busy] for values in state)), rows[busy]
+    return masks
+
+
+class _Masks(NamedTuple):
+    """Masks in the making, (N, …): int32 and bool.
+
+    mask: (N, H, W) what is hidden, hidden: (N,) how much. Of every visited point (N, V): adds: how many pixels its
+    square would hide at least, free: whether it may still be tried, and its square. shared: (N,) most pixels that two
+    squares may share; goal, room: (N,) pixels to be hidden at least and at most.
+    """
+
+    mask: Tensor
+    hidden: Tensor
+    adds: Tensor
+    free: Tensor
+    top: Tensor
+    left: Tensor
+    bottom: Tensor
+    right: Tensor
+    shared: Tensor
+    goal: Tensor
+    room: Tensor
+
+
+def _next_square(m: _Masks) -> _Masks:
+    """Every mask with the square on its first free point, if that fits."""
+    point = m.free.int().argmax(1, keepdim=True)
+    top, left, bottom, right = (side.gather(1, point) for side in (m.top, m.left, m.bottom, m.right))
+    _, height, width = m.mask.shape
+    y, x = (torch.arange(n, device=point.device, dtype=torch.int32) for n in (height, width))
+    square = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None]
+    together = m.mask | square
+    hidden = together.flatten(1).sum(1, dtype=torch.int32)
+    stands = m.free.any(1) & (hidden <= m.room)
+    mask = torch.where(stands[:, None, None], together, m.mask)
+    hidden = torch.where(stands, hidden, m.hidden)
+    common = (m.bottom.minimum(bottom) - m.top.maximum(top)).clamp_min_(0)
+    common *= (m.right.minimum(right) - m.left.maximum(left)).clamp_min_(0)
+    common *= stands[:, None]
+    # What a square shares with each of those that stand is at most what it does not add: where even that is too much,
+    # it need not be tried.
+    adds = m.adds - common
+    free = m.free & (common <= m.shared[:, None]) & (adds <= (m.room - hidden)[:, None])
+    free &= (hidden < m.goal)[:, None]
+    free = free.scatter(1, point, False)
+    return m._replace(mask=mask, hidden=hidden, adds=adds, free=free)
+
+
+def _sides_of(at: Tensor, length: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Begin and end of an interval of this length about a pixel, cut off at the border, int32."""
+    begin = at - length // 2
+    return begin.clamp_min(0).int(), (begin + length).clamp_max(n).int()
+
+
+class AdvMask(Augmentation):
+    """Hide squares that stand on an image's key points (Yang et al. 2023, section 3.2).
+
+    The points are the non-zero pixels of the importance map, in random order: those of a sparse attack make the method
+    of the paper, those of any other map (corners, saliency, random ones) its ablation (Table 7). Each mask draws
+    one length l, one overlap o and one target p. Squares of side l are put on the points in turn; one that would share
+    more than ⌊o l²⌋ pixels with another is left out, and so is one that would hide more than p_max of the picture; the
+    mask is finished when it hides the share p. The map becomes 0 where the image is hidden. An image without points
+    stays as it is, and one whose points run out is hidden less than p_min.
+
+    lengths: l_min and l_max, sides of the squares: pixels (int), or shares of the shorter side (float); l is uniform
+        over the whole pixels between. Default: 2 to 15 of 32, the paper's for CIFAR-10 (CIFAR-100: 5 to 20). For other
+        data it suggests l_min from 2 to 5 pixels and l_max up to 65 % of the side (section 5.4).
+    shares: p_min and p_max, between which the share p of the picture that is to be hidden is uniform. It counts hidden
+        pixels once; the paper's p, number of squares times l², counts those that two squares share twice.
+    overlap: o_max, 0 to 1; o is uniform from 0 to it (0.1 for CIFAR-10, 0.2 for CIFAR-100 and in general).
+    fill: what hidden pixels show: "mean" (the image's own mean colour), "random" (noise), or a colour in [0, 1], one
+        number or one per channel. The paper hides after normalisation: it takes the mean colour of the data set.
+    p: probability that an image is masked at all, or a `Ramp` of it. Default: rising linearly to 0.8 over all of
+        training (section 4.1).
+    top: of a dense map (occlusion, saliency), take this share of the pixels, those of highest importance, as points.
+
+    Needs maps in every form: a mask is made of them. Guarded by `Preserve` it spares one important region.
+    """
+
+    def __init__(
+        self,
+        lengths: tuple[int | float, int | float] = (2 / 32, 15 / 32),
+        shares: tuple[float, float] = (0.2, 0.4),
+        overlap: float = 0.1,
+        fill: Fill = "mean",
+        p: Probability = Ramp(0.8),  # noqa: B008 - frozen
+        top: float | None = None,
+    ) -> None:
+        super().__init__()
+        if len(lengths) != 2:
+            raise UserError(f"lengths={tuple(lengths)}: give the shortest and the longest side of a square")
+        if not (len(shares) == 2 and 0 < shares[0] <= shares[1] <= 1):
+            raise UserError(
+                f"shares={tuple(shares)}: give the smallest and the largest share hidden, such as (0.2, 0.4)"
+            )
+        if not 0 <= overlap <= 1:
+            raise UserError(f"overlap={overlap} is out of range: give a share of a square's area, from 0 to 1")
+        if top is not None and not 0 < top <= 1:
+            raise UserError(f"top={top} is not a share of the pixels: give a number above 0 and up to 1, such as 0.1")
+        self.lengths = (check_length(lengths[0]), check_length(lengths[1]))
+        self.shares, self.overlap, self.top = (float(shares[0]), float(shares[1])), overlap, top
+        self.fill: Fill = check_fill_or_name(fill)
+        self.p: Probability = check_probability(p)
+
+    @property
+    def guarded(self) -> bool:
+        return True
+
+    @property
+    def needs_map(self) -> bool:
+        return True
+
+    def make_params(
+        self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
+    ) -> dict[str, Any]:
+        assert importance is not None
+        n, (height, width), device = len(images), images.shape[-2:], images.device
+        shortest, longest = self._sides(height, width)
+        masked = randomness.uniform(n, generator=generator) < current(self.p)
+        length = shortest + randomness.integers(longest - shortest + 1, n, generator=generator)
+        overlap = self.overlap * randomness.uniform(n, generator=generator)
+        low, high = self.shares
+        target = (low + (high - low) * randomness.uniform(n, generator=generator)) * masked
+        u = randomness.uniform(n, VISITS, generator=generator).to(device, non_blocking=True)
+        drawn = (t.to(device, non_blocking=True) for t in (length, overlap, target))
+        points = ImportanceMap(importance).points(self.top)
+        mask = square_masks(visit_points(points, u), height, width, *drawn, most=high)
+        return {"mask": mask, "noise": noise(self.fill, images, height, width, generator)}
+
+    def _sides(self, height: int, width: int) -> tuple[int, int]:
+        shortest, longest = (resolve_length(side, height, width) for side in self.lengths)
+        if shortest > longest:
+            raise UserError(
+                f"lengths={self.lengths} is {shortest} to {longest} pixels of an image of {height}x{width}: give the "
+                "shortest side first"
+            )
+        if longest > min(height, width) or longest**2 > self.shares[1] * height * width:
+            raise UserError(
+                f"lengths={self.lengths}: a square of {longest}x{longest} pixels is more than an image of "
+                f"{height}x{width} may lose (shares={self.shares}): give a shorter one, or a larger share"
+            )
+        return shortest, longest
+
+    def transform(
+        self, images: Tensor, importance: Tensor | None, params: dict[str, Any]
+    ) -> tuple[Tensor, Tensor | None]:
+        return erase(images, importance, params["mask"], filled(self.fill, images, params["noise"]))
+
+    def extra_repr(self) -> str:
+        what = f"lengths={self.lengths}, shares={self.shares}, overlap={self.overlap}, top={self.top}"
+        return f"{what}, fill={self.fill!r}, p={self.p}"
