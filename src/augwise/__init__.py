@@ -26,6 +26,7 @@ _HOME = {
     "GradientSaliency": "importance.saliency",
     "HarrisCorners": "importance.corners",
     "ImportanceStore": "importance.store",
+    "LiveSaliency": "importance.live",
     "Occlusion": "importance.occlusion",
     "UniformRandom": "importance.uniform",
     "estimate": "importance.estimate",
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from .importance.estimator import Estimator as Estimator
     from .importance.exchange import export_store as export_store
     from .importance.exchange import import_store as import_store
+    from .importance.live import LiveSaliency as LiveSaliency
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
     from .importance.saliency import GradientSaliency as GradientSaliency

@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..importance.store import ImportanceStore
 from ..importance_map import ImportanceMap
 from ..sample import Sample
-from .pipeline import draws_elsewhere, flatten_steps, run_steps
+from .pipeline import check_guards, draws_elsewhere, flatten_steps, gives_importance, run_steps
 from .sources import as_source
 
 
@@ -48,12 +48,17 @@ class WithImportance(Dataset):
         self.foreign = any(map(draws_elsewhere, self.steps))
         self.seed = seed
         self.as_tuple = as_tuple
-        guarded = next((s for s in self.steps if getattr(s, "guarded", False)), None)
-        if self.maps is None and guarded is not None:
+        live = next((s for s in self.steps if gives_importance(s)), None)
+        if live is not None:
             raise UserError(
-                f"{type(guarded).__name__} is guarded but there are no importance maps: give WithImportance a store, "
-                "or leave out the transform's quantile for the plain form"
+                f"{type(live).__name__} asks the model in training, which the workers of a loader do not have: put it "
+                "and what it guards on the batch path (steps of aw.train, or aw.BatchPipeline)"
             )
+        check_guards(
+            self.steps,
+            self.maps is not None,
+            "give WithImportance a store, or leave out the transform's quantile for the plain form",
+        )
 
     def __len__(self) -> int:
         return len(self.source)
