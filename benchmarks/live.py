@@ -1,0 +1,68 @@
+"""What maps by the model in training cost: a training step with them, beside one without and one with stored maps.
+
+    python -m benchmarks.live --json live.json
+
+Images of 32 px, resident, Cutout 16, cross-entropy, SGD: 128 for the small CNN, 16 for ResNet-18. Ratios are of medians
+measured in turn. ``half``: the model is asked about images of 16 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ._common import medians_ms, run  # before torch: it sets the thread variables
+
+# isort: split
+import torch
+from torch.nn import functional as F
+
+from augwise import models
+from augwise.data import BatchPipeline, Normalize
+from augwise.importance.live import LiveSaliency
+from augwise.sample import Batch
+from augwise.transforms import Cutout
+
+MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+
+
+def steps_of(name: str, n: int) -> dict[str, Callable[[], Any]]:
+    """One training step of each kind, all on the same model."""
+    model = models.build(name, 10, seed=0).to(memory_format=torch.channels_last).train()  # pyright: ignore
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
+    images, labels = torch.randint(0, 256, (n, 3, 32, 32), dtype=torch.uint8), torch.arange(n) % 10
+    bare, mapped = Batch.of(images, labels), Batch.of(images, labels, torch.rand(n, 32, 32))
+
+    def step(batch: Batch, *method: Any) -> Callable[[], None]:
+        pipeline = BatchPipeline([*method, Normalize(MEAN, STD)], seed=0)
+
+        def once() -> None:
+            pixels = pipeline(batch, 0, 0).images.contiguous(memory_format=torch.channels_last)
+            optimizer.zero_grad()
+            F.cross_entropy(model(pixels.as_subclass(torch.Tensor)), labels).backward()
+            optimizer.step()
+
+        return once
+
+    live, half = LiveSaliency(model, MEAN, STD), LiveSaliency(model, MEAN, STD, scale=0.5)
+    guarded = Cutout(16, quantile=0.6)
+    return {
+        "plain": step(bare, Cutout(16)),
+        "stored": step(mapped, guarded),
+        "live": step(bare, live, guarded),
+        "live_half": step(bare, half, guarded),
+    }
+
+
+def measure() -> dict[str, Any]:
+    torch.manual_seed(0)
+    results: dict[str, Any] = {}
+    for name, n in (("small_cnn", 128), ("resnet18", 16)):
+        taken = medians_ms(steps_of(name, n), budget=16.0, rounds=8)
+        results |= {f"{name}_{kind}_ms": value for kind, value in taken.items()}
+        results |= {f"{name}_{kind}_ratio": taken[kind] / taken["plain"] for kind in ("stored", "live", "live_half")}
+    return results
+
+
+if __name__ == "__main__":
+    run(__doc__, measure)
