@@ -66,6 +66,10 @@ CASES = [
     Case("grid-mask-upright-p", partial(aw.GridMask, (3, 8), rotation=0.0, fill=(0.1, 0.2, 0.3), p=0.7)),
     Case("adv-mask", partial(aw.AdvMask, (1, 4), fill="random")),
     Case("cutout-random-p", partial(aw.Cutout, LENGTH, fill="random", p=0.7)),
+    Case("cutout-threshold", partial(aw.Cutout, LENGTH, threshold=1.5)),
+    Case("cutmix-threshold", partial(aw.CutMix, length=LENGTH, threshold=0.9, reduce="max"), mixing=True),
+    Case("cutmix-alpha-max", partial(aw.CutMix, alpha=1.0, quantile=0.5, reduce="max"), mixing=True),
+    Case("preserve-threshold", lambda: aw.Preserve(aw.Cutout(LENGTH), length=4, threshold=0.3, reduce="mean")),
     Case("preserve-own", lambda: aw.Preserve(aw.Cutout(LENGTH), length=4, quantile=0.6)),
     Case("cutmix-alpha", partial(aw.CutMix, alpha=1.0, p=0.7), mixing=True),
     Case(

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1] / "src" / "augwise"
 WORDS = {"sample", "importance_map", "labels", "regions", "randomness"}
-WORDS |= {"boxes", "errors", "files", "fingerprints", "guard", "items", "schedule", "windows"}  # what they are made of
+WORDS |= {"boxes", "errors", "files", "fingerprints", "guard", "items", "maxima", "schedule", "windows"}  # their parts
 # From the bottom up; the names of one row do not know each other, unless the row is `SOCIABLE`.
 ROWS = [
     WORDS,

@@ -98,13 +98,13 @@ def test_too_large_a_map_is_refused():
 # scores and thresholds
 
 
-@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 @pytest.mark.parametrize("window", ["clipped", "inside"])
 @pytest.mark.parametrize("size", SIZES)
 def test_scores_equal_the_sum_of_every_window(size, window, reduce):
     maps = torch.cat([levels("dense", 2), levels("sparse", 2)])
     result = regions.scores(regions.integral(maps), size, window, reduce)
-    assert result.dtype == (torch.int32 if reduce == "sum" else torch.float64)
+    assert result.dtype == (torch.float64 if reduce == "mean" else torch.int32)
     expected = brute(maps, *size, window, reduce)
     assert result.flatten(1).tolist() == [[float(v) for v in row] for row in expected]
 
@@ -112,11 +112,16 @@ def test_scores_equal_the_sum_of_every_window(size, window, reduce):
 @pytest.mark.parametrize("length", [9, 10, 14, 15, 40])
 def test_a_clipped_window_may_be_larger_than_the_image(length):
     maps = levels("dense", 2)
-    result = regions.scores(regions.integral(maps), length)
-    assert result.flatten(1).tolist() == brute(maps, length, length, "clipped", "sum")
+    for reduce in ("sum", "max"):
+        result = regions.scores(regions.integral(maps), length, reduce=reduce)
+        assert result.flatten(1).tolist() == brute(maps, length, length, "clipped", reduce)
+    sizes = torch.tensor([[length, 2], [3, length]])
+    together = regions.scores(regions.integral(maps), sizes, reduce="max")
+    for i, (h, w) in enumerate(sizes.tolist()):
+        assert together[i].flatten().tolist() == brute(maps, h, w, "clipped", "max")[i]
 
 
-@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 @pytest.mark.parametrize("window", ["clipped", "inside"])
 def test_sizes_per_sample_equal_one_at_a_time(window, reduce):
     sizes = torch.tensor(SIZES)
@@ -140,7 +145,7 @@ def test_sizes_per_sample_equal_one_at_a_time(window, reduce):
             assert plain[i : i + 1].equal(regions.sample(one, (h, w), u[i : i + 1, columns], window=window))
 
 
-@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 @pytest.mark.parametrize("window", ["clipped", "inside"])
 @pytest.mark.parametrize("quantile", ["0.001", "0.07", "0.2", "0.6", "0.99", "1"])
 def test_threshold_is_the_order_statistic(quantile, window, reduce):
@@ -193,6 +198,8 @@ def assert_uniform(counts: Counter, boxes: list[slow.Box]) -> None:
         ((4, 3), "inside", "sum", "0.6"),
         ((2, 2), "inside", "mean", "0.01"),
         ((3, 2), "inside", "sum", "1"),
+        ((3, 3), "clipped", "max", "0.6"),
+        ((2, 4), "inside", "max", "0.3"),
         ((3, 2), "clipped", "sum", None),
     ],
 )
@@ -254,7 +261,7 @@ def test_share_accepted_is_at_least_the_quantile(window):
 def test_given_thresholds_draw_the_same_boxes():
     integral = regions.integral(levels("dense", 30))
     u = randomness.uniform(30, regions.DRAWS)
-    for reduce in ("sum", "mean"):
+    for reduce in ("sum", "mean", "max"):
         limit = regions.thresholds(integral, 3, 0.6, reduce=reduce)
         boxes = regions.sample(integral, 3, u, threshold=limit, reduce=reduce)
         assert torch.equal(boxes, regions.sample(integral, 3, u, quantile=0.6, reduce=reduce))
@@ -269,6 +276,88 @@ def test_a_threshold_that_nothing_meets_takes_the_nearest_windows(draws):
     for keep, limit, best in (("low", -1.5, min(values)), ("high", 1e6, max(values))):
         counts = draw_many(maps, 3, draws, n=2000, threshold=torch.tensor([limit]).expand(2000), keep=keep)
         assert_uniform(counts, [box for box, value in zip(boxes, values, strict=True) if value == best])
+
+
+# absolute thresholds
+
+
+@pytest.mark.parametrize("draws", [1, regions.DRAWS])
+@pytest.mark.parametrize("keep", ["low", "high"])
+@pytest.mark.parametrize(
+    ("size", "window", "reduce", "limit"),
+    [
+        ((3, 3), "clipped", "sum", "900"),
+        ((2, 4), "clipped", "mean", "128"),
+        ((3, 2), "inside", "mean", "120.5"),
+        ((2, 3), "inside", "max", "240"),
+        ((3, 3), "clipped", "max", "200"),
+    ],
+)
+def test_an_absolute_threshold_accepts_just_the_windows_on_its_side(draws, keep, size, window, reduce, limit):
+    maps = levels("dense")
+    maps[0, 0, 0] = 255
+    unit = 0.037  # what one level is worth in the map
+    importance = maps.float() * unit
+    given = regions.in_levels(float(Fraction(limit)) * unit, importance, keep)
+    how = {"keep": keep, "window": window, "reduce": reduce}
+    counts = draw_many(importance, size, draws, threshold=given.expand(6000), nearest=False, **how)
+    boxes = slow.accepted(maps[0], *size, None, keep, window, reduce, limit=Fraction(limit))
+    assert 0 < len(boxes) < len(slow.all_windows(HEIGHT, WIDTH, *size, window))
+    assert_uniform(counts, boxes)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
+def test_a_score_equal_to_the_threshold_belongs_to_both_sides(reduce):
+    """In float32 the same score is a little more or less; 1 / 3 of a maximum of 0.3 is no binary number."""
+    maps = torch.zeros(1, 4, 6)
+    maps[0, 1, 1], maps[0, 3, 5] = 0.1, 0.3
+    integral = regions.integral(maps)
+    reached = {"low": set(), "high": set()}
+    for keep, boxes in reached.items():
+        limit = regions.in_levels(0.1, maps, keep).expand(500)
+        how = {"keep": keep, "reduce": reduce, "window": "inside", "nearest": False}
+        u = randomness.uniform(500, regions.DRAWS)
+        boxes.update(map(tuple, regions.sample(integral.expand(500, -1, -1), 1, u, threshold=limit, **how).tolist()))
+    assert reached["high"] == {(1, 1, 2, 2), (3, 5, 4, 6)}
+    assert len(reached["low"]) == 23
+    assert (1, 1, 2, 2) in reached["low"]
+
+
+@pytest.mark.parametrize("draws", [1, regions.DRAWS])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
+def test_no_window_on_the_right_side_means_an_empty_box(draws, reduce):
+    maps = torch.ones(3, 4, 6)
+    maps[1, 2:, 3:] = 0
+    u, integral = randomness.uniform(3, draws), regions.integral(maps)
+    low = regions.sample(integral, 2, u, threshold=regions.in_levels(0.0, maps), reduce=reduce, nearest=False)
+    assert low[[0, 2]].tolist() == [[0] * 4] * 2
+    assert maps[1, low[1, 0] : low[1, 2], low[1, 1] : low[1, 3]].sum() == 0
+    assert low[1].any()
+    above = regions.in_levels(4.1, maps, "high")
+    high = regions.sample(integral, 2, u, threshold=above, keep="high", reduce=reduce, nearest=False, positive=True)
+    assert not high.any()
+
+
+def test_thresholds_in_levels():
+    maps = torch.stack([torch.tensor([[0.0, 0.5]]), torch.tensor([[0.1, 4.0]]), torch.zeros(1, 2)])
+    low, high = regions.in_levels(0.2, maps), regions.in_levels(0.2, maps, "high")
+    torch.testing.assert_close(low, torch.tensor([102.0, 12.75, 0.2]).double(), rtol=2e-6, atol=0)
+    assert (high < low).all()
+    assert regions.in_levels(0, maps).tolist() == [0.0, 0.0, 0.0]
+    whole = torch.tensor([[[3, 200]]], dtype=torch.uint8)
+    assert regions.in_levels(7, whole).item() == pytest.approx(7)  # taken as they are
+
+
+def test_largest_values_of_sizes_per_sample_draw_as_alone():
+    maps, n = levels("dense", 2), 6000
+    sizes = torch.tensor([[2, 3], [4, 1]])
+    for window in ("clipped", "inside"):
+        u = randomness.uniform(2 * n, regions.DRAWS)
+        how = {"quantile": 0.4, "window": window, "reduce": "max"}
+        boxes = regions.sample(regions.integral(maps).repeat(n, 1, 1), sizes.repeat(n, 1), u, **how).tolist()
+        for i, (h, w) in enumerate(sizes.tolist()):
+            counts = Counter(map(tuple, boxes[i::2]))
+            assert_uniform(counts, slow.accepted(maps[i], h, w, "0.4", "low", window, "max"))
 
 
 def test_each_row_depends_on_its_own_numbers_alone():
@@ -300,9 +389,10 @@ def test_an_empty_batch():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("window", ["clipped", "inside"])
 @pytest.mark.parametrize("size", [3, (2, 4), torch.tensor(SIZES * 4)])
-def test_a_gpu_draws_the_same_boxes_without_waiting(size, window):
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
+def test_a_gpu_draws_the_same_boxes_without_waiting(size, window, reduce):
     maps, u = torch.rand(20, HEIGHT, WIDTH), randomness.uniform(20, 3)
-    how = {"quantile": 0.4, "keep": "high", "window": window, "positive": True}
+    how = {"quantile": 0.4, "keep": "high", "window": window, "positive": True, "reduce": reduce}
     expected = regions.sample(regions.integral(maps), size, u, **how)
     on_gpu = maps.cuda()
     torch.cuda.set_sync_debug_mode("error")
@@ -327,13 +417,17 @@ def test_a_gpu_draws_the_same_boxes_without_waiting(size, window):
         (lambda i: regions.scores(i, 0), "0×0"),
         (lambda i: regions.scores(i, (2, 2.5)), "2×2.5"),
         (lambda i: regions.scores(i, 3, "within"), "window='within'"),
-        (lambda i: regions.scores(i, 3, reduce="max"), "reduce='max'"),
+        (lambda i: regions.scores(i, 3, reduce="median"), "reduce='median'"),
         (lambda i: regions.scores(i, torch.ones(3, 2, dtype=torch.int64)), r"for 2 maps"),
         (lambda i: regions.scores(i, torch.tensor([[2, 2], [2, 8]]), "inside"), "2×8 does not fit"),
         (lambda i: regions.scores(i, torch.tensor([[2, 2], [2, 0]])), "2×0"),
         (lambda i: regions.sample(i, 3, torch.rand(3, 4)), r"\(3, 4\) for 2 maps"),
         (lambda i: regions.sample(i, 3, torch.rand(2, 4), keep="best"), "keep='best'"),
         (lambda i: regions.sample(i, 3, torch.rand(2, 4), threshold=torch.ones(3)), r"threshold has shape \(3,\)"),
+        (lambda i: regions.sample(i, 3, torch.rand(2, 4), quantile=0.5, threshold=torch.ones(2)), "both quantile=0.5"),
+        (lambda i: regions.sample(i, 3, torch.rand(2, 4), quantile=-0.1, reduce="max"), "quantile=-0.1"),
+        (lambda i: regions.in_levels(-1.0, i), "threshold=-1.0"),
+        (lambda i: regions.in_levels(float("inf"), i), "threshold=inf"),
         (lambda _: regions.integral(torch.rand(4, 5)), r"\(4, 5\)"),
     ],
 )

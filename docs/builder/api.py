@@ -27,6 +27,7 @@ GROUPS = {
 FUNCTIONS = {
     "regions": "words",
     "randomness": "words",
+    "importance.saliency": "importance",
     "models": "models",
     "transforms.cutout": "transforms",
     "transforms.erasing": "transforms",

@@ -28,6 +28,7 @@ _HOME = {
     "GradientSaliency": "importance.saliency",
     "HarrisCorners": "importance.corners",
     "ImportanceStore": "importance.store",
+    "LiveSaliency": "importance.live",
     "Occlusion": "importance.occlusion",
     "UniformRandom": "importance.uniform",
     "estimate": "importance.estimate",
@@ -36,13 +37,11 @@ _HOME = {
     "merge": "importance.merge",
     "verify_store": "importance.verify",
     # transforms and mixing
+    "AdvMask": "transforms.adv_mask",
     "AutoAugment": "transforms.auto_augment",
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
     "FastAutoAugment": "transforms.fast_auto_augment",
-    "AdvMask": "transforms.adv_mask",
-    "CutMix": "mixing.cutmix",
-    "Cutout": "transforms.cutout",
     "GridMask": "transforms.grid_mask",
     "HideAndSeek": "transforms.hide_and_seek",
     "Preserve": "transforms.preserve",
@@ -118,6 +117,7 @@ if TYPE_CHECKING:
     from .importance.estimator import Estimator as Estimator
     from .importance.exchange import export_store as export_store
     from .importance.exchange import import_store as import_store
+    from .importance.live import LiveSaliency as LiveSaliency
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
     from .importance.saliency import GradientSaliency as GradientSaliency

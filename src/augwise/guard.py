@@ -20,27 +20,48 @@ from .regions import Reduce, Size, Window
 
 @dataclass(frozen=True)
 class Guard:
-    """Which regions of an image a method may use.
+    """Which regions of an image a method may use: at most one of quantile and threshold, neither is the plain form.
 
-    quantile: τ in (0, 1], share of an image's regions, by ascending importance score, that count as unimportant;
-        None: any region, the map is not looked at (the plain form).
+    quantile: τ in (0, 1], share of an image's regions, by ascending importance score, that count as unimportant: the
+        threshold is each image's own. None: any region, the map is not looked at (the plain form).
+    threshold: the same score for every image, ≥ 0, in units of the map as it is given (with "mean" and "max" those of
+        one pixel). Scores are those of the map in 8 bits, see `regions.in_levels`. Where an image has no region on the
+        right side of it the box is empty: an absolute bound is kept, and the image left alone.
     window: regions "clipped" at the border, centre uniform over all pixels (the papers), or "inside" the image.
-    reduce: score of a region = "sum" of the map over it (IPF-RDA, Eq. 11), or the "mean".
+    reduce: score of a region = "sum" of the map over it (IPF-RDA, Eq. 11), the "mean", or the largest value, "max".
     """
 
     quantile: float | None = None
     window: Window = "clipped"
     reduce: Reduce = "sum"
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
-        if self.quantile is not None and not 0 < self.quantile <= 1:
+        if self.quantile is not None and (isinstance(self.quantile, bool) or not 0 < self.quantile <= 1):
             raise UserError(
                 f"quantile={self.quantile} is out of range: give a share above 0 and up to 1 (0.6 in the papers), "
                 "or None for the plain form"
             )
+        if self.threshold is not None:
+            regions.check_threshold(self.threshold)
+        if self.quantile is not None and self.threshold is not None:
+            raise UserError(
+                f"quantile={self.quantile} and threshold={self.threshold}: give one, a share of each image's regions "
+                "or the same score for every image"
+            )
         for name, kinds in (("window", Window), ("reduce", Reduce)):
             if getattr(self, name) not in get_args(kinds):
                 raise UserError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(get_args(kinds))}")
+
+    @property
+    def active(self) -> bool:
+        """True if the map is looked at."""
+        return self.quantile is not None or self.threshold is not None
+
+    def __repr__(self) -> str:
+        # A run is known by what its steps print: those from before there was a threshold print none.
+        absolute = "" if self.threshold is None else f", threshold={self.threshold!r}"
+        return f"Guard(quantile={self.quantile!r}, window={self.window!r}, reduce={self.reduce!r}{absolute})"
 
     def boxes(
         self,
@@ -52,15 +73,16 @@ class Guard:
     ) -> Tensor:
         """One region per image, uniform among those that the guard accepts.
 
-        images: (N, C, H, W); importance: (N, H, W), not looked at without a quantile; size: see `regions.sample`;
+        images: (N, C, H, W); importance: (N, H, W), looked at only if `active`; size: see `regions.sample`;
         u: (N, regions.DRAWS) uniforms; keep: regions that score "low" (at most the threshold of their image) or
         "high" (at least the threshold, and above 0 unless the whole map is 0). Returns (N, 4) int64 boxes
-        (top, left, bottom, right), clipped at the border, on the device of the images.
+        (top, left, bottom, right), clipped at the border, on the device of the images; (0, 0, 0, 0) where no region
+        meets an absolute threshold.
         """
         n, (height, width) = len(images), images.shape[-2:]
         if not n:
             return torch.zeros((0, 4), dtype=torch.int64, device=images.device)
-        if self.quantile is None or importance is None:
+        if not self.active or importance is None:
             blank = torch.zeros((1, 1, 1), dtype=torch.int32, device=images.device)
             return regions.sample(blank.expand(n, height + 1, width + 1), size, u, window=self.window)
         return regions.sample(
@@ -71,7 +93,9 @@ class Guard:
             keep=keep,
             window=self.window,
             reduce=self.reduce,
+            threshold=None if self.threshold is None else regions.in_levels(self.threshold, importance, keep),
             positive=keep == "high",
+            nearest=self.threshold is None,
         )
 
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from .boxes import box_mask, box_sums, fill_boxes, paste_boxes
 from .errors import UserError
+from .maxima import levels_of, window_maxima
 from .windows import Grid, Size, Window, resolve_length
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "box_mask",
     "box_sums",
     "fill_boxes",
+    "in_levels",
     "integral",
     "paste_boxes",
     "quantize",
@@ -44,7 +46,7 @@ __all__ = [
     "thresholds",
 ]
 
-Reduce = Literal["sum", "mean"]
+Reduce = Literal["sum", "mean", "max"]
 
 DRAWS = 12
 """Uniform numbers per image that `sample` is best given: all but the last try one window each, the last decides among
@@ -82,6 +84,38 @@ def _quantize(maps: Tensor) -> Tensor:
     # Dividing first keeps the maximum at exactly 255, whatever its size.
     scaled = maps / torch.where(greatest > 0, greatest, 1)
     return scaled.mul_(255).round_().maximum(maps.sign()).to(torch.uint8)
+
+
+def in_levels(threshold: float, importance: Tensor, keep: Literal["low", "high"] = "low") -> Tensor:
+    """A threshold in units of the maps as `sample` takes it, in the units of each map's 8 bits: (N,) float64.
+
+    ``threshold · 255 / max η``: the largest value of a map counts 255 there, so a score S of `scores` means
+    ``S · max η / 255`` in units of the map, of a sum, a mean or a largest value alike. Every pixel of that score is
+    rounded to a level, so it is off by max η / 510 at most (max η / 255 where a value too small for 8 bits counts 1).
+    importance: (N, H, W) as given to `quantize`; uint8 maps are taken as they are. Scores within a millionth of the
+    threshold count as equal to it, whatever is kept (see `sample`): the rounding of a float32 maximum breaks no tie.
+    A negative or non-finite threshold is an error.
+    """
+    check_threshold(threshold)
+    maps = importance.as_subclass(Tensor)
+    _check_maps(maps)
+    if maps.dtype == torch.uint8:
+        scale = torch.ones(len(maps), dtype=torch.float64, device=maps.device)
+    else:
+        greatest = maps.amax((1, 2)).double()
+        scale = 255 / torch.where(greatest > 0, greatest, 255.0)  # an empty map scores 0, whatever its unit
+    return threshold * scale * (1 + 1e-6 if keep == "low" else 1 - 1e-6)
+
+
+def check_threshold(threshold: float) -> float:
+    """``threshold`` itself, if it can be an absolute one."""
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not number or not (math.isfinite(threshold) and threshold >= 0):
+        raise UserError(
+            f"threshold={threshold!r} is no score of a region: give a number of 0 or more, in units of the maps "
+            "(0.6 for maps from 0 to 1), or None"
+        )
+    return threshold
 
 
 def integral(importance: Tensor) -> Tensor:
@@ -122,18 +156,34 @@ def _chunks(batch: Tensor) -> Iterator[slice]:
 
 
 def scores(integral: Tensor, size: Size, window: Window = "clipped", reduce: Reduce = "sum") -> Tensor:
-    """The importance score of every window, IS(S) = Σ_S η (IPF-RDA Eq. 11), or its mean over the window's pixels.
+    """The importance score of every window, IS(S) = Σ_S η (IPF-RDA Eq. 11), or the mean or the largest of its pixels.
 
     integral: from `integral`. Returns (N, H, W), one per centre (clipped), or (N, H−h+1, W−w+1), one per upper left
-    corner (inside; with per-sample sizes (N, H, W) with −1 where a window does not fit). int32 for the sum in units of
-    the quantised map, float64 for the mean: divided by the area left after clipping, equal means compare equal.
+    corner (inside; with per-sample sizes (N, H, W) with −1 where a window does not fit). In units of the quantised map;
+    int32 for sum and maximum, float64 for the mean: divided by the area left after clipping, equal means compare equal.
     """
     return _scores(integral, Grid.of(integral, size, window), reduce)
 
 
 def _scores(integral: Tensor, grid: Grid, reduce: Reduce) -> Tensor:
-    if reduce not in ("sum", "mean"):
-        raise UserError(f"reduce={reduce!r}: give 'sum' or 'mean'")
+    if reduce not in get_args(Reduce):
+        raise UserError(f"reduce={reduce!r}: give 'sum', 'mean' or 'max'")
+    result = _maxima(integral, grid) if reduce == "max" else _sums(integral, grid, reduce)
+    if grid.ragged:
+        rows, columns = (torch.arange(n, device=integral.device)[None] for n in (grid.height, grid.width))
+        fits = (rows < grid.shape[0])[:, :, None] & (columns < grid.shape[1])[:, None]
+        result = result.masked_fill_(~fits, -1)
+    return result
+
+
+def _maxima(integral: Tensor, grid: Grid) -> Tensor:
+    if integral.device.type != "cpu" or not len(integral):
+        return window_maxima(levels_of(integral), grid).int()
+    parts = [window_maxima(levels_of(integral[rows]), grid.rows_of(rows)).int() for rows in _chunks(integral)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _sums(integral: Tensor, grid: Grid, reduce: Reduce) -> Tensor:
     top, left, bottom, right = grid.all_spans(integral.device)
     if isinstance(grid.h, Tensor):
         image = torch.arange(len(integral), device=integral.device)[:, None]
@@ -145,10 +195,6 @@ def _scores(integral: Tensor, grid: Grid, reduce: Reduce) -> Tensor:
         result = _difference(_difference(integral, 1, grid.h, grid.window), 2, grid.w, grid.window)
     if reduce == "mean":
         result = result / ((bottom - top)[:, :, None] * (right - left)[:, None]).double()
-    if grid.ragged:
-        rows, columns = (torch.arange(n, device=integral.device)[None] for n in (grid.height, grid.width))
-        fits = (rows < grid.shape[0])[:, :, None] & (columns < grid.shape[1])[:, None]
-        result = result.masked_fill_(~fits, -1)
     return result
 
 
@@ -168,20 +214,26 @@ def _difference(field: Tensor, dim: int, length: int, window: Window) -> Tensor:
     return result
 
 
+def check_quantile(quantile: float) -> float:
+    """``quantile`` itself, if it can be one."""
+    if isinstance(quantile, bool) or not (isinstance(quantile, Real) and 0 < float(quantile) <= 1):
+        raise UserError(f"quantile={quantile!r}: give the share of windows that may be erased, 0 < quantile <= 1")
+    return quantile
+
+
 def thresholds(
     integral: Tensor, size: Size, quantile: float, window: Window = "clipped", reduce: Reduce = "sum"
 ) -> Tensor:
     """The quantile τ of each image's window scores: the ⌈τ n⌉-th smallest of n scores, no interpolation.
 
     So a share of at least τ of the windows scores at most the threshold, and more than 1 − τ at least it (ties belong
-    to both). quantile: 0 < τ ≤ 1. Returns (N,), int32 for sums, float64 for means.
+    to both). quantile: 0 < τ ≤ 1. Returns (N,), float64 for means, else int32.
     """
-    if not (isinstance(quantile, Real) and 0 < float(quantile) <= 1):
-        raise UserError(f"quantile={quantile!r}: give the share of windows that may be erased, 0 < quantile <= 1")
+    check_quantile(quantile)
     grid = Grid.of(integral, size, window)
     if integral.device.type != "cpu":
         return _order_statistic(_scores(integral, grid, reduce), grid, quantile)
-    result = torch.empty(len(integral), dtype=torch.int32 if reduce == "sum" else torch.float64)
+    result = torch.empty(len(integral), dtype=torch.float64 if reduce == "mean" else torch.int32)
     for rows in _chunks(integral):
         part = grid.rows_of(rows)
         result[rows] = _order_statistic(_scores(integral[rows], part, reduce), part, quantile)
@@ -219,41 +271,57 @@ def sample(
     reduce: Reduce = "sum",
     threshold: Tensor | None = None,
     positive: bool = False,
+    nearest: bool = True,
 ) -> Tensor:
     """One window per image, drawn uniformly among those accepted: IPF-RDA's Algorithm 2 without its rejection loop.
 
     u: (N, D) float64 uniforms in [0, 1), best D = `DRAWS` from `randomness.uniform(n, DRAWS)`.
-    quantile: the threshold is `thresholds(…, quantile)`; or give it as ``threshold``, (N,) in the units of `scores`;
-    neither: every window is accepted.
+    quantile: the threshold is `thresholds(…, quantile)`; or give it as ``threshold``, (N,) in the units of `scores`
+    (from `thresholds`, or absolute from `in_levels`); neither: every window is accepted.
     keep: "low" accepts scores ≤ threshold (what may be erased), "high" ≥ (what is worth keeping).
     positive: accept only scores > 0, unless the whole map is zero.
 
-    Where a given threshold accepts no window, the windows that come nearest to it are accepted. Returns (N, 4) int64
-    boxes on the device of ``integral``, clipped at the border.
+    nearest: where a given threshold accepts no window, accept those that come nearest to it; if False, the box is
+    empty there, all zeros.
+
+    Returns (N, 4) int64 boxes on the device of ``integral``, clipped at the border.
     """
     if u.ndim != 2 or len(u) != len(integral) or not u.shape[1]:
         raise UserError(f"u has shape {tuple(u.shape)} for {len(integral)} maps: give randomness.uniform(n, DRAWS)")
     if keep not in ("low", "high"):
         raise UserError(f"keep={keep!r}: give 'low' or 'high'")
-    if quantile is not None and threshold is None:
-        threshold = thresholds(integral, size, quantile, window, reduce)
+    if quantile is not None and threshold is not None:
+        raise UserError(f"both quantile={quantile} and threshold are given: give one of them")
     grid = Grid.of(integral, size, window)
     u = u.to(integral.device, torch.float64, non_blocking=True)
-    if threshold is None and not positive:
+    if quantile is None and threshold is None and not positive:
         return torch.cat(grid.spans(*_cells(grid, u[:, :1])), 1)
-    accept = _Acceptance.of(integral, threshold, keep, positive)
+    # A largest value costs as much for one window as for all, so then all are looked at once.
+    values = _scores(integral, grid, reduce) if reduce == "max" else None
+    if quantile is not None:
+        threshold = (
+            thresholds(integral, size, quantile, window, reduce)
+            if values is None
+            else (_order_statistic(values.clone(), grid, check_quantile(quantile)))
+        )
+    accept = _Acceptance.of(integral, threshold, keep, positive, nearest)
+
+    def all_of(rows: Tensor | slice) -> Tensor:
+        return _scores(integral[rows], grid.rows_of(rows), reduce) if values is None else values[rows]
+
     if u.shape[1] == 1:
-        return _enumerate(integral, grid, reduce, accept, u)
+        return _enumerate(all_of(slice(None)), grid, accept, u)
+    field = integral if values is None else values
     if integral.device.type != "cpu":  # whether the exact draw is needed cannot be known without waiting
-        boxes, found = _try(torch.arange(len(u), device=u.device), integral, grid, reduce, accept, u[:, :-1])
-        return torch.where(found[:, None], boxes, _enumerate(integral, grid, reduce, accept, u[:, -1:]))
+        boxes, found = _try(torch.arange(len(u), device=u.device), field, grid, reduce, accept, u[:, :-1])
+        return torch.where(found[:, None], boxes, _enumerate(all_of(slice(None)), grid, accept, u[:, -1:]))
     # NumPy's calls on arrays as small as these cost a third of torch's.
-    arrays = np.arange(len(u)), integral.numpy(), grid.arrays(), reduce, accept.arrays(), u[:, :-1].numpy()
+    arrays = np.arange(len(u)), field.numpy(), grid.arrays(), reduce, accept.arrays(), u[:, :-1].numpy()
     boxes, found = _try(*arrays)
     boxes = torch.from_numpy(boxes)
     if not found.all():
         rows = torch.from_numpy(np.flatnonzero(~found))
-        boxes[rows] = _enumerate(integral[rows], grid.rows_of(rows), reduce, accept.rows_of(rows), u[rows, -1:])
+        boxes[rows] = _enumerate(all_of(rows), grid.rows_of(rows), accept.rows_of(rows), u[rows, -1:])
     return boxes
 
 
@@ -265,18 +333,22 @@ def _cells(grid: Grid, u: Any) -> tuple[Any, Any]:
     return row, _whole((down - row) * columns)
 
 
-def _try(image: Any, integral: Any, grid: Grid, reduce: Reduce, accept: _Acceptance, u: Any) -> tuple[Any, Any]:
+def _try(image: Any, field: Any, grid: Grid, reduce: Reduce, accept: _Acceptance, u: Any) -> tuple[Any, Any]:
     """The first accepted window among those that the columns of u choose, (N, 4), and whether there is one, (N,).
 
-    image: 0 … N−1. All arrays or all tensors.
+    image: 0 … N−1; field: integral images, for ``reduce="max"`` the scores of all windows. All arrays or all tensors.
     """
-    top, left, bottom, right = spans = grid.spans(*_cells(grid, u))
-    _, lines, line = integral.shape
+    cells = _cells(grid, u)
+    top, left, bottom, right = spans = grid.spans(*cells)
+    _, lines, line = field.shape
     start = (image * (lines * line))[:, None]
-    above, below = top * line + start, bottom * line + start
-    values = integral.take(below + right) - integral.take(below + left)
-    values = values - integral.take(above + right) + integral.take(above + left)
-    accepted = accept(values if reduce == "sum" else values / _real((bottom - top) * (right - left)))
+    if reduce == "max":
+        values = field.take(start + cells[0] * line + cells[1])
+    else:
+        above, below = top * line + start, bottom * line + start
+        values = field.take(below + right) - field.take(below + left)
+        values = values - field.take(above + right) + field.take(above + left)
+    accepted = accept(values / _real((bottom - top) * (right - left)) if reduce == "mean" else values)
     first = _whole(accepted).argmax(1) + image * u.shape[1]
     stack = torch.stack if isinstance(first, Tensor) else np.stack
     return stack([side.take(first) for side in spans], 1), accepted.take(first)
@@ -292,30 +364,32 @@ def _real(values: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Acceptance:
-    """Which scores are accepted. threshold: (N, 1) or None; zero: (N, 1) bool, the map is empty, or None (no rule)."""
+    """Which scores are accepted. threshold: (N, 1) or None; zero: (N, 1) bool, the map is empty, or None (no rule);
+    nearest: where none would be accepted, take those nearest to the threshold."""
 
     threshold: Any
     zero: Any
     low: bool
+    nearest: bool
 
     @classmethod
-    def of(cls, integral: Tensor, threshold: Tensor | None, keep: str, positive: bool) -> _Acceptance:
+    def of(cls, integral: Tensor, threshold: Tensor | None, keep: str, positive: bool, nearest: bool) -> _Acceptance:
         if threshold is not None:
             if threshold.shape != integral.shape[:1]:
                 raise UserError(f"threshold has shape {tuple(threshold.shape)}: give one per map, ({len(integral)},)")
             threshold = threshold.to(integral.device, non_blocking=True)[:, None]
             threshold = threshold.double() if threshold.is_floating_point() else threshold
         zero = integral[:, -1, -1:] == 0 if positive else None
-        return cls(threshold, zero, keep == "low")
+        return cls(threshold, zero, keep == "low", nearest)
 
     def rows_of(self, rows: Tensor) -> _Acceptance:
         threshold, zero = (None if t is None else t[rows] for t in (self.threshold, self.zero))
-        return _Acceptance(threshold, zero, self.low)
+        return replace(self, threshold=threshold, zero=zero)
 
     def arrays(self) -> _Acceptance:
         """The same with arrays for tensors."""
         threshold, zero = (None if t is None else t.numpy() for t in (self.threshold, self.zero))
-        return _Acceptance(threshold, zero, self.low)
+        return replace(self, threshold=threshold, zero=zero)
 
     def eligible(self, values: Any) -> Any:
         """(N, K) bool: the cell holds a window, and one above zero where that is asked for."""
@@ -333,6 +407,8 @@ class _Acceptance:
         eligible = self.eligible(values)
         if self.threshold is None:
             return eligible
+        if not self.nearest:
+            return eligible & self(values)
         if self.low:
             nearest = values.masked_fill(~eligible, torch.iinfo(torch.int32).max).amin(1, keepdim=True)
             return eligible & (values <= self.threshold.maximum(nearest))
@@ -340,11 +416,10 @@ class _Acceptance:
         return eligible & (values >= self.threshold.minimum(nearest))
 
 
-def _enumerate(integral: Tensor, grid: Grid, reduce: Reduce, accept: _Acceptance, u: Tensor) -> Tensor:
-    """The exact draw: score all windows, count the accepted ones, take the one of rank ⌊u · count⌋: (N, 4)."""
-    values = _scores(integral, grid, reduce)
+def _enumerate(values: Tensor, grid: Grid, accept: _Acceptance, u: Tensor) -> Tensor:
+    """The exact draw: of all scores (N, R, C) count the accepted ones, take the one of rank ⌊u · count⌋: (N, 4)."""
     columns = values.shape[2]
     count = accept.relaxed(values.flatten(1)).cumsum(1, dtype=torch.int32)
     rank = (u * count[:, -1:]).int()
-    cell = torch.searchsorted(count, rank + 1)
-    return torch.cat(grid.spans(cell // columns, cell % columns), 1)
+    cell = torch.searchsorted(count, rank + 1).clamp_max(count.shape[1] - 1)
+    return torch.cat(grid.spans(cell // columns, cell % columns), 1) * (count[:, -1:] > 0)

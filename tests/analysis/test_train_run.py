@@ -60,3 +60,44 @@ def test_maps_that_guard_nothing_are_told_of(store, step, told, capsys):
     assert ("nothing is guarded by them" in said) == told
     assert f"test accuracy {100 * result['test']['last_accuracy']:.2f} % at the last epoch" in said
     assert not torch.tensor(result["curve"][0]["importance_erased"]).isnan()
+
+
+class Sees(aw.Cutout):
+    """Guarded; notes the maps that reach it."""
+
+    def __init__(self, **options):
+        super().__init__(4, **options)
+        self.maps = []
+
+    def make_params(self, images, importance, generator):
+        self.maps.append(importance.clone())
+        return super().make_params(images, importance, generator)
+
+
+def test_live_maps_by_the_verb(capsys):
+    def seen(**options):
+        step = Sees(threshold=0.5, reduce="mean")
+        result = train_run(TrainRun(CONFIG, maps="live", **options), step)
+        assert not capsys.readouterr().out.startswith("the maps")
+        return step.maps[0], result["steps"][0]
+
+    own, said = seen()
+    assert said == "LiveSaliency(of='logit', reduce='max', normalize=None, scale=1.0, control=False)"
+    stretched, said = seen(live_normalize="minmax", live_of="top_logit", live_scale=0.5)
+    assert said == "LiveSaliency(of='top_logit', reduce='max', normalize='minmax', scale=0.5, control=False)"
+    assert stretched.amax((1, 2)).eq(1).all()
+    control, said = seen(control=True)
+    assert "control=True" in said
+    assert {tuple(m.flatten().tolist()) for m in control} == {tuple(m.flatten().tolist()) for m in own}
+    assert not torch.equal(control, own)
+    assert all((a != b).any() for a, b in zip(own, control, strict=True))
+    train_run(TrainRun(CONFIG, maps="live"), aw.Cutout(4))
+    assert "nothing is guarded by them" in capsys.readouterr().out
+
+
+def test_options_of_live_maps_without_them(store):
+    for run in (TrainRun(CONFIG, live_scale=0.5), TrainRun(CONFIG, maps=store, live_scale=0.5)):
+        with pytest.raises(aw.UserError, match="--live-scale without live maps"):
+            train_run(run, aw.Cutout(4))
+    with pytest.raises(aw.UserError, match="there are none"):
+        train_run(TrainRun(CONFIG, control=True), aw.Cutout(4))

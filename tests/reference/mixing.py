@@ -34,8 +34,10 @@ def windows(height: int, width: int, h: int, w: int, window: str) -> list[tuple[
 
 
 def score(values: Tensor, box: tuple[int, ...], reduce: str = "sum") -> float:
-    """Sum or mean of the map over the box."""
+    """Sum, mean or largest value of the map over the box."""
     top, left, bottom, right = box
+    if reduce == "max":
+        return max(float(values[y, x]) for y in range(top, bottom) for x in range(left, right))
     total = 0.0
     for y in range(top, bottom):
         for x in range(left, right):

@@ -27,6 +27,8 @@ def all_windows(height: int, width: int, h: int, w: int, window: str) -> list[Bo
 def score(levels: Tensor, box: Box, reduce: str) -> Fraction:
     """levels: (H, W) whole numbers."""
     top, left, bottom, right = box
+    if reduce == "max":
+        return Fraction(max(int(levels[y, x]) for y in range(top, bottom) for x in range(left, right)))
     total = sum(int(levels[y, x]) for y in range(top, bottom) for x in range(left, right))
     return Fraction(total, (bottom - top) * (right - left) if reduce == "mean" else 1)
 
@@ -38,12 +40,21 @@ def threshold(values: list[Fraction], quantile: str) -> Fraction:
 
 
 def accepted(
-    levels: Tensor, h: int, w: int, quantile: str | None, keep: str, window: str, reduce: str, positive: bool = False
+    levels: Tensor,
+    h: int,
+    w: int,
+    quantile: str | None,
+    keep: str,
+    window: str,
+    reduce: str,
+    positive: bool = False,
+    limit: Fraction | None = None,
 ) -> list[Box]:
-    """All windows (with repetitions, where several centres clip to one box) that a draw may return."""
+    """All windows (with repetitions, where several centres clip to one box) that a draw may return; limit: in place of
+    the quantile, an absolute threshold."""
     boxes = all_windows(*levels.shape, h, w, window)
     values = [score(levels, box, reduce) for box in boxes]
-    limit = None if quantile is None else threshold(values, quantile)
+    limit = limit if quantile is None else threshold(values, quantile)
     chosen = []
     for box, value in zip(boxes, values, strict=True):
         good = limit is None or (value <= limit if keep == "low" else value >= limit)

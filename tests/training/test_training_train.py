@@ -126,6 +126,87 @@ def test_interrupted_and_resumed_it_leaves_the_same_weights(tmp_path, loader):
         assert not (tmp_path / f"at{stop}" / "checkpoint.pt").exists()
 
 
+class Checked(torch.nn.Module):
+    """Compares the maps that reach it with those of the model as it is at that moment."""
+
+    def __init__(self, model, mean, std):
+        super().__init__()
+        self.others = [model, mean, std]
+        self.maps = []
+
+    def forward(self, batch):
+        model, *colours = self.others
+        then = network()
+        then.load_state_dict(model.state_dict())
+        expected = aw.LiveSaliency(then, *colours)(batch._replace(importance=None))
+        torch.testing.assert_close(batch.importance, expected.importance)
+        torch.testing.assert_close(batch.evidence, expected.evidence)
+        self.maps.append(batch.importance)
+        return batch
+
+    def __repr__(self):
+        return "Checked()"
+
+
+def test_live_maps_need_no_store_and_resume_exactly(tmp_path):
+    def run(name, steps, **changes):
+        model = network()
+        result = _train(
+            _config(tmp_path / name, epochs=3, ema=0.9, checkpoint_steps=1, **changes), model=model, steps=steps
+        )
+        return result, weights(model)
+
+    whole, trained = run("whole", [aw.LiveSaliency(), aw.Cutout(3, quantile=0.5), StopAt(99)])
+    assert all(0 < row["importance_erased"] < 0.5 for row in whole["curve"])
+    for stop in (2, 5, 8):
+        with pytest.raises(Stopped):
+            run(f"at{stop}", [aw.LiveSaliency(), aw.Cutout(3, quantile=0.5), StopAt(stop)])
+        with pytest.raises(UserError, match="steps"):
+            run(f"at{stop}", [aw.LiveSaliency(of="top_logit"), aw.Cutout(3, quantile=0.5), StopAt(99)])
+        resumed, _ = run(f"at{stop}", [aw.LiveSaliency(), aw.Cutout(3, quantile=0.5), StopAt(99)])
+        files = [tmp_path / at / "weights.safetensors" for at in (f"at{stop}", "whole")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        assert resumed["test"] == whole["test"]
+    assert torch.equal(run("workers", [aw.LiveSaliency(), aw.Cutout(3, quantile=0.5)], loader="workers")[1], trained)
+    for other in ([aw.Cutout(3)], [aw.LiveSaliency(control=True), aw.Cutout(3, quantile=0.5)]):
+        with pytest.raises(UserError, match="steps"):
+            run("whole", other)
+    assert not torch.equal(run("control", other)[1], trained)
+
+
+def test_live_maps_are_those_of_the_weights_of_the_moment():
+    """And crops, flips and all that the method draws are as without them."""
+    colours, seen, model, live = ((0.5, 0.4, 0.5), (0.25, 0.2, 0.3)), {}, network(), aw.LiveSaliency()
+    checked = Checked(model, *colours)
+    arms = {"live": [live, checked, aw.Cutout(3, quantile=1.0)], "plain": [torch.nn.Identity(), aw.Cutout(3)]}
+    for name, steps in arms.items():
+        after = seen[name] = []
+        config = _config(crop_padding=2, mean=colours[0], std=colours[1])
+        kept = lambda before, batch, after=after: after.append((before, batch)) or {}  # noqa: E731
+        _train(config, model=model if name == "live" else network(), steps=steps, observe=kept)
+    assert len(seen["live"]) == len(checked.maps) == 8
+    for (before, ours), (_, theirs), maps in zip(seen["live"], seen["plain"], checked.maps, strict=True):
+        assert torch.equal(ours.images, theirs.images)
+        assert torch.equal(before.importance, maps)  # what is measured knows the live maps
+    assert live.model is None  # let go of
+
+
+def test_live_maps_where_they_cannot_be():
+    live, guarded = aw.LiveSaliency(), aw.Cutout(3, quantile=0.5)
+    for parts, words in (
+        ({"steps": [guarded, live]}, "put aw.LiveSaliency"),
+        ({"steps": [guarded]}, "no importance maps"),
+        ({"transform": [live, guarded], "loader": "workers"}, "among steps"),
+        ({"maps": live, "steps": [guarded]}, "the first of steps"),
+        ({"steps": [aw.LiveSaliency(network()), guarded]}, "a model of its own"),
+    ):
+        config = _config(loader=parts.pop("loader", "resident"))
+        with pytest.raises(UserError, match=words):
+            _train(config, **parts)
+    with pytest.raises(UserError, match="batch of one"):
+        _train(_config(batch_size=1), steps=[aw.LiveSaliency(control=True), guarded])
+
+
 def test_the_seed_decides_everything_and_the_loader_nothing():
     def run(**changes):
         torch.manual_seed(123)  # must not matter

@@ -55,7 +55,7 @@ def test_only_the_box_changes(dtype, fill, quantile):
 
 
 @pytest.mark.parametrize("window", ["clipped", "inside"])
-@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max"])
 def test_guard_never_erases_above_the_threshold(window, reduce):
     n, length = 40, 6
     images, maps = some_images(n), some_maps(n)
@@ -70,6 +70,40 @@ def test_guard_never_erases_above_the_threshold(window, reduce):
             assert score(values, guarded, reduce) <= limit
             above += score(values, other, reduce) > limit
     assert above > 3 * n * 0.3  # the plain form does erase what the guard spares
+
+
+@pytest.mark.parametrize("window", ["clipped", "inside"])
+@pytest.mark.parametrize(("reduce", "limit"), [("sum", 700.0), ("mean", 20.0), ("max", 150.0)])
+def test_an_absolute_threshold_holds_for_every_image_or_the_image_is_left_alone(window, reduce, limit):
+    n, length = 60, 5
+    images, maps = some_images(n), some_maps(n)
+    maps[:3] = 255  # no window is unimportant
+    maps /= 255
+    boxes, erased, moved = apply(
+        aw.Cutout(length, threshold=limit / 255, window=window, reduce=reduce), images, maps, seed=1
+    )
+    plain, _, _ = apply(aw.Cutout(length, window=window), images, maps, seed=1)
+    above = 0
+    for values, box, other in zip((maps * 255).round()[3:], boxes[3:], plain[3:], strict=True):
+        scores = {b: score(values, b, reduce) for b in windows(HEIGHT, WIDTH, length, length, window)}
+        above += scores[other] > limit
+        if box == (0, 0, 0, 0):
+            assert min(scores.values()) > limit
+            continue
+        assert scores[box] <= limit
+        assert box == other or scores[other] > limit  # what the plain form draws, if it may
+    assert above > 5
+    assert boxes[:3] == [(0, 0, 0, 0)] * 3
+    assert torch.equal(erased[:3], images[:3])
+    assert torch.equal(moved[:3], maps[:3])
+
+
+def test_a_guard_prints_as_before_there_were_thresholds():
+    """Runs that are finished are known by what their steps print."""
+    assert "Guard(quantile=0.6, window='clipped', reduce='sum')" in repr(aw.Cutout(4, quantile=0.6))
+    assert "Guard(quantile=None, window='clipped', reduce='max', threshold=0.6)" in repr(
+        aw.Cutout(4, threshold=0.6, reduce="max")
+    )
 
 
 def test_guard_reaches_every_unimportant_window():
@@ -173,7 +207,12 @@ def test_given_integrals_and_thresholds_and_in_place():
         (lambda: aw.Cutout(4, quantile=0.0), "quantile=0.0"),
         (lambda: aw.Cutout(4, quantile=60), "quantile=60"),
         (lambda: aw.Cutout(4, window="outside"), "window='outside'"),
-        (lambda: aw.Cutout(4, reduce="max"), "reduce='max'"),
+        (lambda: aw.Cutout(4, reduce="median"), "reduce='median'"),
+        (lambda: aw.Cutout(4, quantile=True), "quantile=True"),
+        (lambda: aw.Cutout(4, quantile=0.6, threshold=1.0), "quantile=0.6 and threshold=1.0"),
+        (lambda: aw.Cutout(4, threshold=-0.5), "threshold=-0.5"),
+        (lambda: aw.Cutout(4, threshold=float("nan")), "threshold=nan"),
+        (lambda: aw.Cutout(4, threshold="0.6"), "threshold='0.6'"),
         (lambda: aw.Cutout(4, fill="black"), "fill='black'"),
         (lambda: aw.Cutout(4, fill=(0.5, 300.0)), "fill="),
         (lambda: aw.Cutout(4, p=-0.1), "p=-0.1"),

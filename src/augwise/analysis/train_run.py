@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..training.config import TrainConfig
 
@@ -20,10 +20,17 @@ class TrainRun:
 
     train: TrainConfig = field(default_factory=TrainConfig)
     """How it is trained."""
-    maps: Path | None = None
-    """Folder of the importance store of the training images; a guarded method needs it."""
+    maps: Literal["live"] | Path | None = None
+    """Folder of the importance store of the training images, which a guarded method needs; or live: the saliency of the
+    model in training, anew for every batch (KeepAugment), which costs a forward and a backward pass a step."""
     control: bool = False
     """Give each image the map of another one: what a guard gains with that is not evidence-keeping."""
+    live_of: Literal["logit", "log_probability", "top_logit"] = "logit"
+    """With --maps live: the gradient of the label's logit (the paper) or log-probability, or of the largest logit."""
+    live_normalize: Literal["minmax"] | None = None
+    """With --maps live: minmax stretches every map to [0, 1], which --threshold needs."""
+    live_scale: float = 1.0
+    """With --maps live: below 1, ask about smaller images; 0.5 takes a quarter of the work."""
 
 
 def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
@@ -32,19 +39,14 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     from accelerate import PartialState
 
     from ..data.image_files import describe_left_out
-    from ..errors import UserError
     from ..report.build import report
     from ..training.train import train
 
-    maps: Any = run.maps
-    if run.control:
-        if run.maps is None:
-            raise UserError("--control deranges importance maps, but there are none: give --maps")
-        maps = _deranged(run)
-    if maps is not None and not getattr(step, "guarded", False):
+    maps, steps = _maps(run)
+    if (maps is not None or steps) and not getattr(step, "guarded", False):
         how = "--method NAME --quantile 0.6" if step is None else "--quantile 0.6"
         print(f"the maps are only measured on (column importance_erased), nothing is guarded by them: give {how}")
-    result = train(run.train, maps=maps, steps=[] if step is None else [step])
+    result = train(run.train, maps=maps, steps=steps if step is None else [*steps, step])
     test = result["test"]
     print(
         f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch, "
@@ -68,9 +70,22 @@ def training_images(settings: TrainConfig) -> tuple[Source, Source | None]:
     return train if s.limit is None else limited(train, s.limit, s.data_seed), validation
 
 
-def _deranged(run: TrainRun) -> Any:
+def _maps(run: TrainRun) -> tuple[Any, list[nn.Module]]:
+    """Maps that are read, and the steps that make them where none are."""
+    from ..errors import UserError
+    from ..importance.live import LiveSaliency
     from ..importance.store import ImportanceStore
 
-    assert run.maps is not None
+    if run.maps == "live":
+        options: dict[str, Any] = {"of": run.live_of, "normalize": run.live_normalize, "scale": run.live_scale}
+        return None, [LiveSaliency(**options, control=run.control)]
+    given = [f.name for f in fields(run) if f.name.startswith("live_") and getattr(run, f.name) != f.default]
+    if given:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UserError(f"{flags} without live maps: give --maps live")
+    if run.control and run.maps is None:
+        raise UserError("--control deranges importance maps, but there are none: give --maps")
+    if not run.control or run.maps is None:
+        return run.maps, []
     source, _ = training_images(run.train)
-    return ImportanceStore(run.maps).attach(source).deranged(run.train.seed)
+    return ImportanceStore(run.maps).attach(source).deranged(run.train.seed), []

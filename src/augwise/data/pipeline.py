@@ -17,6 +17,7 @@ from .. import randomness
 from ..errors import UserError
 from ..randomness import draws_elsewhere
 from ..sample import Batch, Sample
+from ..transforms.base import unless_plain, wants_maps
 
 T = TypeVar("T", Sample, Batch)
 
@@ -48,14 +49,17 @@ def _knows_images_alone(step: Any) -> bool:
 def run_steps(steps: Any, item: T, *key: int | str, foreign: bool = False) -> T:
     """Run the steps on a `Sample` or `Batch`, step ``p`` with all draws keyed by ``(*key, p)``.
 
-    steps: one step or several, see `flatten_steps`; p counts the flattened ones. An empty key leaves torch's own
-    stream as it is. foreign: also key Python's `random` and NumPy. Tensor types that a step dropped are put back
-    before the next.
+    steps: one step or several, see `flatten_steps`; p counts the flattened ones, but for those that give maps
+    (`LiveSaliency`), so that all else draws the same with them and without. An empty key leaves torch's own stream as
+    it is. foreign: also key Python's `random` and NumPy. Tensor types that a step dropped are put back before the next.
     """
-    for position, step in enumerate(flatten_steps(steps)):
+    position = 0
+    for step in flatten_steps(steps):
         item = _typed(item)
+        place = ("maps", position) if gives_importance(step) else (position,)
+        position += not gives_importance(step)
         if key:
-            with randomness.stream(*key, position, foreign=foreign):
+            with randomness.stream(*key, *place, foreign=foreign):
                 result = step(item)
         else:
             result = step(item)
@@ -66,6 +70,19 @@ def run_steps(steps: Any, item: T, *key: int | str, foreign: bool = False) -> T:
             )
         item = result
     return _typed(item)
+
+
+def gives_importance(step: Any) -> bool:
+    """True for a step behind which there are maps, whatever came before it: `LiveSaliency`."""
+    return bool(getattr(step, "gives_importance", False))
+
+
+def check_guards(steps: Sequence[Any], maps: bool, cure: str) -> None:
+    """`UserError` for a guarded step before which there are no maps. maps: whether they come with the images."""
+    for step in steps:
+        maps = maps or gives_importance(step)
+        if not maps and getattr(step, "guarded", False):
+            raise UserError(f"{wants_maps(step)} but there are no importance maps: {cure}{unless_plain(step)}")
 
 
 def _typed(item: T) -> T:

@@ -20,8 +20,7 @@ from ..importance.store import ImportanceStore
 from ..importance_map import ImportanceMap
 from ..sample import Sample
 from ..schedule import check_epochs, progress_of
-from ..transforms.base import unless_plain, wants_maps
-from .pipeline import draws_elsewhere, flatten_steps, run_steps
+from .pipeline import check_guards, draws_elsewhere, flatten_steps, gives_importance, run_steps
 from .sources import as_source
 
 
@@ -60,12 +59,17 @@ class WithImportance(Dataset):
         self.seed = seed
         self.as_tuple = as_tuple
         self.epochs = check_epochs(epochs)
-        guarded = next((s for s in self.steps if getattr(s, "guarded", False)), None)
-        if self.maps is None and guarded is not None:
+        live = next((s for s in self.steps if gives_importance(s)), None)
+        if live is not None:
             raise UserError(
-                f"{wants_maps(guarded)} but there are no importance maps: give WithImportance a store"
-                f"{unless_plain(guarded)}"
+                f"{type(live).__name__} asks the model in training, which the workers of a loader do not have: put it "
+                "and what it guards on the batch path (steps of aw.train, or aw.BatchPipeline)"
             )
+        check_guards(
+            self.steps,
+            self.maps is not None,
+            "give WithImportance a store",
+        )
 
     def __len__(self) -> int:
         return len(self.source)

@@ -6,4 +6,5 @@ The verbs are functions of their own modules: `augwise.estimate`, `augwise.merge
 from .attached import AttachedMaps as AttachedMaps
 from .estimator import Estimated as Estimated
 from .estimator import Estimator as Estimator
+from .live import LiveSaliency as LiveSaliency
 from .store import ImportanceStore as ImportanceStore

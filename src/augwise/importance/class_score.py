@@ -1,9 +1,31 @@
-"""How sure a classifier is of the true class: the one number that occlusion and saliency look at."""
+"""How sure a classifier is of a class: the one number that occlusion and saliency look at."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ..labels import MixedLabels
+
+Of = Literal["log_probability", "logit", "top_logit"]
+
+
+def class_score(logits: Tensor, labels: Tensor | MixedLabels, of: Of) -> Tensor:
+    """One number per image: the true class's log-probability, its logit, or the largest logit whatever the label.
+
+    logits: (N, K); labels: (N,) int64, or mixed ones, whose classes count by their weights. Returns (N,).
+    """
+    if of == "top_logit":
+        return logits.max(1).values
+    mixed = MixedLabels.of(labels)
+    if of == "logit":
+        values = logits.gather(1, mixed.classes)
+    else:
+        values = torch.stack([log_probability(logits, classes) for classes in mixed.classes.unbind(1)], 1)
+    return (values * mixed.weights).sum(1)
 
 
 def log_probability(logits: Tensor, labels: Tensor) -> Tensor:

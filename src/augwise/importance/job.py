@@ -173,7 +173,10 @@ def arguments(method: Estimator) -> dict[str, Any]:
         raise UserError(
             f"{type(method).__name__} is not a dataclass: make it a frozen one, so that a store can say how"
         )
-    values = {f.name: getattr(method, f.name) for f in dataclasses.fields(method)}
+    fields = [
+        f for f in dataclasses.fields(method) if not f.metadata.get("later") or getattr(method, f.name) != f.default
+    ]
+    values = {f.name: getattr(method, f.name) for f in fields}
     return json.loads(json.dumps(values, default=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))))
 
 

@@ -63,9 +63,11 @@ class CutMix(Mixer):
     partner: the box shows the "same" place of the partner (Yun et al.), or an "other" one of equal size, uniform
         inside the partner (IPF-RDA, Alg. 2 line 20).
     window: "clipped" at the border, centre uniform over all pixels (both papers), or "inside" the image.
-    reduce: score of a region by "sum" or by "mean".
+    reduce: score of a region by "sum", by "mean" or by its largest value, "max".
     p: probability that an image is mixed at all; an image that is not has weight 1 for itself and 0 for the partner.
     normalize: for importance labels, make the two maps of a pair sum to 1 first.
+    threshold: in place of quantile, the same bound on the score for every image, in units of the map; an image with no
+        region at or below it is not mixed.
 
     The mixed map joins the maps as the images are joined. ``evidence`` becomes that of the base image plus what the
     box brought, so importance.sum() / evidence stays in [0, 1] and falls below its old value only by what the box
@@ -83,6 +85,7 @@ class CutMix(Mixer):
         reduce: Reduce = "sum",
         p: float = 1.0,
         normalize: bool = False,
+        threshold: float | None = None,
     ) -> None:
         super().__init__()
         if (alpha is None) == (length is None):
@@ -96,12 +99,12 @@ class CutMix(Mixer):
                 raise UserError(f"{name}={value!r} is unknown: use one of {', '.join(get_args(kinds))}")
         self.alpha, self.labels, self.partner, self.normalize = alpha, labels, partner, normalize
         self.length = None if length is None else check_length(length)
-        self.guard = Guard(quantile, window, reduce)
+        self.guard = Guard(quantile, window, reduce, threshold)
         self.p = check_probability(p)
 
     @property
     def guarded(self) -> bool:
-        return self.guard.quantile is not None or self.labels == "importance"
+        return self.guard.active or self.labels == "importance"
 
     def make_params(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Any]:
         images, n = batch.images, len(batch.images)

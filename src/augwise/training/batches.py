@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any, final
 
 import numpy as np
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from .. import randomness
 from ..data import BatchPipeline, Resident, WithImportance, collate, epoch_order
+from ..data.pipeline import gives_importance
 from ..errors import UserError
 from ..labels import MixedLabels
 from ..sample import Batch
@@ -121,6 +123,7 @@ class Batches:
 
     shared: steps that every arm of a comparison has (crop, flip); method: the augmentations and mixers under test;
     last: `Normalize`. Positions are counted through, so arms with the same shared steps see the same crops and flips.
+    Where the method begins with a source of maps (`LiveSaliency`), `observe` is called with its maps.
     batch_size: of all processes together. epochs: how many there are, from which a `Ramp` among the steps knows how
     much of training is done; None leaves that to whoever calls.
     """
@@ -153,7 +156,9 @@ class Batches:
         self.observe = observe or importance_lost
         self.epochs = check_epochs(epochs)
         self.measured: dict[str, Tensor] = {}
-        self.pipeline = BatchPipeline([*shared, self._before, *method, self._after, *last], seed)
+        maps = list(takewhile(gives_importance, method))
+        method = list(method)[len(maps) :]
+        self.pipeline = BatchPipeline([*shared, *maps, self._before, *method, self._after, *last], seed)
 
     def __len__(self) -> int:
         return len(self.reader) // self.batch_size

@@ -29,12 +29,11 @@ from ..data import (
     open_source,
     split_validation,
 )
-from ..data.pipeline import flatten_steps
+from ..data.pipeline import check_guards, flatten_steps, gives_importance
 from ..errors import UserError
 from ..files import require_writable
 from ..sample import Batch
 from ..transforms import RandomCrop, RandomHorizontalFlip
-from ..transforms.base import unless_plain, wants_maps
 from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
 from .checkpoint import Checkpoint, plain, refuse_other, save_weights
@@ -75,7 +74,8 @@ def train(
         of images as they are, of any size); limit and val_share apply to it as well. test may be left out where
         val_share sets a part aside.
     maps: importance maps of the training images: an `ImportanceStore`, the path of one, or attached maps.
-    steps: augmentations and mixers of the batch path, after crop and flip and before normalisation.
+    steps: augmentations and mixers of the batch path, after crop and flip and before normalisation. Guarded ones need
+        maps, or `LiveSaliency` before them, which is given the model in training.
     transform: augmentations of the sample path, before all those (after a random resized crop); needs
         ``loader="workers"``.
     model: a classifier in place of ``config.model``; it is trained in place.
@@ -110,6 +110,8 @@ class _Data:
 
 
 def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
+    if gives_importance(maps):
+        raise UserError(f"maps is a {type(maps).__name__}: give it as the first of steps, before what it guards")
     if isinstance(maps, str | Path):
         from ..importance.store import ImportanceStore
 
@@ -163,9 +165,15 @@ class _Run:
     ) -> None:
         if transform is not None and config.loader == "resident":
             raise UserError("transform acts on single samples: set loader='workers', or give it among steps")
-        _check_guards(steps, data.maps)
+        check_guards(
+            steps,
+            data.maps is not None,
+            "give maps= (--maps FOLDER), or put aw.LiveSaliency() before it (--maps live)",
+        )
         self.config, self.accelerator, self.data = config, accelerator, data
         self.steps, self.transform, self.given = steps, transform, model
+        self.live: list[Any] = [step for step in steps if gives_importance(step)]
+        _check_live(self.live, flatten_steps(transform))
         self.readers: list[Reader] = []
         self.out = None if config.out is None else Path(config.out)
         self.settings = plain(asdict(config))
@@ -195,6 +203,8 @@ class _Run:
         finally:
             for reader in self.readers:
                 reader.close()
+            for step in self.live:
+                step.watch(None)
 
     def _go(self, observe: Observe | None, also: Mapping[str, Any]) -> dict[str, Any]:
         config = self.config
@@ -205,6 +215,8 @@ class _Run:
         shape = self._shape(train)
         model = self._model(shape)
         mean, std = statistics(config, shape[0]) or self._measured(train)
+        for step in self.live:
+            step.watch(model, mean, std)
         test = self._reader(self._seen(self.data.test))
         objective = self._objective(model, train, Normalize(mean, std), observe)
 
@@ -391,11 +403,19 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
 
-def _check_guards(steps: Sequence[Any], maps: Any) -> None:
-    guarded = next((step for step in steps if getattr(step, "guarded", False)), None)
-    if guarded is not None and maps is None:
+def _check_live(live: Sequence[Any], transform: Sequence[Any]) -> None:
+    """`UserError` where maps are to come from another model than the one in training, or where it cannot be asked."""
+    for step in live:
+        if step.model is not None:
+            raise UserError(
+                f"{type(step).__name__} has a model of its own, but asks the one that is trained here: leave its model "
+                "out, or compute the maps of another model once, with aw.estimate"
+            )
+    misplaced = next((step for step in transform if gives_importance(step)), None)
+    if misplaced is not None:
         raise UserError(
-            f"{wants_maps(guarded)} but there are no importance maps: give maps= (--maps){unless_plain(guarded)}"
+            f"{type(misplaced).__name__} asks the model in training, which transform, run where images are read, does "
+            "not have: give it and what it guards among steps"
         )
 
 

@@ -58,10 +58,12 @@ class Cutout(Augmentation):
     length: side of the square: pixels (int), or share of the shorter side (float).
     quantile: share of an image's squares that count as unimportant and may be erased (0.6 in the paper).
     window: "clipped" at the border, centre uniform over all pixels (the papers), or "inside" the image: equal area.
-    reduce: score of a square by "sum" or by "mean".
+    reduce: score of a square by "sum", by "mean" or by its largest value, "max".
     fill: "mean" (the image's own mean colour), "random" (uniform noise for every pixel and channel), or a colour in
         [0, 1], one number or one per channel (uint8 images: times 255, rounded).
     p: probability that an image is erased at all; in Python a `Ramp` too, for one that rises during training.
+    threshold: in place of quantile, the same bound on the score for every image, in units of the map; an image with no
+        square at or below it is left alone.
 
     The plain and the guarded form draw the same numbers: first the coin, then the square, then the noise.
     """
@@ -74,16 +76,17 @@ class Cutout(Augmentation):
         reduce: Reduce = "sum",
         fill: Fill = "mean",
         p: Probability = 1.0,
+        threshold: float | None = None,
     ) -> None:
         super().__init__()
         self.length = check_length(length)
-        self.guard = Guard(quantile, window, reduce)
+        self.guard = Guard(quantile, window, reduce, threshold)
         self.fill: Fill = check_fill_or_name(fill)
         self.p: Probability = check_probability(p)
 
     @property
     def guarded(self) -> bool:
-        return self.guard.quantile is not None
+        return self.guard.active
 
     def make_params(
         self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None

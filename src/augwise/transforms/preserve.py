@@ -34,6 +34,8 @@ class Preserve(Augmentation):
     length: side of the region: pixels (int), or share of the shorter side (float); needed with a quantile.
     quantile: share of an image's regions that count as unimportant; None: the plain transform.
     window, reduce: see `Guard`.
+    threshold: in place of quantile, the same bound on the score for every image, in units of the map; where no region
+        reaches it, nothing is put back.
     batched: hand the transform the whole batch (N, C, H, W) at once, for what draws for every image by itself and is
         fast on batches: Kornia's augmentations, say. The draws then depend on the batch, not on the image alone.
 
@@ -49,22 +51,23 @@ class Preserve(Augmentation):
         window: Window = "clipped",
         reduce: Reduce = "sum",
         batched: bool = False,
+        threshold: float | None = None,
     ) -> None:
         super().__init__()
         if not callable(transform):
             raise UserError(f"transform={transform!r} cannot be called: give a transform or a function of an image")
-        if quantile is not None and length is None:
-            raise UserError("Preserve got a quantile but no length: give the side of the region to put back, length=8")
         self.wrapped = transform
         self.length = None if length is None else check_length(length)
-        self.guard = Guard(quantile, window, reduce)
+        self.guard = Guard(quantile, window, reduce, threshold)
+        if self.guard.active and length is None:
+            raise UserError("Preserve got a quantile but no length: give the side of the region to put back, length=8")
         self.batched = batched
         self.foreign = randomness.draws_elsewhere(transform)
         self._kornia = any(_home(part) == "kornia" for part in _parts(transform))
 
     @property
     def guarded(self) -> bool:
-        return self.guard.quantile is not None or (isinstance(self.wrapped, Augmentation) and self.wrapped.guarded)
+        return self.guard.active or (isinstance(self.wrapped, Augmentation) and self.wrapped.guarded)
 
     @property
     def needs_map(self) -> bool:
@@ -79,7 +82,7 @@ class Preserve(Augmentation):
         else:
             params["seeds"] = randomness.integers(2**32, len(images), generator=generator)
         u = randomness.uniform(len(images), regions.DRAWS, generator=generator)
-        if self.guard.quantile is not None and self.length is not None:
+        if self.guard.active and self.length is not None:
             side = side_of(self.length, *images.shape[-2:])
             params["boxes"] = self.guard.boxes(images, importance, side, u, keep="high")
         return params

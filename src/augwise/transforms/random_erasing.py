@@ -68,7 +68,9 @@ class RandomErasing(Augmentation):
         or a colour in [0, 1], one number or one per channel (uint8 images: times 255, rounded).
     quantile: share of an image's rectangles that count as unimportant and may be erased; None: the plain form.
     window: "inside" the image, as in the paper, or "clipped" at the border with its centre anywhere.
-    reduce: score of a rectangle by "sum" or by "mean".
+    reduce: score of a rectangle by "sum", by "mean" or by its largest value, "max".
+    threshold: in place of quantile, the same bound on the score for every image, in units of the map; an image with no
+        rectangle at or below it is left alone.
     length: erase a square of this side in place of area and aspect, as IPF-RDA's Algorithm 2 does: pixels (int), or
         share of the shorter side (float).
     aspect: "uniform" between the ratios as in the paper, which makes three rectangles in four higher than wide, or
@@ -91,6 +93,7 @@ class RandomErasing(Augmentation):
         reduce: Reduce = "sum",
         length: int | float | None = None,
         aspect: Aspect = "uniform",
+        threshold: float | None = None,
     ) -> None:
         super().__init__()
         if not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
@@ -102,13 +105,13 @@ class RandomErasing(Augmentation):
         self.p: Probability = check_probability(p)
         self.scale, self.ratio = (float(scale[0]), float(scale[1])), (float(ratio[0]), float(ratio[1]))
         self.fill: Fill = check_fill_or_name(fill)
-        self.guard = Guard(quantile, window, reduce)
+        self.guard = Guard(quantile, window, reduce, threshold)
         self.length = None if length is None else check_length(length)
         self.aspect: Aspect = aspect
 
     @property
     def guarded(self) -> bool:
-        return self.guard.quantile is not None
+        return self.guard.active
 
     def make_params(
         self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
