@@ -44,7 +44,7 @@ def some(n: int, dtype: torch.dtype = torch.uint8, points: int = 25) -> tuple[to
 def apply(method: aw.Preserve, images, maps, seed: int = 0):
     params = method.make_params(images, maps, torch.Generator().manual_seed(seed))
     result, moved = method.transform(images, maps, params)
-    return [tuple(b) for b in params.get("boxes", torch.empty(0, 4)).tolist()], result, moved
+    return [tuple(b) for b in params.get("regions", torch.empty(0, 1, 4))[:, 0].tolist()], result, moved
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -7,13 +7,14 @@ without knowing how the method works: erased, pasted over, or (inside `Preserve`
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..randomness import stream
 from ..sample import Batch
+from ..transforms.base import Augmentation
 from ..transforms.preserve import Preserve
 
 
@@ -59,7 +60,24 @@ def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: t
 
 def _blanked(step: nn.Module) -> nn.Module:
     """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
-    if not isinstance(step, Preserve):
-        return step
-    guard = step.guard
-    return Preserve(lambda image: torch.zeros_like(image), step.length, guard.quantile, guard.window, guard.reduce)
+    return step.with_transform(_Blank()) if isinstance(step, Preserve) else step
+
+
+class _Blank(Augmentation):
+    """Changes every pixel, moves none, draws nothing."""
+
+    def make_params(
+        self,
+        images: Tensor,  # noqa: ARG002
+        importance: Tensor | None,  # noqa: ARG002
+        generator: torch.Generator | None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        return {}
+
+    def transform(
+        self,
+        images: Tensor,
+        importance: Tensor | None,
+        params: dict[str, Any],  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor | None]:
+        return torch.zeros_like(images), importance
