@@ -56,6 +56,9 @@ CASES = [
     Case("flip", aw.RandomHorizontalFlip),
     Case("cutout-random-p", partial(aw.Cutout, LENGTH, fill="random", p=0.7)),
     Case("preserve-own", lambda: aw.Preserve(aw.Cutout(LENGTH), length=4, quantile=0.6)),
+    Case("preserve-regions", lambda: aw.Preserve(aw.RandomHorizontalFlip(), 4, 0.6, regions=3)),
+    Case("preserve-points", lambda: aw.Preserve(aw.RandomHorizontalFlip(), quantile=0.9, shape="points")),
+    Case("preserve-moved", lambda: aw.Preserve(aw.RandomHorizontalFlip(), 4, 0.6, regions=2, follow="map")),
     Case("cutmix-alpha", partial(aw.CutMix, alpha=1.0, p=0.7), mixing=True),
     Case(
         "cutmix-all",

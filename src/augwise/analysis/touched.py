@@ -60,19 +60,23 @@ def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: t
 
 def _blanked(step: nn.Module) -> nn.Module:
     """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
-    return step.with_transform(_Blank()) if isinstance(step, Preserve) else step
+    if not isinstance(step, Preserve):
+        return step
+    wrapped = step.wrapped
+    return step.with_transform(_Blank(wrapped) if isinstance(wrapped, Augmentation) else torch.zeros_like)
 
 
 class _Blank(Augmentation):
-    """Changes every pixel, moves none, draws nothing."""
+    """Stands in for a whole-image augmentation: draws the same numbers, then changes every pixel."""
+
+    def __init__(self, stands_for: Augmentation) -> None:
+        super().__init__()
+        self.stands_for = stands_for
 
     def make_params(
-        self,
-        images: Tensor,  # noqa: ARG002
-        importance: Tensor | None,  # noqa: ARG002
-        generator: torch.Generator | None,  # noqa: ARG002
+        self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
     ) -> dict[str, Any]:
-        return {}
+        return self.stands_for.make_params(images, importance, generator)
 
     def transform(
         self,

@@ -23,32 +23,38 @@ TOLERANCE = 2**-17
 what sets the segments of a superpixel map apart."""
 
 _LEAST_CORE = 0.1
-"""Least share of the pixels with importance that lie in a segment's core. Measured on 32 px: superpixel maps as they are
-0.7 to 0.95, turned by 15° 0.45 (50 segments) or 0.16 (100); saliency 0.002, corners 0.02, random points 0.08."""
+"""Least share of the pixels with importance that lie in a segment's core. Measured at 32 px: superpixel maps 0.7 to
+0.95, turned by 15° 0.45 (50 segments) or 0.16 (100 segments); saliency 0.002, corners 0.02, random points 0.08."""
 
 
-def important_points(importance: Tensor, quantile: float) -> Tensor:
+def important_points(importance: Tensor, quantile: float | None, threshold: float = 0.0) -> Tensor:
     """The pixels with η ≥ Q_τ and η > 0 (point-level preservation, IPF-RDA Table X): (N, H, W) bool.
 
     importance: (N, H, W) ≥ 0. Q_τ: the ⌈τ n⌉-th smallest of the image's n = H·W values, none of them rounded; ties
-    belong to the points. A map of zeros has none.
+    belong to the points. Without a quantile the limit is ``threshold``, in units of the map. A map of zeros has none.
     """
-    maps = importance.as_subclass(Tensor)
-    values = _wide(maps).flatten(1)
+    values = _wide(importance).flatten(1)
     count = torch.full((len(values), 1), values.shape[1], device=values.device)
-    limit = _order_statistic(values, count, quantile)
-    return ((values >= limit) & (values > 0)).view(maps.shape)
+    limit = threshold if quantile is None else _order_statistic(values, count, quantile)
+    return ((values >= limit) & (values > 0)).view(importance.shape)
 
 
-def draw_superpixels(importance: Tensor, quantile: float, u: Tensor, reduce: regions.Reduce = "sum") -> Tensor:
+def draw_superpixels(
+    importance: Tensor,
+    quantile: float | None,
+    u: Tensor,
+    reduce: regions.Reduce = "sum",
+    threshold: float = 0.0,
+) -> Tensor:
     """Segments of superpixel maps, drawn uniformly among those that score at least Q_τ and above 0: (N, H, W) bool.
 
     importance: (N, H, W) superpixel maps, see the head of this module; u: (N, k) uniforms in [0, 1), one per segment
     to be drawn. The score of a segment is the "sum" of the map over it, or its "mean"; Q_τ the ⌈τ n⌉-th smallest of
-    the scores of the image's n segments, of which all pixels without importance are one. What interpolation smeared
-    over the borders between segments is no segment. A map without a segment above 0 has an empty mask.
+    the scores of the image's n segments, of which all pixels without importance are one. Without a quantile the limit
+    is ``threshold``, in units of the score. What interpolation smeared over the borders between segments is no segment.
+    The mask of an image is empty where no segment is accepted.
     """
-    maps = _wide(importance.as_subclass(Tensor))
+    maps = _wide(importance)
     level, count = levels(maps)
     values, core = maps.flatten(1).double(), _core(maps).flatten(1)
     empty = torch.zeros((len(maps), count), dtype=torch.float64, device=maps.device)
@@ -56,7 +62,9 @@ def draw_superpixels(importance: Tensor, quantile: float, u: Tensor, reduce: reg
     if reduce != "sum":
         scores = scores / empty.scatter_add(1, level, torch.ones_like(values)).clamp_min(1)
     segment = empty.scatter_add(1, level, core.double()) > 0
-    limit = _order_statistic(scores.masked_fill(~segment, torch.inf), segment.sum(1, keepdim=True), quantile)
+    limit: Tensor | float = threshold
+    if quantile is not None:
+        limit = _order_statistic(scores.masked_fill(~segment, torch.inf), segment.sum(1, keepdim=True), quantile)
     accepted = (segment & (scores >= limit) & (scores > 0)).cumsum(1)
     total = accepted[:, -1:]
     rank = (u.to(maps.device, torch.float64, non_blocking=True) * total).long()
@@ -71,14 +79,14 @@ def check_segments(importance: Tensor) -> None:
     All maps are judged together, by the share of their importance that lies in segments wide enough to be known. Not
     noticed are other maps of constant patches: occlusion with a stride makes squares of the stride.
     """
-    maps = _wide(importance.as_subclass(Tensor))
+    maps = _wide(importance)
     if maps.device.type != "cpu":
         return
     above = maps > 0
     known, pixels = int((above & _core(maps)).sum()), int(above.sum())
     if known < _LEAST_CORE * pixels:
         raise UserError(
-            f"these are no superpixel maps: of {pixels} pixels with importance only {known} have neighbours of the same "
+            f"these are no superpixel maps: of {pixels} pixels with importance only {known} have neighbours of equal "
             "value. Give maps that are constant over segments, WithImportance(source, aw.superpixels(store, source)), "
             "or use shape='rectangle'. If they are: fewer segments survive being turned or shrunk better"
         )
@@ -144,7 +152,8 @@ def _order_statistic(values: Tensor, count: Tensor, quantile: float) -> Tensor:
     return ordered.gather(1, place)
 
 
-def _wide(maps: Tensor) -> Tensor:
+def _wide(importance: Tensor) -> Tensor:
+    maps = importance.as_subclass(Tensor)
     return maps if maps.dtype in (torch.float32, torch.float64) else maps.float()
 
 

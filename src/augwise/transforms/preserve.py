@@ -129,13 +129,11 @@ class Preserve(Augmentation):
 
     def _choose(self, images: Tensor, importance: Tensor | None, u: Tensor) -> Tensor:
         """What is put back, as `kept` describes it; u: (N, k, DRAWS) uniforms."""
-        if self.shape == "rectangle":
-            side = side_of(self.length or 1, *images.shape[-2:])
-            return torch.stack(
-                [self.guard.boxes(images, importance, side, draws, keep="high") for draws in u.unbind(1)], 1
-            )
+        if self.shape == "rectangle" and self.length is not None:
+            side = side_of(self.length, *images.shape[-2:])
+            boxes = [self.guard.boxes(images, importance, side, draws, keep="high") for draws in u.unbind(1)]
+            return torch.stack(boxes, 1)
         assert importance is not None
-        assert self.guard.quantile is not None
         if self.shape == "points":
             return important_points(importance, self.guard.quantile)
         return draw_superpixels(importance, self.guard.quantile, u[:, :, 0], self.guard.reduce)
@@ -150,9 +148,11 @@ class Preserve(Augmentation):
         return changed if chosen is None else paste(changed, images, chosen), importance
 
     def move(self, images: Tensor, importance: Tensor | None, params: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
-        if isinstance(self.wrapped, Augmentation):
-            return self._put_back(self.wrapped, self.wrapped.move, images, importance, params)
-        return images, importance
+        if not isinstance(self.wrapped, Augmentation):
+            return images, importance
+        if self.follow == "map":  # what is put back has been moved like everything else
+            return self.wrapped.move(images, importance, params["wrapped"])
+        return self._put_back(self.wrapped, self.wrapped.move, images, importance, params)
 
     def _put_back(
         self,
@@ -178,8 +178,7 @@ class Preserve(Augmentation):
         if wrapped.guarded and shown is not importance:  # its pixels depend on the map: on all of it
             changed = apply(images, importance, inner)[0]
         self.check(changed, images)
-        assert moved is not None
-        assert whole is not None
+        assert moved is not None and whole is not None  # noqa: PT018
         return paste(changed, originals, chosen), paste(moved, whole, chosen)
 
     def _one_by_one(self, images: Tensor, seeds: list[int]) -> Tensor:
