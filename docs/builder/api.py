@@ -27,9 +27,11 @@ GROUPS = {
 FUNCTIONS = {
     "regions": "words",
     "randomness": "words",
+    "importance.superpixels": "importance",
     "models": "models",
     "transforms.cutout": "transforms",
     "transforms.crop_flip": "transforms",
+    "transforms.kept": "transforms",
     "mixing.cutmix": "mixing",
     "transforms.resized_crop": "transforms",
 }
