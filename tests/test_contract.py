@@ -71,6 +71,9 @@ CASES = [
     Case("cutmix-alpha-max", partial(aw.CutMix, alpha=1.0, quantile=0.5, reduce="max"), mixing=True),
     Case("preserve-threshold", lambda: aw.Preserve(aw.Cutout(LENGTH), length=4, threshold=0.3, reduce="mean")),
     Case("preserve-own", lambda: aw.Preserve(aw.Cutout(LENGTH), length=4, quantile=0.6)),
+    Case("preserve-regions", lambda: aw.Preserve(aw.RandomHorizontalFlip(), 4, 0.6, regions=3)),
+    Case("preserve-points", lambda: aw.Preserve(aw.RandomHorizontalFlip(), quantile=0.9, shape="points")),
+    Case("preserve-moved", lambda: aw.Preserve(aw.RandomHorizontalFlip(), 4, 0.6, regions=2, follow="map")),
     Case("cutmix-alpha", partial(aw.CutMix, alpha=1.0, p=0.7), mixing=True),
     Case(
         "cutmix-all",

@@ -28,6 +28,7 @@ FUNCTIONS = {
     "regions": "words",
     "randomness": "words",
     "importance.saliency": "importance",
+    "importance.superpixels": "importance",
     "models": "models",
     "transforms.cutout": "transforms",
     "transforms.erasing": "transforms",
@@ -37,6 +38,7 @@ FUNCTIONS = {
     "transforms.adv_mask": "transforms",
     "transforms.crop_flip": "transforms",
     "transforms.operations": "transforms",
+    "transforms.kept": "transforms",
     "mixing.cutmix": "mixing",
     "transforms.resized_crop": "transforms",
 }

@@ -128,9 +128,9 @@ def the_preserve() -> list[list[Tile]]:
         step = aw.Preserve(transform, length=LENGTH, quantile=0.9, window="inside")
         with randomness.stream("docs", "preserve"):
             params = step.make_params(image, importance, None)
-        box = params["boxes"][0].tolist()
+        box = params["regions"][0, 0].tolist()
         guarded = step.transform(image, importance, params)[0][0]
-        plain = aw.Preserve(transform).transform(image, importance, params | {"boxes": None})[0][0]
+        plain = aw.Preserve(transform).transform(image, importance, params | {"regions": None})[0][0]
         framed = outlined(grown(_pixels(guarded), SCALE), box, ORANGE, SCALE)
         rows.append([
             Tile(picture, "the image", f"handwritten digit {name}"),

@@ -35,6 +35,7 @@ _HOME = {
     "export_store": "importance.exchange",
     "import_store": "importance.exchange",
     "merge": "importance.merge",
+    "superpixels": "importance.superpixels",
     "verify_store": "importance.verify",
     # transforms and mixing
     "AdvMask": "transforms.adv_mask",
@@ -122,6 +123,7 @@ if TYPE_CHECKING:
     from .importance.occlusion import Occlusion as Occlusion
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.store import ImportanceStore as ImportanceStore
+    from .importance.superpixels import superpixels as superpixels
     from .importance.uniform import UniformRandom as UniformRandom
     from .importance.verify import verify_store as verify_store
     from .importance_map import ImportanceMap as ImportanceMap

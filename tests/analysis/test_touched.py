@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from augwise import CutMix, Cutout, Preserve, regions
+from augwise import CutMix, Cutout, Preserve, RandomHorizontalFlip, regions
 from augwise.analysis.touched import touched
 from augwise.randomness import stream, uniform
 
@@ -43,6 +43,19 @@ def test_preserve_touches_all_but_the_region_it_restores():
     found = touched(Preserve(v2.ColorJitter(0.5), length=4, quantile=0.5, window="inside"), own)
     assert found.area.tolist() == pytest.approx([1 - 16 / 240] * 5)
     assert (found.importance < 1 - 16 / 240).all()  # what it restores is worth more than its area
+
+
+def test_preserve_is_measured_with_all_its_settings():
+    own = maps()
+    points = touched(Preserve(v2.ColorJitter(0.5), quantile=0.75, shape="points"), own)
+    assert points.area.tolist() == pytest.approx([179 / 240] * 5)  # from the 180th smallest of 240 on
+    sums = own.flatten(1).sort(1).values[:, 179:].sum(1) / own.sum((1, 2))
+    assert points.importance.tolist() == pytest.approx((1 - sums).tolist(), rel=1e-5)
+    one, three = (
+        touched(Preserve(RandomHorizontalFlip(), 4, 0.5, window="inside", regions=k, follow="map"), own) for k in (1, 3)
+    )
+    assert one.area.tolist() == pytest.approx([1 - 16 / 240] * 5)
+    assert (three.area < one.area).all()
 
 
 def test_cutmix_touches_what_comes_from_another_image():

@@ -44,7 +44,7 @@ def some(n: int, dtype: torch.dtype = torch.uint8, points: int = 25) -> tuple[to
 def apply(method: aw.Preserve, images, maps, seed: int = 0):
     params = method.make_params(images, maps, torch.Generator().manual_seed(seed))
     result, moved = method.transform(images, maps, params)
-    return [tuple(b) for b in params.get("boxes", torch.empty(0, 4)).tolist()], result, moved
+    return [tuple(b) for b in params.get("regions", torch.empty(0, 1, 4))[:, 0].tolist()], result, moved
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -179,9 +179,17 @@ def test_own_augmentation_moves_the_map_with_the_image():
     plain = aw.Preserve(aw.RandomHorizontalFlip(1.0))(batch)
     assert torch.equal(plain.images, images.flip(-1))
     assert torch.equal(plain.importance, maps.flip(-1))
-    guarded = aw.Preserve(aw.RandomHorizontalFlip(0.6), LENGTH, 0.6)(batch)
-    assert torch.equal((guarded.importance[:, None] * 255).round().to(torch.uint8), guarded.images)
-    assert not torch.equal(guarded.images, plain.images)
+    method = aw.Preserve(aw.RandomHorizontalFlip(0.6), LENGTH, 0.6)
+    params = method.make_params(batch.images, maps, None)
+    shown, moved = method.transform(images, maps, params)
+    for i, box in enumerate(params["regions"][:, 0].tolist()):
+        expected = maps[i]
+        if params["wrapped"]["flipped"][i]:  # what returned counts there, its mirror image no more
+            expected = paste(paste(maps[i], torch.zeros_like(maps[i]), box).flip(-1), maps[i], box)
+        assert torch.equal(moved[i], expected)
+        seen = expected > 0
+        assert torch.equal((moved[i] * 255).round().to(torch.uint8)[seen], shown[i, 0][seen])
+    assert not torch.equal(shown, images)
 
 
 def test_kornia_on_uint8_is_kornia_on_floats_rounded():

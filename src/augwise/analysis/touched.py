@@ -7,13 +7,14 @@ without knowing how the method works: erased, pasted over, or (inside `Preserve`
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..randomness import stream
 from ..sample import Batch
+from ..transforms.base import Augmentation
 from ..transforms.preserve import Preserve
 
 
@@ -61,5 +62,26 @@ def _blanked(step: nn.Module) -> nn.Module:
     """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
     if not isinstance(step, Preserve):
         return step
-    guard = step.guard
-    return Preserve(lambda image: torch.zeros_like(image), step.length, guard.quantile, guard.window, guard.reduce)
+    wrapped = step.wrapped
+    return step.with_transform(_Blank(wrapped) if isinstance(wrapped, Augmentation) else torch.zeros_like)
+
+
+class _Blank(Augmentation):
+    """Stands in for a whole-image augmentation: draws the same numbers, then changes every pixel."""
+
+    def __init__(self, stands_for: Augmentation) -> None:
+        super().__init__()
+        self.stands_for = stands_for
+
+    def make_params(
+        self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
+    ) -> dict[str, Any]:
+        return self.stands_for.make_params(images, importance, generator)
+
+    def transform(
+        self,
+        images: Tensor,
+        importance: Tensor | None,
+        params: dict[str, Any],  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor | None]:
+        return torch.zeros_like(images), importance

@@ -25,9 +25,10 @@ from .with_importance import attach, fit, total
 class Resident:
     """Images, labels and maps of a data set on one device.
 
-    images: (N, C, H, W) uint8; labels: (N,) int64; maps: (N, h, w) uint8 with scale (N,) float32, or both None;
-    indices: (N,) int64, rows in the source. stretch: (N,) float32, how many times wider than high each image was before
-    it was stretched to the square that is kept, or None. Make one with `Resident.load`.
+    images: (N, C, H, W) uint8; labels: (N,) int64; maps: (N, h, w) uint8 with scale (N,) float32 (superpixel maps:
+    float32, scale 1), or both None; indices: (N,) int64, rows in the source. stretch: (N,) float32, how many times
+    wider than high each image was before it was stretched to the square that is kept, or None. Make one with
+    `Resident.load`.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Resident:
                 f"image 0 of {source.name} has type {first.dtype}: a source gives uint8 pixels from 0 to 255 "
                 "(floats in [0, 1]: (image * 255).round().to(torch.uint8))"
             )
-        grid = 0 if attached is None else _grid(attached)
+        grid = 0 if attached is None else attached.packed_bytes
         shape = tuple(first.shape) if size is None else (first.shape[0], size, size)
         check_memory(len(source) * (math.prod(shape) + grid), torch.device(device))
         images = torch.empty(len(source), *shape, dtype=torch.uint8)
@@ -118,11 +119,6 @@ def _free_bytes(device: torch.device) -> int | None:
         return None
     fields = (line.split() for line in meminfo.read_text().splitlines())
     return next((int(parts[1]) * 1024 for parts in fields if parts[0] == "MemAvailable:"), None)
-
-
-def _grid(attached: Any) -> int:
-    row = attached.read(0)
-    return row.shape[-1] * row.shape[-2]
 
 
 def _labels(source: Source) -> Tensor:

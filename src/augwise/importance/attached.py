@@ -15,19 +15,23 @@ from .store_files import FAILED, PENDING
 
 if TYPE_CHECKING:
     from .store import ImportanceStore
+    from .superpixels import Superpixels
 
 _SAMPLE = 256  # hashes compared before trusting that store and data set have the same order
+_BLOCK = 1024  # maps averaged at a time
 
 
 class AttachedMaps:
-    """Importance maps, one per row of a data set. Made by `ImportanceStore.attach`.
+    """Importance maps, one per row of a data set. Made by `ImportanceStore.attach`, or by `Superpixels.attach`.
 
-    store: where the maps are; rows: (N,) int64, the store's row for each row of the data set.
+    store: where the maps are; rows: (N,) int64, the store's row for each row of the data set; superpixels: the
+    segments over which every map is averaged, or None for the maps as they are.
     """
 
-    def __init__(self, store: ImportanceStore, rows: np.ndarray) -> None:
+    def __init__(self, store: ImportanceStore, rows: np.ndarray, superpixels: Superpixels | None = None) -> None:
         self.store = store
         self.rows = rows
+        self.superpixels = superpixels
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,13 +61,30 @@ class AttachedMaps:
         maps, scale = self.store.maps, self.store.scale
         if isinstance(index, int | np.integer):
             row = self.rows[index]
+            if self.superpixels is not None:
+                return self.read([index])[0]
             return torch.from_numpy(np.multiply(maps[row], scale[row], dtype=np.float32))
         rows = self.rows[np.asarray(index)]
-        return torch.from_numpy(maps[rows]) * torch.from_numpy(scale[rows])[:, None, None]
+        read = torch.from_numpy(maps[rows]) * torch.from_numpy(scale[rows])[:, None, None]
+        return read if self.superpixels is None else self.superpixels.level(read, rows)
 
     def packed(self) -> tuple[Tensor, Tensor]:
-        """All maps as stored, (N, H, W) uint8, and one scale per map, (N,) float32: map = uint8 · scale."""
-        return torch.from_numpy(self.store.maps[self.rows]), torch.from_numpy(self.store.scale[self.rows])
+        """All maps as stored, (N, H, W) uint8, and one scale per map, (N,) float32: map = uint8 · scale.
+
+        Superpixel maps are (N, H, W) float32 with scale 1: eight bits would make segments alike.
+        """
+        if self.superpixels is None:
+            return torch.from_numpy(self.store.maps[self.rows]), torch.from_numpy(self.store.scale[self.rows])
+        maps = torch.empty(len(self), self.height, self.width)
+        for start in range(0, len(self), _BLOCK):
+            stop = min(start + _BLOCK, len(self))
+            maps[start:stop] = self.read(np.arange(start, stop))
+        return maps, torch.ones(len(self))
+
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of one map as `packed` gives it."""
+        return self.height * self.width * (1 if self.superpixels is None else 4)
 
     def deranged(self, seed: int) -> AttachedMaps:
         """The control of a comparison: every image gets the map of another row of the store.
@@ -77,13 +98,13 @@ class AttachedMaps:
         other = np.arange(len(self.store))
         generator = randomness.generator("control", seed)
         other[done] = done[randomness.derangement(len(done), generator=generator).numpy()]
-        return AttachedMaps(self.store, other[self.rows])
+        return AttachedMaps(self.store, other[self.rows], self.superpixels)
 
 
 def attach(store: ImportanceStore, source: Any, verify: bool = False) -> AttachedMaps:
     """See `ImportanceStore.attach`."""
     rows = source if isinstance(source, Rows) else Rows(source)
-    if not verify and _same_order(store, rows):
+    if not verify and same_order(store, rows):
         found = np.arange(len(store))
     else:
         found = match(store.hashes, store.labels, rows.hashes(progress=True), rows.labels(progress=True))
@@ -103,7 +124,8 @@ def attach(store: ImportanceStore, source: Any, verify: bool = False) -> Attache
     return AttachedMaps(store, found)
 
 
-def _same_order(store: ImportanceStore, rows: Rows) -> bool:
+def same_order(store: ImportanceStore, rows: Rows) -> bool:
+    """Whether a data set seems to be the store's own, in its order: same length, and 256 hashes agree."""
     if len(rows) != len(store):
         return False
     order = randomness.permutation(len(rows), generator=randomness.generator("attach", len(rows)))

@@ -113,6 +113,9 @@ class RandomCrop(Augmentation):
         images = crop(images, params["corners"], self.size)
         return images, None if importance is None else crop(importance, params["corners"], self.size)
 
+    def move(self, images: Tensor, importance: Tensor | None, params: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        return self.transform(images, importance, params)
+
     def _check_padding(self, height: int, width: int) -> None:
         room = {"reflect": -1, "symmetric": 0}.get(self.padding_mode)
         left, top, right, bottom = self.padding

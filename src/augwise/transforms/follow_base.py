@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
-from .. import randomness, regions
+from .. import randomness
 from ..errors import UserError
 from ..importance_map import ImportanceMap
 from ..sample import Sample
 from .base import Augmentation
+from .kept import clear, paste
 from .preserve import Preserve
 
 Moved = tuple[Tensor, Tensor | None]
@@ -192,20 +193,20 @@ class Preserved(Step):
         if self.guarded and maps is None:
             raise UserError("is guarded but got no importance map: leave out the quantile for the plain form")
         params = self.step.make_params(before, None if maps is None else maps[:1], None)
-        boxes = params.get("boxes")
+        chosen = params.get("regions")
         rest = maps
-        if boxes is not None and maps is not None:
-            boxes = boxes.expand(len(maps), 4)
-            rest = regions.fill_boxes(maps, boxes, 0)
+        if chosen is not None and maps is not None:
+            chosen = chosen.expand(len(maps), -1, -1)
+            rest = clear(maps, chosen)
         with randomness.stream(int(params["seeds"][0]), foreign=self.step.foreign):
             changed, moved = self.inner.run(image, rest)
         self.inner._check(changed)
         self.step.check(changed, before[0])
-        if boxes is None:
+        if chosen is None:
             return changed, moved
-        changed = regions.paste_boxes(changed.as_subclass(Tensor)[None], before, boxes[:1])[0]
+        changed = paste(changed.as_subclass(Tensor)[None], before, chosen[:1])[0]
         if maps is not None and moved is not None:
-            moved = regions.paste_boxes(moved, maps, boxes)
+            moved = paste(moved, maps, chosen)
         return changed, moved
 
 
