@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .errors import UserError
 
-Kind = Literal["estimator", "deletion", "image", "mixing"]
+Kind = Literal["estimator", "deletion", "image", "mixing", "geometry"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Entry:
     """One method or estimator.
 
     name: as on the command line; kind: what it does to an image ("deletion", "image" for whole-image transforms,
-    "mixing") or "estimator"; target: ``module:callable`` below augwise, whose keyword arguments are its options;
+    "mixing", "geometry" for what only moves it and has no guard) or "estimator"; target: ``module:callable`` below
+    augwise, whose keyword arguments are its options;
     strength: the option that a comparison turns up, usual: its value where a comparison names none (None: the
         method's own default); summary: one line for help and report.
     needs_map: of a method, whether its plain form consults the importance map as well.
@@ -69,6 +70,13 @@ ENTRIES = (
         shared_unit=True,
     ),
     Entry(
+        "area",
+        "estimator",
+        "importance.area:FlatPrior",
+        "every pixel alike: the share of the area that is visible",
+        shared_unit=True,
+    ),
+    Entry(
         "uniform",
         "estimator",
         "importance.uniform:UniformRandom",
@@ -89,6 +97,10 @@ ENTRIES = (
     Entry("colorjitter", "image", "transforms.policies:colorjitter", "brightness, contrast, saturation", "strength"),
     Entry(
         "cutmix", "mixing", "mixing.cutmix:CutMix", "paste a box of another image (Yun et al. 2019)", "length", usual=16
+    ),
+    Entry("mixup", "mixing", "mixing.mixup:Mixup", "blend with another image (Zhang et al. 2018)", "alpha", usual=1.0),
+    Entry(
+        "crop", "geometry", "transforms.crop_flip:random_crop", "pad and cut out at a random place", "padding", usual=4
     ),
 )
 

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..training.config import TrainConfig
 
 Arm = Literal["baseline", "plain", "guarded", "control"]
-PRIORS = ("centre",)  # one map for all images: another image's map is its own, so control and guarded coincide
+PRIORS = ("centre", "area")  # one map for all images: another image's map is its own, so control and guarded coincide
 
 
 @dataclass(frozen=True)

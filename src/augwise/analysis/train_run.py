@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UserError
 from ..training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -24,27 +25,51 @@ class TrainRun:
     """Folder of the importance store of the training images; a guarded method needs it."""
     control: bool = False
     """Give each image the map of another one: what a guard gains with that is not evidence-keeping."""
+    soften: float = 0.0
+    """Let labels doubt what was lost: the doubt (0 to 1) of a picture whose evidence is all gone, cropped away or
+    erased; needs --maps, whatever the method (maps of --method area count the visible area). 0: labels as they are."""
+    soften_power: float = 2.0
+    """How late that doubt sets in: a picture that lost the share x of its evidence doubts soften times x to this."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be meant, before anything is read."""
+        if not 0 <= self.soften <= 1:
+            raise UserError(f"--soften {self.soften} is out of range: give the largest doubt, from 0 to 1")
+        if not self.soften_power > 0:
+            raise UserError(f"--soften-power {self.soften_power} is not above 0: 2 is usual, 1 is linear")
+        if not self.soften and self.soften_power != type(self).soften_power:
+            raise UserError(f"--soften-power {self.soften_power} has no use without --soften: give --soften 1, say")
+        if self.soften and self.maps is None:
+            raise UserError(
+                f"--soften {self.soften} looks at how much evidence is left, but there are no importance maps: give "
+                "--maps (augwise estimate makes them; with --method area it takes seconds and counts the visible area)"
+            )
 
 
 def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
-    """Train as ``run`` says with ``step`` (an augmentation or mixer, None for crop and flip alone), print the result
-    and return it; see `augwise.train`. Writes ``report.html`` beside the results."""
+    """Train as ``run`` says with ``step`` (an augmentation or mixer, None for crop and flip alone) and the labels
+    softened after it, print the result and return it; see `augwise.train`. Writes ``report.html`` beside the
+    results."""
     from accelerate import PartialState
 
     from ..data.image_files import describe_left_out
-    from ..errors import UserError
+    from ..mixing import SoftenLabels
     from ..report.build import report
     from ..training.train import train
 
+    run.check()
     maps: Any = run.maps
     if run.control:
         if run.maps is None:
             raise UserError("--control deranges importance maps, but there are none: give --maps")
         maps = _deranged(run)
-    if maps is not None and not getattr(step, "guarded", False):
-        how = "--method NAME --quantile 0.6" if step is None else "--quantile 0.6"
+    steps = [] if step is None else [step]
+    if run.soften:
+        steps.append(SoftenLabels(run.soften, run.soften_power))
+    if maps is not None and not any(getattr(s, "guarded", False) for s in steps):
+        how = ("--method NAME --quantile 0.6" if step is None else "--quantile 0.6") + ", or --soften 1"
         print(f"the maps are only measured on (column importance_erased), nothing is guarded by them: give {how}")
-    result = train(run.train, maps=maps, steps=[] if step is None else [step])
+    result = train(run.train, maps=maps, steps=steps)
     test = result["test"]
     print(
         f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch, "

@@ -79,7 +79,8 @@ def train(
         ``loader="workers"``.
     model: a classifier in place of ``config.model``; it is trained in place.
     observe: called with each batch before and after ``steps``; returns scalars whose means become columns of the
-        curve. By default the share of importance erased, where there are maps.
+        curve. By default the share of importance erased, where there are maps, and where labels are softened or
+        smoothed their mean doubt.
     also: further data sets by name, measured once at the end: their accuracies stand under "also" in the result.
 
     Interrupted, the same call goes on where it stopped; finished, it returns the result without training. A folder
@@ -391,11 +392,15 @@ class _Run:
 
 def _check_guards(steps: Sequence[Any], maps: Any) -> None:
     guarded = next((step for step in steps if getattr(step, "guarded", False)), None)
-    if guarded is not None and maps is None:
-        raise UserError(
-            f"{type(guarded).__name__} is guarded but there are no importance maps: give maps= (--maps), or leave out "
-            "its quantile for the plain form"
-        )
+    if guarded is None or maps is not None:
+        return
+    name = type(guarded).__name__
+    if getattr(getattr(guarded, "guard", None), "quantile", None) is None:
+        raise UserError(f"{name} looks at importance maps, but there are none: give maps= (--maps)")
+    raise UserError(
+        f"{name} is guarded but there are no importance maps: give maps= (--maps), or leave out its quantile for the "
+        "plain form"
+    )
 
 
 def _describe(step: Any) -> str:

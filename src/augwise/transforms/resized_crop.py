@@ -73,6 +73,9 @@ class RandomResizedCrop(Augmentation):
         moved = None if importance is None else resized_crop_maps(importance, boxes, self.size)
         return resized_crop(images, boxes, self.size, self.interpolation), moved
 
+    def move(self, images: Tensor, importance: Tensor | None, params: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
+        return self.transform(images, importance, params)
+
     def extra_repr(self) -> str:
         return f"size={self.size}, scale={self.scale}, ratio={self.ratio}, interpolation={self.interpolation!r}"
 
