@@ -109,7 +109,9 @@ class RandomCrop(Augmentation):
         height, width = images.shape[-2:]
         size, padding = self.size or (height, width), list(self._padding(height, width))
         if any(padding):
-            fill = colour(self.fill, images).tolist() if self.padding_mode == "constant" else None
+            fill = None
+            if self.padding_mode == "constant":  # a colour on the CPU: read back from a device, it would have to wait
+                fill = colour(self.fill, torch.empty(0, images.shape[1], 1, 1, dtype=images.dtype)).tolist()
             images = vision.pad(images, padding, fill=fill, padding_mode=self.padding_mode)
             if importance is not None:
                 importance = vision.pad(importance, padding, fill=0)
