@@ -31,6 +31,9 @@ FUNCTIONS = {
     "transforms.cutout": "transforms",
     "transforms.crop_flip": "transforms",
     "mixing.cutmix": "mixing",
+    "mixing.mixup": "mixing",
+    "mixing.shares": "mixing",
+    "mixing.soften": "mixing",
     "transforms.resized_crop": "transforms",
 }
 """Modules whose functions are documented too, and the page they stand on."""
