@@ -53,7 +53,7 @@ def from_catalogue() -> list[Case]:
 
 CASES = [
     *from_catalogue(),
-    Case("crop", partial(aw.RandomCrop, (7, 16), padding=(3, 2)), size=(7, 16)),
+    Case("crop-size", partial(aw.RandomCrop, (7, 16), padding=(3, 2)), size=(7, 16)),
     Case("crop-reflect", partial(aw.RandomCrop, (HEIGHT, WIDTH), padding=2, padding_mode="reflect")),
     Case("resized-crop", partial(aw.RandomResizedCrop, (7, 12)), size=(7, 12)),
     Case("resized-crop-bicubic", partial(aw.RandomResizedCrop, 16, interpolation="bicubic"), size=(16, 16)),

@@ -40,6 +40,9 @@ FUNCTIONS = {
     "transforms.operations": "transforms",
     "transforms.kept": "transforms",
     "mixing.cutmix": "mixing",
+    "mixing.mixup": "mixing",
+    "mixing.shares": "mixing",
+    "mixing.soften": "mixing",
     "transforms.resized_crop": "transforms",
 }
 """Modules whose functions are documented too, and the page they stand on."""

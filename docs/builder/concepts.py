@@ -26,7 +26,7 @@ def all_strips() -> Strips:
     """Every strip of the page."""
     makers: dict[str, Callable[[], list[list[Tile]]]] = {
         "map": the_map, "regions": the_regions, "guard": the_guard, "preserve": the_preserve, "mixing": the_mixing,
-        "account": the_account,
+        "account": the_account, "softening": the_softening,
     }  # fmt: skip
     return {f"concept-{name}": make() for name, make in makers.items()}
 
@@ -166,6 +166,24 @@ def the_mixing() -> list[list[Tile]]:
         Tile(picture, said["area"], f"the mixed picture; label {said['area']}"),
         Tile(overlay(picture, joined), said["importance"], f"the mixed picture and map; label {said['importance']}"),
     ]]  # fmt: skip
+
+
+def the_softening() -> list[list[Tile]]:
+    """The same square of Cutout at four places, and the label that goes with what it took."""
+    image, importance, _, name = _one()
+    classes = 10
+    batch = aw.Batch.of(image, torch.tensor([int(name)]), importance)
+    erase, soften = aw.Cutout(LENGTH, fill=0.5, window="inside"), aw.SoftenLabels()
+    tiles = [Tile(overlay(_pixels(image[0]), importance[0].numpy()), "importance", f"the map of the digit {name}")]
+    for corner in ((0, 0), (19, 4), (6, 2), (9, 10)):
+        box = torch.tensor([[*corner, corner[0] + LENGTH, corner[1] + LENGTH]])
+        erased, left = erase.transform(image, importance, {"boxes": box})
+        softened = soften(batch._replace(images=erased, importance=left)).labels
+        share = 100 * float(left.sum() / importance.sum())
+        sure = 100 * float(softened.dense(classes)[0, int(name)])
+        words = f"{share:.0f} % left: label {sure:.0f} %"
+        tiles.append(Tile(_pixels(erased[0]), words, f"a square of the digit erased, {words} {name}"))
+    return [tiles]
 
 
 def the_account() -> list[list[Tile]]:

@@ -19,7 +19,13 @@ from .measured import filled
 SECTIONS = ("Formula", "Use", "When", "When not", "Cost", "Source")
 """What every note says, in the order of the page; pictures stand before, arguments after "Use"."""
 
-KINDS = {"deletion": "Deletion", "image": "Whole image", "mixing": "Mixing", "estimator": "Estimator"}
+KINDS = {
+    "deletion": "Deletion",
+    "image": "Whole image",
+    "mixing": "Mixing",
+    "geometry": "Geometry",
+    "estimator": "Estimator",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,11 @@ def _caption(entry: catalogue.Entry) -> str:
         options = ", ".join(f"{k}={v:.3g}" for k, v in STRONG.get(entry.name, {}).items())
         made = f"made with {options}; the" if options else "the"
         return f"*The maps of four digits, {made} brightest pixel of a map is its maximum.*"
-    share = "that was put back" if entry.kind == "image" else "that was overwritten"
+    if entry.kind == "geometry":
+        return "*It has no guard. Below the picture, the share of the importance that was cut away.*"
+    share = {"image": "that was put back", "mixing": "that was overwritten or faded"}.get(
+        entry.kind, "that was overwritten"
+    )
     return (
         "*The same draws in all arms, picked so that they differ. Plain: without a map. Guarded: with the image's own "
         f"map. Control: the same guard with another image's map. Below each, the share of the importance {share}.*"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ DRAWS, TRIES = 1000, 30
 STRONG: dict[str, dict[str, Any]] = {
     "cutout": {"length": 16, "window": "inside"},
     "cutmix": {"length": 18, "window": "inside"},
+    "crop": {"padding": 8},
     "cdiea": {"epsilon": 32 / 255},
     "occlusion": {"stride": 2},
 }
@@ -32,7 +34,7 @@ def methods() -> Strips:
     for name, entry in catalogue.methods().items():
         usual = _lost(entry, DRAWS // len(SHOWN), 0).mean(1)
         tries = [_lost(entry, 1, key) for key in range(TRIES)]
-        far = [float((lost.mean(1) - usual).abs().sum() + (lost[0] == lost[1]).double().mean()) for lost in tries]
+        far = [float((lost.mean(1) - usual).abs().sum() + _same(lost)) for lost in tries]
         key = far.index(min(far))
         strips[name] = _arms(entry, key)
         if name == "cutout":
@@ -45,8 +47,8 @@ def averages() -> dict[str, str]:
     said = {}
     for name, entry in catalogue.methods().items():
         lost = _lost(entry, DRAWS // len(SHOWN), 0).mean(1).tolist()
-        words = ", ".join(f"{arm} {_word(entry, share)}" for arm, share in zip(ARMS, lost, strict=True))
-        settings = ", ".join(f"{k}={v!r}" for k, v in {**STRONG.get(name, {}), "quantile": 0.6}.items())
+        words = ", ".join(f"{arm} {_word(entry, share)}" for arm, share in zip(_arms_of(entry), lost, strict=True))
+        settings = ", ".join(f"{k}={v!r}" for k, v in _options(entry, "guarded").items())
         said[name] = f"On average over {DRAWS} draws (`{settings}`): {words}."
     return said
 
@@ -56,9 +58,22 @@ def _word(entry: catalogue.Entry, lost: float) -> str:
     return f"{100 * (1 - lost):.0f} % put back" if entry.kind == "image" else f"{100 * lost:.0f} % lost"
 
 
+def _same(lost: torch.Tensor) -> float:
+    """Share of the images in which the first two of the arms lose the same."""
+    return float((lost[0] == lost[1]).double().mean()) if len(lost) > 1 else 0.0
+
+
+def _arms_of(entry: catalogue.Entry) -> tuple[str, ...]:
+    return ARMS if "quantile" in inspect.signature(entry.load()).parameters else ARMS[:1]
+
+
+def _options(entry: catalogue.Entry, arm: str) -> dict[str, Any]:
+    guard = {"quantile": 0.6} if arm != "plain" and len(_arms_of(entry)) > 1 else {}
+    return {**STRONG.get(entry.name, {}), **guard}
+
+
 def _made(entry: catalogue.Entry) -> dict[str, Any]:
-    make, options = entry.load(), STRONG.get(entry.name, {})
-    return {arm: make(**options) if arm == "plain" else make(**options, quantile=0.6) for arm in ARMS}
+    return {arm: entry.load()(**_options(entry, arm)) for arm in _arms_of(entry)}
 
 
 def _lost(entry: catalogue.Entry, times: int, key: int) -> torch.Tensor:

@@ -25,6 +25,7 @@ _HOME = {
     "CDIEA": "importance.cdiea",
     "CentrePrior": "importance.centre",
     "Estimator": "importance.estimator",
+    "FlatPrior": "importance.area",
     "GradientSaliency": "importance.saliency",
     "HarrisCorners": "importance.corners",
     "ImportanceStore": "importance.store",
@@ -45,12 +46,15 @@ _HOME = {
     "FastAutoAugment": "transforms.fast_auto_augment",
     "GridMask": "transforms.grid_mask",
     "HideAndSeek": "transforms.hide_and_seek",
+    "Mixup": "mixing.mixup",
     "Preserve": "transforms.preserve",
     "RandAugment": "transforms.rand_augment",
     "RandomCrop": "transforms.crop_flip",
     "RandomErasing": "transforms.random_erasing",
     "RandomHorizontalFlip": "transforms.crop_flip",
     "RandomResizedCrop": "transforms.resized_crop",
+    "SmoothLabels": "mixing.soften",
+    "SoftenLabels": "mixing.soften",
     "TrivialAugment": "transforms.trivial_augment",
     "follow": "transforms.follow",
     # models and data
@@ -111,6 +115,7 @@ if TYPE_CHECKING:
     from .data.sources import open_source as open_source
     from .data.with_importance import WithImportance as WithImportance
     from .errors import UserError as UserError
+    from .importance.area import FlatPrior as FlatPrior
     from .importance.cdiea import CDIEA as CDIEA
     from .importance.centre import CentrePrior as CentrePrior
     from .importance.corners import HarrisCorners as HarrisCorners
@@ -129,6 +134,9 @@ if TYPE_CHECKING:
     from .importance_map import ImportanceMap as ImportanceMap
     from .labels import MixedLabels as MixedLabels
     from .mixing.cutmix import CutMix as CutMix
+    from .mixing.mixup import Mixup as Mixup
+    from .mixing.soften import SmoothLabels as SmoothLabels
+    from .mixing.soften import SoftenLabels as SoftenLabels
     from .models.normalized import Normalized as Normalized
     from .recipes.finetune import FinetuneConfig as FinetuneConfig
     from .recipes.finetune import finetune as finetune

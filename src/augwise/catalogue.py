@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .errors import UserError
 
-Kind = Literal["estimator", "deletion", "image", "mixing"]
+Kind = Literal["estimator", "deletion", "image", "mixing", "geometry"]
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Entry:
     """One method or estimator.
 
     name: as on the command line; kind: what it does to an image ("deletion", "image" for whole-image transforms,
-    "mixing") or "estimator"; target: ``module:callable`` below augwise, whose keyword arguments are its options;
+    "mixing", "geometry" for what only moves it and has no guard) or "estimator"; target: ``module:callable`` below
+    augwise, whose keyword arguments are its options;
     strength: the option that a comparison turns up, usual: its value where a comparison names none (None: the
         method's own default); summary: one line for help and report.
     needs_map: of a method, whether its plain form consults the importance map as well.
+    window: of a method, whether it has regions, which may be "clipped" or "inside".
     shared_unit: of an estimator, whether values of two images' maps may be compared as they are. Key points of one
         attack may (each counts 1/ε); drops of log-probability may not: they differ a thousandfold with confidence.
     """
@@ -37,6 +39,7 @@ class Entry:
     strength: str = ""
     usual: float | None = None
     needs_map: bool = False
+    window: bool = True
     shared_unit: bool = False
 
     def load(self) -> Callable[..., Any]:
@@ -66,6 +69,13 @@ ENTRIES = (
         "estimator",
         "importance.centre:CentrePrior",
         "one fixed Gaussian at the centre: the lower bar",
+        shared_unit=True,
+    ),
+    Entry(
+        "area",
+        "estimator",
+        "importance.area:FlatPrior",
+        "every pixel alike: the share of the area that is visible",
         shared_unit=True,
     ),
     Entry(
@@ -113,6 +123,24 @@ ENTRIES = (
     Entry("colorjitter", "image", "transforms.policies:colorjitter", "brightness, contrast, saturation", "strength"),
     Entry(
         "cutmix", "mixing", "mixing.cutmix:CutMix", "paste a box of another image (Yun et al. 2019)", "length", usual=16
+    ),
+    Entry(
+        "mixup",
+        "mixing",
+        "mixing.mixup:Mixup",
+        "blend with another image (Zhang et al. 2018)",
+        "alpha",
+        usual=1.0,
+        window=False,
+    ),
+    Entry(
+        "crop",
+        "geometry",
+        "transforms.crop_flip:random_crop",
+        "pad and cut out at a random place",
+        "padding",
+        usual=4,
+        window=False,
     ),
 )
 

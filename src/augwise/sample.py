@@ -72,7 +72,7 @@ class Batch(NamedTuple):
         if evidence is None:
             evidence = torch.zeros(n, device=device)
             if importance is not None:
-                evidence = importance.as_subclass(Tensor).float().sum((1, 2))
+                evidence = importance.as_subclass(Tensor).sum((1, 2), dtype=torch.float64).float()
         return cls(
             tv_tensors.Image(images),
             None if importance is None else ImportanceMap(importance),

@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 
 from augwise.analysis.compare_plan import Cell, CompareConfig, Run, cells, plan, run_of
+from augwise.catalogue import find, methods
 from augwise.errors import UserError
 
+BOTH = {"windows": ("clipped", "inside")}
 TWO = {"estimators": ("cdiea", "occlusion"), "windows": ("clipped", "inside"), "seeds": 2}
 
 
@@ -44,6 +46,19 @@ def test_options_fit_the_method():
     assert "length" in options["trivialaugment"]
     share = run_of(config, Cell("cutout", 0.5, "inside", "cdiea"), "plain", 0)
     assert dict(share.options) == {"length": 0.5, "window": "inside"}
+
+
+def test_what_has_no_regions_gets_no_window_and_what_has_no_guard_one_arm():
+    config = CompareConfig(methods=("mixup", "crop"), strengths=(1, 4.0), estimators=("area",), seeds=1, **BOTH)
+    runs = {run for run in plan(config) if run.method == "mixup" and run.arm == "guarded"}
+    assert [dict(run.options) for run in runs if dict(run.options)["alpha"] == 1] == [
+        {"alpha": 1, "quantile": 0.6, "labels": "importance"}
+    ]
+    crops = [run for run in plan(config) if run.method == "crop"]
+    assert [(run.arm, dict(run.options)) for run in crops] == [("plain", {"padding": 1}), ("plain", {"padding": 4})]
+    for run in plan(config):
+        if run.method is not None:
+            find(run.method, methods()).load()(**dict(run.options))
 
 
 def test_importance_labels_compare_maps_in_one_unit():

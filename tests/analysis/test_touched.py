@@ -4,9 +4,10 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from augwise import CutMix, Cutout, Preserve, RandomHorizontalFlip, regions
+from augwise import Batch, CutMix, Cutout, Mixup, Preserve, RandomHorizontalFlip, regions
 from augwise.analysis.touched import touched
 from augwise.randomness import stream, uniform
+from augwise.transforms.crop_flip import random_crop
 
 
 def maps(n=5, height=12, width=20):
@@ -64,6 +65,33 @@ def test_cutmix_touches_what_comes_from_another_image():
     found = touched(step, own, key=(1,))
     assert set(found.area.mul(240).round().tolist()) <= {0.0, 25.0}  # 0: an image that was its own partner
     assert found.area.sum() > 0
+
+
+def test_mixup_touches_by_the_partners_share():
+    own = maps(40)
+    found = touched(Mixup(), own, key=(1,))
+    with stream(1):
+        params = Mixup().make_params(Batch.of(torch.zeros(40, 1, 12, 20), torch.arange(40), own), None)
+    gone = torch.where(params["partner"] == torch.arange(40), 0.0, 1 - params["share"])
+    assert found.area.tolist() == pytest.approx(gone.tolist())
+    assert found.importance.tolist() == pytest.approx(gone.tolist())
+    guarded = touched(Mixup(quantile=0.6, length=3), own, key=(1,))
+    assert guarded.area.tolist() == pytest.approx(gone.tolist(), abs=1e-6)
+    foreign = torch.flip(own, [0])
+    assert guarded.importance.mean() < found.importance.mean()
+    assert guarded.importance.mean() < touched(Mixup(quantile=0.6, length=3), own, foreign, key=(1,)).importance.mean()
+
+
+def test_a_crop_touches_what_it_cuts_away():
+    own, step = maps(8), random_crop(5)
+    found = touched(step, own, key=(2,))
+    with stream(2):
+        corners = step.make_params(torch.zeros(8, 3, 12, 20), None, None)["corners"].tolist()
+    for i, (top, left) in enumerate(corners):
+        rows, columns = slice(max(top - 5, 0), top + 7), slice(max(left - 5, 0), left + 15)
+        kept = own[i, rows, columns]
+        assert float(found.area[i]) == pytest.approx(1 - kept.numel() / 240)
+        assert float(found.importance[i]) == pytest.approx(1 - float(kept.sum() / own[i].sum()), abs=1e-6)
 
 
 def test_an_image_without_evidence_does_not_count():

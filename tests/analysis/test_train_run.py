@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 import augwise as aw
 from augwise.analysis.train_run import TrainRun, train_run
 from augwise.data import limited, open_source, split_validation
+from augwise.transforms.crop_flip import random_crop
 
 CONFIG = aw.TrainConfig(
     data="digits", limit=40, val_share=0.2, batch_size=20, epochs=1, crop_padding=0, device="cpu", quiet=True, out=None
@@ -51,6 +54,44 @@ def test_a_control_is_given_maps_of_other_images(store):
         notes = Notes()
         train_run(TrainRun(CONFIG, maps=store, control=control), notes)
         assert [notes.places[i] for i in range(40)] == wanted
+
+
+def test_labels_are_softened_after_the_method(store):
+    """Every map is one pixel, so a crop leaves all of the evidence or nothing: doubt is strength times how often."""
+    config = replace(CONFIG, epochs=2)
+    run = TrainRun(config, maps=store, soften=0.5)
+    curve = train_run(run, random_crop(12))["curve"]
+    for row in curve:
+        assert row["label_doubt"] == pytest.approx(0.5 * row["importance_erased"], abs=1e-6)
+        assert 0.1 < row["importance_erased"] < 0.9
+    hard = train_run(replace(run, soften=0.0), random_crop(12))
+    assert "label_doubt" not in hard["curve"][0]
+    assert hard["curve"][0]["importance_erased"] == curve[0]["importance_erased"]
+    assert hard["curve"][0]["train_loss"] != curve[0]["train_loss"]
+
+
+def test_softening_is_part_of_what_a_run_is(store, tmp_path):
+    config = replace(CONFIG, out=tmp_path / "run")
+    run = TrainRun(config, maps=store, soften=1.0, soften_power=1.0)
+    result = train_run(run, None)
+    assert result["steps"] == ["SoftenLabels(strength=1.0, power=1.0)"]
+    assert train_run(run, None) == result
+    with pytest.raises(aw.UserError, match="SoftenLabels"):
+        train_run(replace(run, soften_power=2.0), None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"soften": 0.5}, "--soften 0.5 looks at .* no importance maps: give --maps .*--method area"),
+        ({"soften": 1.5, "maps": "some.maps"}, "--soften 1.5 is out of range"),
+        ({"soften": 1.0, "soften_power": 0.0, "maps": "some.maps"}, "--soften-power 0.0 is not above 0"),
+        ({"soften_power": 3.0}, "--soften-power 3.0 has no use without --soften"),
+    ],
+)
+def test_softening_that_cannot_be_meant_is_refused(wrong, said):
+    with pytest.raises(aw.UserError, match=said):
+        train_run(TrainRun(CONFIG, **wrong), None)
 
 
 @pytest.mark.parametrize(("step", "told"), [(None, True), (aw.Cutout(8), True), (aw.Cutout(8, quantile=0.6), False)])

@@ -7,14 +7,16 @@ import math
 import pytest
 import torch
 
+import augwise as aw
 from augwise.errors import UserError
+from augwise.importance.area import FlatPrior
 from augwise.importance.centre import CentrePrior
 from augwise.importance.corners import HarrisCorners, harris
 from augwise.importance.grid import pool
 from augwise.importance.saliency import GradientSaliency
 from augwise.importance.uniform import UniformRandom
 
-METHODS = [HarrisCorners(), UniformRandom(), CentrePrior()]
+METHODS = [HarrisCorners(), UniformRandom(), CentrePrior(), FlatPrior()]
 
 
 def maps(method, images, seeds=None):
@@ -143,6 +145,18 @@ def test_centre_prior_by_its_formula():
     assert even.max() < 1  # the centre lies between four pixels
 
 
+def test_flat_maps_count_area(tmp_path):
+    """Of a large image whose map is a grid as well: what is left of the sum is the share of the image in sight."""
+    assert maps(FlatPrior(), torch.rand(2, 3, 5, 9)).unique().tolist() == [1]
+    images = torch.randint(0, 256, (3, 3, 70, 90), dtype=torch.uint8)
+    pairs = [(image, i) for i, image in enumerate(images)]
+    store = aw.estimate(None, pairs, tmp_path / "flat.maps", FlatPrior(), progress=False)
+    data = aw.WithImportance(pairs, store, aw.RandomCrop((40, 30)))
+    for i in range(3):
+        sample = data[i]
+        assert float(sample.importance.sum()) / sample.evidence == pytest.approx(40 * 30 / (70 * 90), rel=1e-4)
+
+
 def test_cells_are_means_by_area():
     maps = torch.rand(2, 7, 9, dtype=torch.float64)
     fine = maps.repeat_interleave(3, 1).repeat_interleave(4, 2)  # 21 x 36, which 3 x 4 cells divide evenly
@@ -151,7 +165,7 @@ def test_cells_are_means_by_area():
     assert pool(maps, 7, 9) is maps
 
 
-@pytest.mark.parametrize("method", [HarrisCorners, UniformRandom, CentrePrior, GradientSaliency])
+@pytest.mark.parametrize("method", [HarrisCorners, UniformRandom, CentrePrior, FlatPrior, GradientSaliency])
 def test_large_images_get_a_grid(method):
     assert method().map_size(64, 40) == (64, 40)
     assert method().map_size(30, 65) == (56, 56)

@@ -7,7 +7,7 @@ import torch
 
 import augwise as aw
 from augwise.mixing.cutmix import cutmix
-from reference.mixing import importance_weight, paste, score, threshold, whole_map, windows
+from reference.mixing import half_weight, importance_weight, paste, score, threshold, whole_map, windows
 
 HEIGHT, WIDTH = 9, 14
 
@@ -76,17 +76,23 @@ def test_pixels_and_map_equal_the_loop(options):
 
 
 @each
-def test_weight_by_importance_is_measured_from_the_mixed_map(options):
+@pytest.mark.parametrize("labels", ["importance", "half"])
+def test_weight_by_importance_is_measured_from_the_mixed_map(options, labels):
     n = 30
     batch = marked(n)
-    mixed, params = mixed_with_params(aw.CutMix(labels="importance", **options), batch)
+    mixer = aw.CutMix(labels=labels, **options)
+    assert mixer.guarded
+    mixed, params = mixed_with_params(mixer, batch)
     for i, (box, corner) in enumerate(zip(boxes_of(params), corners_of(params), strict=True)):
         j = int(params["partner"][i])
         # Which pixel came from whom is read from the picture; a partner that is the image itself needs the box.
         theirs = mixed.images[i, 0] != i
         shown = mixed.importance[i]
         expected = float(shown[theirs].sum() / shown.sum())
-        by_hand = importance_weight(batch.importance[i], batch.importance[j], box, corner)
+        if labels == "half":
+            expected = (expected + float(theirs.double().mean())) / 2
+        reference = half_weight if labels == "half" else importance_weight
+        by_hand = reference(batch.importance[i], batch.importance[j], box, corner)
         assert by_hand is not None
         if j != i:
             assert by_hand == pytest.approx(expected, abs=1e-6)
@@ -107,6 +113,8 @@ def test_importance_label_of_one_case_by_hand():
     assert float(whole.labels.weights[0, 1]) == pytest.approx(brought / (brought + kept))
     assert raw.importance[0].sum() == 7
     assert raw.evidence.tolist() == [9, 101]  # 8 of its own and 1 that came in: 2 of 9 are covered
+    half = aw.CutMix(length=2, labels="half").mix(batch, params)
+    assert half.labels.weights.tolist() == [pytest.approx([(20 / 24 + 6 / 7) / 2, (4 / 24 + 1 / 7) / 2]), [1, 0]]
     area = aw.CutMix(length=2).mix(batch, params)
     assert area.labels.weights.tolist() == [pytest.approx([20 / 24, 4 / 24]), [1, 0]]
 
@@ -119,10 +127,22 @@ def test_importance_label_falls_back_to_the_area():
     batch = aw.Batch.of(torch.zeros(4, 1, 4, 6), torch.arange(4), maps)
     box = [2, 1, 4, 3]
     params = {"partner": torch.tensor([1, 2, 3, 0]), "boxes": torch.tensor([box, box, box, [0, 0, 0, 0]])}
-    weights = aw.CutMix(length=2, labels="importance").mix(batch, params).labels.weights[:, 1]
-    nothing_left, partner_without, base_without, unmixed = weights.tolist()
-    assert nothing_left == partner_without == base_without == pytest.approx(4 / 24)
-    assert unmixed == 0
+    for labels in ("importance", "half"):
+        weights = aw.CutMix(length=2, labels=labels, normalize=labels == "half").mix(batch, params).labels.weights[:, 1]
+        nothing_left, partner_without, base_without, unmixed = weights.tolist()
+        assert nothing_left == partner_without == base_without == pytest.approx(4 / 24)
+        assert unmixed == 0
+
+
+def test_labels_need_no_guard_and_draw_nothing():
+    """Plain CutMix labelled by importance pastes the boxes of plain CutMix."""
+    batch = marked(12)
+    area, by_area = mixed_with_params(aw.CutMix(alpha=1.0), batch)
+    for labels in ("importance", "half"):
+        mixed, params = mixed_with_params(aw.CutMix(alpha=1.0, labels=labels), batch)
+        assert torch.equal(params["boxes"], by_area["boxes"])
+        assert torch.equal(mixed.images, area.images)
+        assert not torch.equal(mixed.labels.weights, area.labels.weights)
 
 
 @pytest.mark.parametrize("options", [o for o in EVERY if "quantile" in o], ids=str)

@@ -85,3 +85,61 @@ def importance_weight(base: Tensor, partner: Tensor, box: tuple[int, ...], corne
             else:
                 kept += float(base[y, x])
     return None if brought + kept == 0 else brought / (brought + kept)
+
+
+def half_weight(base: Tensor, partner: Tensor, box: tuple[int, ...], corner: tuple[int, int]) -> float:
+    """The mean of the share of pixels and of Eq. 12."""
+    top, left, bottom, right = box
+    area = (bottom - top) * (right - left) / base.numel()
+    importance = importance_weight(base, partner, box, corner)
+    return area if importance is None else (area + importance) / 2
+
+
+def density(values: Tensor, quantile: float, length: int) -> list[list[float]]:
+    """The share of evidence in the square around every pixel, over its greatest value in the image: one at a time."""
+    height, width = values.shape
+    ordered = sorted(float(v) for v in values.flatten())
+    least = ordered[max(1, math.ceil(quantile * len(ordered) - 1e-9)) - 1]
+    shares = []
+    for top, left, bottom, right in windows(height, width, length, length, "clipped"):
+        inside = [float(values[y, x]) for y in range(top, bottom) for x in range(left, right)]
+        shares.append(sum(v >= least and v > 0 for v in inside) / len(inside))
+    greatest = max(shares) or 1.0
+    return [[shares[y * width + x] / greatest for x in range(width)] for y in range(height)]
+
+
+def mixing_weights(
+    ours: list[list[float]], theirs: list[list[float]], share: float, sharpness: float, rescale: bool
+) -> list[list[float]]:
+    """σ(logit λ + β (s_a - s_b) + c) pixel by pixel, c by halving an interval until nothing is left of it."""
+
+    def at(c: float) -> list[list[float]]:
+        logit = math.log(share / (1 - share)) + c
+        return [
+            [1 / (1 + math.exp(-logit - sharpness * (a - b))) for a, b in zip(row, other, strict=True)]
+            for row, other in zip(ours, theirs, strict=True)
+        ]
+
+    if not rescale:
+        return at(0.0)
+    low, high = -2 * sharpness, 2 * sharpness
+    for _ in range(80):
+        middle = (low + high) / 2
+        found = at(middle)
+        mean = sum(map(sum, found)) / (len(found) * len(found[0]))
+        low, high = (low, middle) if mean > share else (middle, high)
+    return at((low + high) / 2)
+
+
+def softened(shown: float, doubt: float, left: float, strength: float, power: float, classes: int) -> float:
+    """The target of a class that a picture shows with this weight: what doubt there was, then what was lost."""
+    before = (1 - doubt) * shown + doubt / classes
+    lost = strength * (1 - left) ** power
+    return (1 - lost) * before + lost / classes
+
+
+def soft_augmentation(left: float, power: float, classes: int) -> float:
+    """Confidence in the true class after Soft Augmentation (Liu et al. 2023): from 1 where all is visible down to
+    chance where nothing is."""
+    chance = 1 / classes
+    return 1 - (1 - chance) * (1 - left) ** power

@@ -132,7 +132,10 @@ def test_importance_lost_counts_no_image_without_importance_and_no_mixture():
     labels = torch.tensor([0, 1, 2])
     before, after = aw.Batch.of(images, labels, full), aw.Batch.of(images, labels, left)
     assert importance_lost(before, after)["importance_erased"].item() == pytest.approx((0.25 + 0.75) / 2)
-    assert importance_lost(before, after._replace(labels=MixedLabels.of(labels))) == {}
+    softened = after._replace(labels=MixedLabels.of(labels))
+    assert importance_lost(before, softened) == importance_lost(before, after)
+    two = MixedLabels(labels[:, None].expand(-1, 2), torch.full((3, 2), 0.5), torch.zeros(3))
+    assert importance_lost(before, after._replace(labels=two)) == {}
     assert importance_lost(before._replace(importance=None), after._replace(importance=None)) == {}
 
 

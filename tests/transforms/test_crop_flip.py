@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms.v2 import functional as vision
 
 import augwise as aw
-from augwise.transforms.crop_flip import crop, flip
+from augwise.transforms.crop_flip import crop, flip, random_crop
 
 MODES = ["constant", "edge", "reflect", "symmetric"]
 SIZES = [(9, 14), (70, 90)]  # the second is large enough for the other way of copying
@@ -95,6 +95,34 @@ def test_crop_without_padding_keeps_what_it_shows():
     _, moved = method.transform(batch.images, maps, params)
     for i, (top, left) in enumerate(params["corners"].tolist()):
         assert torch.equal(moved[i], maps[i, top : top + 5, left : left + 6])
+
+
+@pytest.mark.parametrize("padding", [3, 0.3])
+def test_a_crop_without_a_size_keeps_the_images_own(padding):
+    images, maps = some_images(20, (9, 14), torch.uint8), torch.rand(20, 9, 14)
+    step = random_crop(padding)  # 0.3 of 9 pixels are 3
+    params = step.make_params(images, maps, torch.Generator().manual_seed(4))
+    result = step.transform(images, maps, params)
+    fixed = aw.RandomCrop((9, 14), padding=3)
+    same = fixed.make_params(images, maps, torch.Generator().manual_seed(4))
+    assert torch.equal(params["corners"], same["corners"])
+    assert int(params["corners"].max()) == 6
+    for got, expected in zip(result, fixed.transform(images, maps, same), strict=True):
+        assert torch.equal(got, expected)
+
+
+def test_what_only_moves_is_its_own_move():
+    images, maps = some_images(4, (9, 14), torch.uint8), torch.rand(4, 9, 14)
+    for step in (aw.RandomCrop(7, padding=2), aw.RandomHorizontalFlip(), aw.RandomResizedCrop(8)):
+        params = step.make_params(images, maps, None)
+        for moved, result in zip(step.move(images, maps, params), step.transform(images, maps, params), strict=True):
+            assert torch.equal(moved, result)
+
+
+@pytest.mark.parametrize("padding", [1.0, 4.0, -0.1])
+def test_a_share_that_is_none_is_refused(padding):
+    with pytest.raises(aw.UserError, match=f"padding={padding} is no share"):
+        aw.RandomCrop(padding=padding)
 
 
 def test_crop_of_views_that_are_not_contiguous():

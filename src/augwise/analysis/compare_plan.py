@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..training.config import TrainConfig
 
 Arm = Literal["baseline", "plain", "guarded", "control"]
-PRIORS = ("centre",)  # one map for all images: another image's map is its own, so control and guarded coincide
+PRIORS = ("centre", "area")  # one map for all images: another image's map is its own, so control and guarded coincide
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,11 @@ def run_of(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:
     entry = find(cell.method, methods())
     if arm == "control" and cell.estimator in PRIORS:
         arm = "guarded"
-    if arm == "plain":
-        return Run(arm, seed, cell.method, _plain(entry, cell))
-    options = dict(_plain(entry, cell)) | {"quantile": config.quantile, "window": cell.window}
+    if arm == "plain" or entry.kind == "geometry":  # what has no guard has one arm
+        return Run("plain", seed, cell.method, _plain(entry, cell))
+    options = dict(_plain(entry, cell)) | {"quantile": config.quantile}
+    if entry.window:
+        options["window"] = cell.window
     if entry.strength == "length":
         options["length"] = _number(cell.strength)
     if entry.kind == "mixing":
@@ -150,7 +152,8 @@ def _plain(entry: Entry, cell: Cell) -> tuple[tuple[str, Any], ...]:
     """Options of the plain arm: only what changes the plain method; the guard's own settings must not split it."""
     if entry.kind == "image":
         return ((entry.strength, _number(cell.strength)),) if entry.strength != "length" else ()
-    return ((entry.strength, _number(cell.strength)), ("window", cell.window))
+    options = ((entry.strength, _number(cell.strength)),)
+    return (*options, ("window", cell.window)) if entry.window else options
 
 
 def _number(value: float) -> int | float:

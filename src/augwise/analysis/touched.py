@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..labels import MixedLabels
+from ..mixing import Mixer
 from ..randomness import stream
 from ..sample import Batch
-from ..transforms.base import Augmentation
-from ..transforms.preserve import Preserve
+from ..transforms import Augmentation, Preserve, RandomCrop
 
 
 class Touched(NamedTuple):
@@ -39,12 +40,18 @@ class Touched(NamedTuple):
 def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: tuple[int | str, ...] = (0,)) -> Touched:
     """Share of area and of importance that ``step`` overwrites in each of N pictures.
 
-    step: an augmentation of ours that keeps the geometry, or a mixer. A transform wrapped in `Preserve` counts as
-        changing every pixel, so what remains is what the guard restored.
+    step: an augmentation of ours that keeps the geometry, a crop, or a mixer. A transform wrapped in `Preserve` counts
+        as changing every pixel, so what remains is what the guard restored; of a crop counts what it cuts away; where
+        a mixer blends, a pixel counts by the share of the other image.
     own: (N, H, W) importance that is accounted for; guide: (N, H, W) maps that the step is shown (the control's are
         another image's), None for ``own``.
     key: of the random stream; ``step`` draws the same for N pictures of the same size under the same key.
     """
+    own = own.as_subclass(Tensor)
+    if isinstance(step, Mixer):
+        return _mixed(step, own, own if guide is None else guide, key)
+    if isinstance(step, RandomCrop):
+        return _cropped(step, own, key)
     n, height, width = own.shape
     # Image i has values between (i + 0.4)/N and (i + 0.6)/N, none equal to its own mean: fills and pastes both show.
     checker = torch.where((torch.arange(height)[:, None] + torch.arange(width)) % 2 == 0, 0.4, 0.6)
@@ -54,8 +61,37 @@ def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: t
     with stream(*key):
         after = _blanked(step)(batch)
     changed = (after.images.as_subclass(Tensor) != before).any(1)
-    own = own.as_subclass(Tensor).double()
-    return Touched(changed.double().mean((1, 2)), (own * changed).sum((1, 2)) / own.sum((1, 2)))
+    return _shares(own, changed)
+
+
+def _shares(own: Tensor, lost: Tensor) -> Touched:
+    """lost: (N, H, W), the share of every pixel that is no longer there."""
+    own, lost = own.double(), lost.double()
+    return Touched(lost.mean((1, 2)), (own * lost).sum((1, 2)) / own.sum((1, 2)))
+
+
+def _mixed(step: Mixer, own: Tensor, guide: Tensor, key: tuple[int | str, ...]) -> Touched:
+    """Of mixtures of two: image i is all i and its label is i, so a mixed pixel tells how much of it is whose."""
+    n, height, width = own.shape
+    rows = torch.arange(n, dtype=torch.float64)
+    marked = rows[:, None, None, None].expand(n, 1, height, width) / max(n, 1)
+    with stream(*key):
+        after = step(Batch.of(marked.contiguous(), torch.arange(n), guide))
+    assert isinstance(after, Batch)
+    assert isinstance(after.labels, MixedLabels)
+    apart = (after.labels.classes[:, 1].double() - rows)[:, None, None]  # 0: an image that is its own partner
+    theirs = (after.images.as_subclass(Tensor)[:, 0] * n - rows[:, None, None]) / torch.where(apart == 0, 1.0, apart)
+    return _shares(own, torch.where(apart == 0, 0.0, theirs).clamp(0, 1))
+
+
+def _cropped(step: RandomCrop, own: Tensor, key: tuple[int | str, ...]) -> Touched:
+    n, height, width = own.shape
+    left = []
+    for account in (torch.ones_like(own), own):
+        with stream(*key):
+            after = step(Batch.of(torch.zeros(n, 3, height, width), torch.zeros(n, dtype=torch.int64), account))
+        left.append(after.importance.as_subclass(Tensor).sum((1, 2), dtype=torch.float64))
+    return Touched(1 - left[0] / (height * width), 1 - left[1] / own.sum((1, 2), dtype=torch.float64))
 
 
 def _blanked(step: nn.Module) -> nn.Module:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..errors import UserError
 from ..training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -31,22 +32,54 @@ class TrainRun:
     """With --maps live: minmax stretches every map to [0, 1], which --threshold needs."""
     live_scale: float = 1.0
     """With --maps live: below 1, ask about smaller images; 0.5 takes a quarter of the work."""
+    soften: float = 0.0
+    """Let labels doubt what was lost: the doubt (0 to 1) of a picture whose evidence is all gone, cropped away or
+    erased; needs --maps, whatever the method (maps of --method area count the visible area). 0: labels as they are."""
+    soften_power: float = 2.0
+    """How late that doubt sets in: a picture that lost the share x of its evidence doubts soften times x to this."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be meant, before anything is read."""
+        if not 0 <= self.soften <= 1:
+            raise UserError(f"--soften {self.soften} is out of range: give the largest doubt, from 0 to 1")
+        if not self.soften_power > 0:
+            raise UserError(f"--soften-power {self.soften_power} is not above 0: 2 is usual, 1 is linear")
+        if not self.soften and self.soften_power != type(self).soften_power:
+            raise UserError(f"--soften-power {self.soften_power} has no use without --soften: give --soften 1, say")
+        if self.soften and self.maps is None:
+            raise UserError(
+                f"--soften {self.soften} looks at how much evidence is left, but there are no importance maps: give "
+                "--maps (augwise estimate makes them; with --method area it takes seconds and counts the visible area)"
+            )
+        given = [f.name for f in fields(self) if f.name.startswith("live_") and getattr(self, f.name) != f.default]
+        if given and self.maps != "live":
+            flags = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise UserError(f"{flags} without live maps: give --maps live")
+        if self.control and self.maps is None:
+            raise UserError("--control deranges importance maps, but there are none: give --maps")
 
 
 def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
-    """Train as ``run`` says with ``step`` (an augmentation or mixer, None for crop and flip alone), print the result
-    and return it; see `augwise.train`. Writes ``report.html`` beside the results."""
+    """Train as ``run`` says with ``step`` (an augmentation or mixer, None for crop and flip alone) and the labels
+    softened after it, print the result and return it; see `augwise.train`. Writes ``report.html`` beside the
+    results."""
     from accelerate import PartialState
 
     from ..data.image_files import describe_left_out
+    from ..mixing import SoftenLabels
     from ..report.build import report
     from ..training.train import train
 
+    run.check()
     maps, steps = _maps(run)
-    if (maps is not None or steps) and not getattr(step, "guarded", False):
-        how = "--method NAME --quantile 0.6" if step is None else "--quantile 0.6"
+    if step is not None:
+        steps.append(step)
+    if run.soften:
+        steps.append(SoftenLabels(run.soften, run.soften_power))
+    if (maps is not None or run.maps == "live") and not any(getattr(s, "guarded", False) for s in steps):
+        how = ("--method NAME --quantile 0.6" if step is None else "--quantile 0.6") + ", or --soften 1"
         print(f"the maps are only measured on (column importance_erased), nothing is guarded by them: give {how}")
-    result = train(run.train, maps=maps, steps=steps if step is None else [*steps, step])
+    result = train(run.train, maps=maps, steps=steps)
     test = result["test"]
     print(
         f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch, "
@@ -72,19 +105,12 @@ def training_images(settings: TrainConfig) -> tuple[Source, Source | None]:
 
 def _maps(run: TrainRun) -> tuple[Any, list[nn.Module]]:
     """Maps that are read, and the steps that make them where none are."""
-    from ..errors import UserError
     from ..importance.live import LiveSaliency
     from ..importance.store import ImportanceStore
 
     if run.maps == "live":
         options: dict[str, Any] = {"of": run.live_of, "normalize": run.live_normalize, "scale": run.live_scale}
         return None, [LiveSaliency(**options, control=run.control)]
-    given = [f.name for f in fields(run) if f.name.startswith("live_") and getattr(run, f.name) != f.default]
-    if given:
-        flags = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise UserError(f"{flags} without live maps: give --maps live")
-    if run.control and run.maps is None:
-        raise UserError("--control deranges importance maps, but there are none: give --maps")
     if not run.control or run.maps is None:
         return run.maps, []
     source, _ = training_images(run.train)

@@ -79,3 +79,14 @@ class Mixer(nn.Module, ABC):
             raise UserError(f"{name} got images of type {images.dtype}: give uint8, or float in [0, 1]")
         if len(labels.classes) != len(images):
             raise UserError(f"{name} got {len(images)} images and {len(labels.classes)} labels: give one for each")
+
+
+def label_pairs(labels: Tensor | MixedLabels, partner: Tensor, weight: Tensor) -> MixedLabels:
+    """Labels of pictures made of two images each: the base image's with 1 - weight, its partner's with weight.
+
+    labels: of the batch; partner: (N,) int64, row of the other image; weight: (N,) in [0, 1]. What is mixed already may
+    be mixed again, see `MixedLabels.mix`.
+    """
+    ours = MixedLabels.of(labels)
+    theirs = MixedLabels(*(part[partner.to(part.device)] for part in ours))
+    return MixedLabels.mix([ours, theirs], torch.stack([1 - weight, weight], 1))

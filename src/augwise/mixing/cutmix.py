@@ -10,12 +10,11 @@ from torch import Tensor
 from .. import randomness, regions
 from ..errors import UserError
 from ..guard import Guard, check_length, check_probability, side_of
-from ..labels import MixedLabels
 from ..regions import Reduce, Window
 from ..sample import Batch
-from .base import Mixer
+from .base import Mixer, label_pairs
+from .shares import Labels, check_labels, partner_share
 
-Labels = Literal["area", "importance"]
 Partner = Literal["same", "other"]
 
 
@@ -33,20 +32,6 @@ def area_share(boxes: Tensor, height: int, width: int) -> Tensor:
     return ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).double() / (height * width)
 
 
-def importance_share(base: Tensor, pasted: Tensor, area: Tensor, whole: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Weight ω of the partner by importance, IS(M_b) / IS(x~) (IPF-RDA, Eq. 12); (N,) float64.
-
-    base: importance of the base image that is still visible, IS_a(all) - IS_a(S); pasted: importance that the box
-    brought, IS_b(S); area: the share to use where the picture shows no importance at all. whole: sums of the two
-    whole maps: where either is 0 its image was never judged, and the area share is used too.
-    """
-    total = base + pasted
-    known = total > 0
-    if whole is not None:
-        known &= (whole[0] > 0) & (whole[1] > 0)
-    return torch.where(known, pasted / torch.where(known, total, 1.0), area)
-
-
 class CutMix(Mixer):
     """Paste a box of a partner into each image of the batch; partners come from one permutation of the batch.
 
@@ -59,13 +44,15 @@ class CutMix(Mixer):
         IS(S) is the sum of its map over S and Q_τ the quantile over all regions of this size; None: any region.
     labels: "area": the partner's weight is its exact share of pixels. "importance": ω = IS_b(S') / (IS_a(all) -
         IS_a(S) + IS_b(S')) (IPF-RDA, Eq. 12), the share of the picture's importance that the partner brought; the
-        area share where either map is all zero or nothing important is left. Needs maps.
+        area share where either map is all zero or nothing important is left. "half": the mean of the two. The last two
+        need maps, with a quantile and without one: ``CutMix(alpha=1.0, labels="importance")`` pastes any box.
     partner: the box shows the "same" place of the partner (Yun et al.), or an "other" one of equal size, uniform
         inside the partner (IPF-RDA, Alg. 2 line 20).
     window: "clipped" at the border, centre uniform over all pixels (both papers), or "inside" the image.
     reduce: score of a region by "sum", by "mean" or by its largest value, "max".
     p: probability that an image is mixed at all; an image that is not has weight 1 for itself and 0 for the partner.
-    normalize: for importance labels, make the two maps of a pair sum to 1 first.
+    normalize: for labels by importance, make the two maps of a pair sum to 1 first; needed where values of different
+        images' maps share no unit (occlusion, saliency).
     threshold: in place of quantile, the same bound on the score for every image, in units of the map; an image with no
         region at or below it is not mixed.
 
@@ -94,17 +81,17 @@ class CutMix(Mixer):
             )
         if alpha is not None and not alpha > 0:
             raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")
-        for name, value, kinds in (("labels", labels, Labels), ("partner", partner, Partner)):
-            if value not in get_args(kinds):
-                raise UserError(f"{name}={value!r} is unknown: use one of {', '.join(get_args(kinds))}")
-        self.alpha, self.labels, self.partner, self.normalize = alpha, labels, partner, normalize
+        if partner not in get_args(Partner):
+            raise UserError(f"partner={partner!r} is unknown: use one of {', '.join(get_args(Partner))}")
+        self.labels: Labels = check_labels(labels)
+        self.alpha, self.partner, self.normalize = alpha, partner, normalize
         self.length = None if length is None else check_length(length)
         self.guard = Guard(quantile, window, reduce, threshold)
         self.p = check_probability(p)
 
     @property
     def guarded(self) -> bool:
-        return self.guard.active or self.labels == "importance"
+        return self.guard.active or self.labels != "area"
 
     def make_params(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Any]:
         images, n = batch.images, len(batch.images)
@@ -145,13 +132,11 @@ class CutMix(Mixer):
             importance = cutmix(before, partner, boxes, corner)
             pasted = regions.box_sums(importance, boxes)
             evidence = evidence + pasted.to(evidence.dtype)
-            if self.labels == "importance":
+            if self.labels != "area":
                 weight = self._by_importance(before, partner, boxes, pasted, weight)
-        labels = MixedLabels.of(batch.labels)
-        theirs = MixedLabels(*(t[partner.to(t.device)] for t in labels))
         return Batch.of(
             cutmix(batch.images.as_subclass(Tensor), partner, boxes, corner),
-            MixedLabels.mix([labels, theirs], torch.stack([1 - weight, weight], 1)),
+            label_pairs(batch.labels, partner, weight),
             importance,
             batch.indices,
             evidence,
@@ -162,9 +147,7 @@ class CutMix(Mixer):
         theirs = whole[partner.to(whole.device)]
         # Summed over what is left, not as a difference: an exact 0 must stay one.
         base = regions.fill_boxes(maps, boxes, 0).sum((1, 2), dtype=torch.float64)
-        if self.normalize:
-            base, pasted = base / whole.clamp_min(1e-300), pasted / theirs.clamp_min(1e-300)
-        return importance_share(base, pasted, area, (whole, theirs))
+        return partner_share(self.labels, area, base, pasted, (whole, theirs), self.normalize)
 
     def extra_repr(self) -> str:
         size = f"alpha={self.alpha}" if self.alpha is not None else f"length={self.length}"

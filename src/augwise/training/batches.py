@@ -20,9 +20,10 @@ from tqdm import tqdm
 
 from .. import randomness
 from ..data import BatchPipeline, Resident, WithImportance, collate, epoch_order
-from ..data.pipeline import gives_importance
+from ..data.pipeline import flatten_steps, gives_importance
 from ..errors import UserError
 from ..labels import MixedLabels
+from ..mixing import SmoothLabels, SoftenLabels
 from ..sample import Batch
 from ..schedule import check_epochs, progress_of
 
@@ -153,7 +154,7 @@ class Batches:
         self.reader, self.seed, self.batch_size = reader, seed, batch_size
         self.rank, self.local = rank, batch_size // processes
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.observe = observe or importance_lost
+        self.observe = observe or _usual(method)
         self.epochs = check_epochs(epochs)
         self.measured: dict[str, Tensor] = {}
         maps = list(takewhile(gives_importance, method))
@@ -187,18 +188,36 @@ class Batches:
         return batch
 
 
+def _usual(method: Sequence[Any]) -> Observe:
+    """What is measured unless somebody asks for something else."""
+    if not any(isinstance(step, SoftenLabels | SmoothLabels) for step in flatten_steps(list(method))):
+        return importance_lost
+    return lambda before, after: importance_lost(before, after) | label_doubt(before, after)
+
+
 def importance_lost(before: Batch, after: Batch) -> dict[str, Tensor]:
     """Mean share of each image's importance that the steps in between took away, as ``importance_erased``.
 
-    Images that show no importance before do not count. Empty without maps, and where images were mixed.
+    Images that show no importance before do not count. Empty without maps, and where images were mixed in between.
     """
-    if before.importance is None or after.importance is None or isinstance(after.labels, MixedLabels):
+    mixed = _sources(after) != _sources(before)
+    if before.importance is None or after.importance is None or mixed:
         return {}
     had = before.importance.as_subclass(Tensor).sum((1, 2))
     kept = after.importance.as_subclass(Tensor).sum((1, 2))
     counts = had > 0
     lost = torch.where(counts, 1 - kept / had.clamp_min(1e-30), 0.0)
     return {"importance_erased": lost.sum() / counts.sum().clamp_min(1)}
+
+
+def _sources(batch: Batch) -> int:
+    """How many images each picture was made of."""
+    return batch.labels.classes.shape[1] if isinstance(batch.labels, MixedLabels) else 1
+
+
+def label_doubt(before: Batch, after: Batch) -> dict[str, Tensor]:  # noqa: ARG001
+    """Mean doubt of the labels, as ``label_doubt``: what plain label smoothing would need for the same mean."""
+    return {"label_doubt": MixedLabels.of(after.labels).doubt.mean()}
 
 
 def evaluation_batches(

@@ -80,7 +80,8 @@ def train(
         ``loader="workers"``.
     model: a classifier in place of ``config.model``; it is trained in place.
     observe: called with each batch before and after ``steps``; returns scalars whose means become columns of the
-        curve. By default the share of importance erased, where there are maps.
+        curve. By default the share of importance erased, where there are maps, and where labels are softened or
+        smoothed their mean doubt.
     also: further data sets by name, measured once at the end: their accuracies stand under "also" in the result.
 
     Interrupted, the same call goes on where it stopped; finished, it returns the result without training. A folder

@@ -116,12 +116,20 @@ class Augmentation(nn.Module, ABC):
 
 def wants_maps(step: Any) -> str:
     """How an error begins that says maps are missing: the step's name, and that it is guarded, or needs maps at all."""
-    return f"{type(step).__name__} {'needs importance maps' if getattr(step, 'needs_map', False) else 'is guarded'}"
+    return f"{type(step).__name__} {'is guarded' if _has_plain_form(step) else 'needs importance maps'}"
 
 
 def unless_plain(step: Any) -> str:
     """How such an error ends: the other cure, where the step has a form that works without maps."""
-    return "" if getattr(step, "needs_map", False) else ", or leave out its quantile for the plain form"
+    return ", or leave out its quantile for the plain form" if _has_plain_form(step) else ""
+
+
+def _has_plain_form(step: Any) -> bool:
+    """Whether a guarded step works without maps if its guard is left out."""
+    if getattr(step, "needs_map", False):
+        return False
+    guard = getattr(step, "guard", None)
+    return guard is None or guard.active or isinstance(getattr(step, "wrapped", None), Augmentation)
 
 
 def check_size(size: int | tuple[int, int]) -> tuple[int, int]:

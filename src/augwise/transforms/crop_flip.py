@@ -61,9 +61,9 @@ def flip(images: Tensor, coins: Tensor) -> Tensor:
 class RandomCrop(Augmentation):
     """Pad, then cut a window of ``size`` at a uniformly drawn place; every image of a batch its own place.
 
-    size: side of the result in pixels, or (height, width).
+    size: side of the result in pixels, or (height, width); None: the size of the image itself.
     padding: pixels added before the crop: one number, (left and right, top and bottom), or (left, top, right,
-        bottom), as in torchvision.
+        bottom), as in torchvision; or one float below 1, a share of the image's shorter side on every side.
     fill: colour of constant padding, one number or one per channel, in [0, 1] (uint8 images: times 255, rounded).
     padding_mode: "constant", "edge", "reflect" or "symmetric", as in torchvision.
 
@@ -72,16 +72,18 @@ class RandomCrop(Augmentation):
 
     def __init__(
         self,
-        size: int | tuple[int, int],
-        padding: int | Sequence[int] = 0,
+        size: int | tuple[int, int] | None = None,
+        padding: int | float | Sequence[int] = 0,
         fill: float | Sequence[float] = 0.0,
         padding_mode: PaddingMode = "constant",
     ) -> None:
         super().__init__()
-        self.size = check_size(size)
+        self.size = None if size is None else check_size(size)
         if padding_mode not in get_args(PaddingMode):
             raise UserError(f"padding_mode={padding_mode!r} is unknown: use one of {', '.join(get_args(PaddingMode))}")
-        self.padding = _sides(padding)
+        self.padding: float | tuple[int, int, int, int] = (
+            _share(padding) if isinstance(padding, float) else _sides(padding)
+        )
         self.fill = check_fill(fill)
         self.padding_mode: PaddingMode = padding_mode
 
@@ -91,13 +93,12 @@ class RandomCrop(Augmentation):
         importance: Tensor | None,  # noqa: ARG002
         generator: torch.Generator | None,
     ) -> dict[str, Any]:
-        left, top, right, bottom = self.padding
         height, width = images.shape[-2:]
-        self._check_padding(height, width)
-        free = torch.tensor([height + top + bottom - self.size[0] + 1, width + left + right - self.size[1] + 1])
+        size, (left, top, right, bottom) = self.size or (height, width), self._padding(height, width)
+        free = torch.tensor([height + top + bottom - size[0] + 1, width + left + right - size[1] + 1])
         if free.min() < 1:
             raise UserError(
-                f"RandomCrop({self.size}, padding={self.padding}) does not fit into an image of {height} x {width} "
+                f"RandomCrop({size}, padding={self.padding}) does not fit into an image of {height} x {width} "
                 "pixels: use a smaller size or more padding"
             )
         return {"corners": randomness.integers(free, len(images), 2, generator=generator)}
@@ -105,25 +106,34 @@ class RandomCrop(Augmentation):
     def transform(
         self, images: Tensor, importance: Tensor | None, params: dict[str, Any]
     ) -> tuple[Tensor, Tensor | None]:
-        if any(self.padding):
-            fill = colour(self.fill, images).tolist() if self.padding_mode == "constant" else None
-            images = vision.pad(images, list(self.padding), fill=fill, padding_mode=self.padding_mode)
+        height, width = images.shape[-2:]
+        size, padding = self.size or (height, width), list(self._padding(height, width))
+        if any(padding):
+            fill = None
+            if self.padding_mode == "constant":  # a colour on the CPU: read back from a device, it would have to wait
+                fill = colour(self.fill, torch.empty(0, images.shape[1], 1, 1, dtype=images.dtype)).tolist()
+            images = vision.pad(images, padding, fill=fill, padding_mode=self.padding_mode)
             if importance is not None:
-                importance = vision.pad(importance, list(self.padding), fill=0)
-        images = crop(images, params["corners"], self.size)
-        return images, None if importance is None else crop(importance, params["corners"], self.size)
+                importance = vision.pad(importance, padding, fill=0)
+        images = crop(images, params["corners"], size)
+        return images, None if importance is None else crop(importance, params["corners"], size)
 
     def move(self, images: Tensor, importance: Tensor | None, params: dict[str, Any]) -> tuple[Tensor, Tensor | None]:
         return self.transform(images, importance, params)
 
-    def _check_padding(self, height: int, width: int) -> None:
+    def _padding(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in pixels of an image of this size."""
+        padding = self.padding
+        if not isinstance(padding, tuple):
+            padding = _sides(math.floor(padding * min(height, width) + 0.5))
         room = {"reflect": -1, "symmetric": 0}.get(self.padding_mode)
-        left, top, right, bottom = self.padding
+        left, top, right, bottom = padding
         if room is not None and (max(left, right) > width + room or max(top, bottom) > height + room):
             raise UserError(
                 f"padding={self.padding} mirrors more pixels than an image of {height} x {width} has: "
                 "use less padding, or padding_mode='edge'"
             )
+        return padding
 
     def extra_repr(self) -> str:
         return f"size={self.size}, padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode!r}"
@@ -155,6 +165,23 @@ class RandomHorizontalFlip(Augmentation):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def random_crop(padding: int | float = 4) -> RandomCrop:
+    """Pad every image with black and cut a window of its own size at a random place (He et al. 2016, section 4.2).
+
+    The further it may be shifted, the more of the image, and of its evidence, is cut off; the map goes along, so labels
+    softened by `SoftenLabels` know how much.
+
+    padding: pixels on every side (4 for images of 32), or share of the shorter side as a float below 1 (0.125).
+    """
+    return RandomCrop(padding=padding)
+
+
+def _share(padding: float) -> float:
+    if not 0 <= padding < 1:
+        raise UserError(f"padding={padding} is no share of a side: give whole pixels (4), or a float below 1 (0.125)")
+    return padding
 
 
 def _sides(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
