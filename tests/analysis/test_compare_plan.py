@@ -81,8 +81,8 @@ def test_the_name_of_a_run_changes_with_all_that_counts():
         ({"estimators": ("cdeia",)}, "did you mean 'cdiea'"),
         ({"seeds": 0}, "--seeds 0"),
         ({"jobs": 0}, "--jobs 0"),
-        ({"quantile": 1.5}, "--quantile 1.5"),
-        ({"strengths": ()}, "--strengths"),
+        ({"quantiles": (0.6, 1.5)}, "--quantiles 1.5"),
+        ({"quantiles": ()}, "--quantiles"),
         ({"estimators": ()}, "--estimators"),
     ],
 )

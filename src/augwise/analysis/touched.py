@@ -6,14 +6,16 @@ without knowing how the method works: erased, pasted over, or (inside `Preserve`
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..randomness import stream
 from ..sample import Batch
+from ..transforms.base import Augmentation
 from ..transforms.preserve import Preserve
 
 
@@ -35,15 +37,28 @@ class Touched(NamedTuple):
         }
 
 
-def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: tuple[int | str, ...] = (0,)) -> Touched:
+def touched(
+    step: nn.Module,
+    own: Tensor,
+    guide: Tensor | None = None,
+    *,
+    key: tuple[int | str, ...] = (0,),
+    moves: bool = False,
+) -> Touched:
     """Share of area and of importance that ``step`` overwrites in each of N pictures.
 
-    step: an augmentation of ours that keeps the geometry, or a mixer. A transform wrapped in `Preserve` counts as
-        changing every pixel, so what remains is what the guard restored.
+    step: an augmentation of ours or a mixer. What `Preserve` wraps and only erases (hide and seek, a grid, AdvMask's
+        squares) is seen exactly; any other whole-image transform counts as changing every pixel, so what remains is
+        what the guard restored.
     own: (N, H, W) importance that is accounted for; guide: (N, H, W) maps that the step is shown (the control's are
         another image's), None for ``own``.
     key: of the random stream; ``step`` draws the same for N pictures of the same size under the same key.
+    moves: ``step`` is geometry, such as a random crop: what counts is the mass that leaves the picture with it, since
+        pixels that have another place are not lost.
     """
+    if moves:
+        area, importance = (_lost(step, maps, key) for maps in (torch.ones_like(own), own))
+        return Touched(area, importance)
     n, height, width = own.shape
     # Image i has values between (i + 0.4)/N and (i + 0.6)/N, none equal to its own mean: fills and pastes both show.
     checker = torch.where((torch.arange(height)[:, None] + torch.arange(width)) % 2 == 0, 0.4, 0.6)
@@ -57,9 +72,49 @@ def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: t
     return Touched(changed.double().mean((1, 2)), (own * changed).sum((1, 2)) / own.sum((1, 2)))
 
 
+def _lost(step: nn.Module, maps: Tensor, key: tuple[int | str, ...]) -> Tensor:
+    """(N,) float64 share of each map's mass that a step takes out of the picture."""
+    n, height, width = maps.shape
+    batch = Batch.of(torch.zeros(n, 3, height, width), torch.zeros(n, dtype=torch.int64), maps)
+    with stream(*key):
+        after = step(batch).importance.as_subclass(Tensor).double().sum((1, 2))
+    before = maps.as_subclass(Tensor).double().sum((1, 2))
+    return (1 - after / before).clamp_min(0)  # a resampled map may gain what rounding gives
+
+
 def _blanked(step: nn.Module) -> nn.Module:
     """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
-    if not isinstance(step, Preserve):
+    if not isinstance(step, Preserve) or _erases(step.wrapped):
         return step
-    guard = step.guard
-    return Preserve(lambda image: torch.zeros_like(image), step.length, guard.quantile, guard.window, guard.reduce)
+    twin, wrapped = copy.copy(step), step.wrapped
+    twin._modules = dict(step._modules)  # a shallow copy shares them
+    for held in (twin._modules, twin.__dict__):
+        held.pop("wrapped", None)
+    twin.wrapped = _Blank(wrapped) if isinstance(wrapped, Augmentation) else torch.zeros_like
+    return twin
+
+
+def _erases(wrapped: Any) -> bool:
+    """Whether it leaves every pixel in its place, and so, being ours, does nothing but erase: it has no geometry."""
+    return isinstance(wrapped, Augmentation) and type(wrapped).move is Augmentation.move
+
+
+class _Blank(Augmentation):
+    """Stands in for a whole-image augmentation: draws the same numbers, then changes every pixel."""
+
+    def __init__(self, stands_for: Augmentation) -> None:
+        super().__init__()
+        self.stands_for = stands_for
+
+    def make_params(
+        self, images: Tensor, importance: Tensor | None, generator: torch.Generator | None
+    ) -> dict[str, Any]:
+        return self.stands_for.make_params(images, importance, generator)
+
+    def transform(
+        self,
+        images: Tensor,
+        importance: Tensor | None,
+        params: dict[str, Any],  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor | None]:
+        return torch.zeros_like(images), importance

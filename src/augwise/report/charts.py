@@ -242,12 +242,14 @@ def _dash(s: Series) -> str:
 
 
 def _marker(style: str, x: float, y: float, sure: bool = True) -> str:
-    """Circle, square or triangle, so that arms can be told apart without colour; hollow where not sure."""
+    """Circle, square, triangle or diamond, so that arms can be told apart without colour; hollow where not sure."""
     kind = "mark" if sure else "mark hollow"
     if style == "guarded":
         return f'<rect class="{kind}" stroke-width="1.6" x="{x - 3.6:.1f}" y="{y - 3.6:.1f}" width="7.2" height="7.2"/>'
     if style == "control":
         return f'<path class="{kind}" stroke-width="1.6" d="M{x:.1f} {y - 4.6:.1f}l4.6 8h-9.2z"/>'
+    if style == "smoothing":
+        return f'<path class="{kind}" stroke-width="1.6" d="M{x:.1f} {y - 4.8:.1f}l4.8 4.8l-4.8 4.8l-4.8 -4.8z"/>'
     return f'<circle class="{kind}" stroke-width="1.6" cx="{x:.1f}" cy="{y:.1f}" r="3.8"/>'
 
 
