@@ -97,7 +97,7 @@ def pictures(config: CompareConfig, stores: Stores, source: Source) -> dict[str,
         shown = shaped(store, cell.shape, some)
         images, own = _seen(config, some, store.attach(some))
         (_, guide), (_, foreign) = _seen(config, some, shown), _seen(config, some, shown.deranged(0))
-        arms = arms_of(config, cell) if cell.rule == "guard" else ["plain"]
+        arms: list[Arm] = arms_of(config, cell) if cell.rule == "guard" else ["plain"]
         steps = {arm: _method(run_of(config, cell, arm, 0)) for arm in arms}
         moves = _moves(find(cell.method, methods()))
         galleries[_title(cell, every)] = telling(

@@ -131,9 +131,11 @@ def known_outcomes(
         renamed = counting(asdict(config.train) | {"data": name}, defaults)
         outcomes = {run["key"]: run for run in listed["runs"] if "key" in run}
         for run in runs:
-            outcome = outcomes.get(run.key(renamed, identity)) or _summary(folder, run.key(renamed, identity))
-            if outcome is not None:
-                found[run.key(settings, identity)] = {k: v for k, v in outcome.items() if k not in ("key", "run")}
+            key = run.key(settings, identity)
+            for theirs in dict.fromkeys((key, run.key(renamed, identity))):
+                outcome = outcomes.get(theirs) or _summary(folder, theirs)
+                if outcome is not None:
+                    found[key] = {k: v for k, v in outcome.items() if k not in ("key", "run")}
     return found
 
 

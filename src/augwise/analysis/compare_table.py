@@ -17,7 +17,8 @@ from .statistics import paired, summarise
 DIFFERENCES: tuple[tuple[Arm, Arm], ...] = (
     ("guarded", "plain"), ("guarded", "control"), ("guarded", "smoothing"), ("control", "plain"),
 )  # fmt: skip
-MEASURES = ("last_accuracy", "median_last_ten")
+Arms = dict[Arm, dict[int, dict[str, Any]]]
+Scores = dict[Arm, dict[int, float]]
 
 
 def table(
@@ -36,10 +37,10 @@ def table(
     """
     rows, without = [], _without(config, results, measure)
     for cell in cells(config):
-        arms = {arm: _by_seed(config, cell, arm, results) for arm in arms_of(config, cell)}
+        arms: Arms = {arm: _by_seed(config, cell, arm, results) for arm in arms_of(config, cell)}
         if not any(arms.values()):
             continue
-        scores = {arm: {s: r[measure] for s, r in runs.items()} for arm, runs in arms.items()}
+        scores: Scores = {arm: {s: r[measure] for s, r in runs.items()} for arm, runs in arms.items()}
         row: dict[str, Any] = {
             "method": cell.method,
             "kind": find(cell.method, methods()).kind,
@@ -81,18 +82,18 @@ def best_strengths(config: CompareConfig, results: dict[Run, dict[str, Any]], me
         groups.setdefault(replace(cell, strength=None), []).append(cell)
     rows = []
     for of, group in groups.items():
-        chosen = {arm: _best(config, group, arm, results, measure) for arm in arms_of(config, of)}
+        chosen: dict[Arm, Any] = {arm: _best(config, group, arm, results, measure) for arm in arms_of(config, of)}
         if len(group) < 2 or not all(chosen.values()):
             continue
+        scores: Scores = {arm: c["scores"] for arm, c in chosen.items()}
         rows.append(
             {
                 **{k: v for k, v in asdict(of).items() if k != "strength"},
                 "arms": {
-                    arm: {"strength": c["strength"], **summarise(list(c["scores"].values()))}
-                    for arm, c in chosen.items()
-                    if c
+                    arm: {"strength": chosen[arm]["strength"], **summarise(list(own.values()))}
+                    for arm, own in scores.items()
                 },
-                "differences": _differences(config, group[0], {arm: c["scores"] for arm, c in chosen.items() if c}),
+                "differences": _differences(config, group[0], scores),
             }
         )
     return rows
@@ -109,14 +110,16 @@ def as_text(rows: list[dict], base: dict | None, without: str = "", notes: Seque
     columns += [(name, {"shape": 10, "quantile": 4, "rule": 7}[name]) for name in more]
     width = {name: max(least, *(len(words.value(row, name)) + 1 for row in rows), 0) for name, least in columns}
     head = _columns({n: "maps" if n == "estimator" else words.heading(n) for n in width}, width)
-    head += "".join(f"{words.arm(name, found):>14}" for name in arms)
-    head += "".join(f"{words.difference(name, found):>24}" for name in pairs)
+    called = {name: words.arm(name, found) for name in arms}
+    apart = {name: words.difference(name, found) for name in pairs}
+    head += "".join(f"{text:>{_wide(text, 14)}}" for text in called.values())
+    head += "".join(f"{text:>{_wide(text, 24)}}" for text in apart.values())
     head += f"{'importance / area touched':>34}"
     lines = [head, "-" * len(head)]
     for row in rows:
         line = _columns({name: words.value(row, name) for name in width}, width)
-        line += "".join(f"{percent(row['arms'].get(arm)):>14}" for arm in arms)
-        line += "".join(f"{difference(row['differences'].get(d)):>24}" for d in pairs)
+        line += "".join(f"{percent(row['arms'].get(arm)):>{_wide(text, 14)}}" for arm, text in called.items())
+        line += "".join(f"{difference(row['differences'].get(d)):>{_wide(text, 24)}}" for d, text in apart.items())
         lines.append(line + f"{_touched(row):>34}")
     if base:
         lines.append(f"without it ({without or words.baseline({})}): {percent(base)}, n = {base['n']}")
@@ -145,7 +148,7 @@ def difference(interval: dict | None) -> str:
     return f"{100 * interval['mean']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]{mark}"
 
 
-def _differences(config: CompareConfig, cell: Cell, scores: Mapping[Arm, dict[int, float]]) -> dict[str, Any]:
+def _differences(config: CompareConfig, cell: Cell, scores: Scores) -> dict[str, Any]:
     """Of the arms that there are; of two that are the same runs, as a prior's guard and control, none."""
     return {
         f"{a}-{b}": paired(scores[a], scores[b])
@@ -181,6 +184,11 @@ def _columns(texts: Mapping[str, str], width: Mapping[str, int]) -> str:
     return "".join(
         f"{text:>{width[name]}}  " if name == "strength" else f"{text:<{width[name]}}" for name, text in texts.items()
     )
+
+
+def _wide(heading: str, least: int) -> int:
+    """Characters of a column: room for the heading and two blanks before it."""
+    return max(least, len(heading) + 2)
 
 
 def _touched(row: dict) -> str:

@@ -86,7 +86,8 @@ def _blanked(step: nn.Module) -> nn.Module:
     """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
     if not isinstance(step, Preserve) or _erases(step.wrapped):
         return step
-    twin, wrapped = copy.copy(step), step.wrapped
+    wrapped: Any = step.wrapped
+    twin: Any = copy.copy(step)
     twin._modules = dict(step._modules)  # a shallow copy shares them
     for held in (twin._modules, twin.__dict__):
         held.pop("wrapped", None)
