@@ -180,7 +180,8 @@ def catalogue_of_later(monkeypatch):
     monkeypatch.setattr(catalogue, "ENTRIES", grown)
 
 
-def test_a_method_that_needs_maps_has_them_in_every_arm(catalogue_of_later):
+@pytest.mark.usefixtures("catalogue_of_later")
+def test_a_method_that_needs_maps_has_them_in_every_arm():
     config = CompareConfig(methods=("masked",), estimators=("uniform", "corners"), seeds=1)
     for cell in cells(config):
         plain, guarded = (run_of(config, cell, arm, 0) for arm in ("plain", "guarded"))
@@ -194,7 +195,8 @@ def test_a_method_that_needs_maps_has_them_in_every_arm(catalogue_of_later):
         CompareConfig(methods=("masked",), estimators=(), arms=("plain",)).check()
 
 
-def test_a_method_without_a_guard_is_plain_under_it_and_whole_under_soft_labels(catalogue_of_later):
+@pytest.mark.usefixtures("catalogue_of_later")
+def test_a_method_without_a_guard_is_plain_under_it_and_whole_under_soft_labels():
     config = CompareConfig(methods=("moved",), estimators=("cdiea", "occlusion"), quantiles=(0.2, 0.6), seeds=1)
     assert cells(config) == [Cell("moved", 4, "", "", None)]
     assert [run.arm for run in plan(config)] == ["baseline", "plain"]

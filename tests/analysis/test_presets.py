@@ -72,5 +72,5 @@ def test_an_unknown_preset_is_refused_by_name():
         parsed("--preset", "ten-method")
     with pytest.raises(UserError, match="--preset needs a name"):
         parsed("--preset", "--out")
-    assert presets.TEN == tuple(dict.fromkeys(presets.TEN))
+    assert tuple(dict.fromkeys(presets.TEN)) == presets.TEN
     assert len(presets.TEN) == 10

@@ -50,7 +50,7 @@ def test_softened_labels_are_called_so(pages, browser):
     assert "Softened labels beat hard ones, and labels softened by other images’ maps" in text
     assert "softened − smoothing" in text
     assert "guarded" not in text.split("What was run")[0]
-    assert "Smoothing: every label gets the mean doubt of the softened arm: cutout 8 clipped, occlusion 0.125" in text
+    assert "smoothing: every label gets the mean doubt of the softened arm: cutout 8 clipped, occlusion 0.125" in text
     assert "doubt = 1 (1 − v)^2" in text
 
 
@@ -72,7 +72,7 @@ def test_only_what_varies_is_named(pages, browser):
     assert "τ" not in usual.split("What was run")[0]
     assert "cutout 16" in usual
     assert "randaugment\tclipped" in re.sub(r"\s*\n\s*", "\t", usual) or "randaugment clipped" in usual
-    assert "N = 4 runs per arm" in usual
+    assert "n = 4 runs per arm" in usual
 
 
 def test_plain_arms_alone_are_set_against_training_without(pages, browser):

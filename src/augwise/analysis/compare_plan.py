@@ -138,18 +138,17 @@ def plan(config: CompareConfig) -> list[Run]:
 def strongest(config: CompareConfig, most: int = 12) -> list[Cell]:
     """For curves and pictures: of every method (and map and shape, if ``most`` allows) the cell at its greatest
     strength, with the last of the windows and quantiles."""
-    every = cells(config)
-    by_map = {(c.method, c.rule, c.estimator, c.shape): c for c in _by_strength(every)}
+    by_map: dict[tuple[str, ...], Cell] = {}
+    for cell in cells(config):
+        key = cell.method, cell.rule, cell.estimator, cell.shape
+        if (cell.strength or 0) >= (by_map.get(key, cell).strength or 0):
+            by_map[key] = cell
     if len(by_map) <= most:
         return list(by_map.values())
     firsts: dict[tuple[str, str], Cell] = {}
     for cell in by_map.values():
         firsts.setdefault((cell.method, cell.rule), cell)
     return list(firsts.values())
-
-
-def _by_strength(every: list[Cell]) -> list[Cell]:
-    return sorted(every, key=lambda cell: cell.strength or 0)  # stable: the last of equals is the last that is shown
 
 
 def _consulted(entry: Entry, rule: str) -> bool:
