@@ -27,7 +27,6 @@ class Entry:
     strength: the option that a comparison turns up, usual: its value where a comparison names none (None: the
         method's own default); summary: one line for help and report.
     needs_map: of a method, whether its plain form consults the importance map as well.
-    window: of a method, whether it has regions, which may be "clipped" or "inside".
     shared_unit: of an estimator, whether values of two images' maps may be compared as they are. Key points of one
         attack may (each counts 1/ε); drops of log-probability may not: they differ a thousandfold with confidence.
     """
@@ -39,7 +38,6 @@ class Entry:
     strength: str = ""
     usual: float | None = None
     needs_map: bool = False
-    window: bool = True
     shared_unit: bool = False
 
     def load(self) -> Callable[..., Any]:
@@ -131,7 +129,6 @@ ENTRIES = (
         "blend with another image (Zhang et al. 2018)",
         "alpha",
         usual=1.0,
-        window=False,
     ),
     Entry(
         "crop",
@@ -140,7 +137,6 @@ ENTRIES = (
         "pad and cut out at a random place",
         "padding",
         usual=4,
-        window=False,
     ),
 )
 

@@ -119,10 +119,16 @@ def _evaluate(arguments: list[str]) -> None:
 
 
 def _compare(arguments: list[str]) -> None:
-    from .analysis.compare import compare
-    from .analysis.compare_plan import CompareConfig
+    from .analysis.compare_config import CompareConfig
+    from .analysis.presets import PRESETS
+    from .options import with_preset
 
-    compare(_parse(CompareConfig, "compare", arguments), command=f"augwise compare {_quoted(arguments)}")
+    about = {entry.name: entry.question for entry in PRESETS.values()}
+    config, name = with_preset(CompareConfig, CompareConfig.preset, about, arguments, "compare", _parse)
+    from .analysis.compare import compare
+
+    title = "Comparison" if name is None else f"Comparison: {name}"
+    compare(config, title=title, command=f"augwise compare {_quoted(arguments)}")
 
 
 def _audit(arguments: list[str]) -> None:

@@ -1,7 +1,8 @@
 """From a method's own signature to options of the command line: ``--method cutout --length 16 --quantile 0.6``.
 
 The method is read first, then the rest is parsed against its own arguments, so help shows just them and options of
-other methods are refused. Imports no torch by itself; loading the method may.
+other methods are refused. A preset is read first, too: it gives the defaults that the other flags change. Imports no
+torch by itself; loading the method may.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -26,7 +27,7 @@ def with_method(
     parse: Callable[[type, str, list[str]], Any],
 ) -> tuple[Any, Any]:
     """The verb's configuration and the object that ``--method`` and its options describe (None without a method)."""
-    name, rest = _take_method(arguments)
+    name, rest = _take(arguments, "--method")
     name = default if name is None else name
     entry = None if name is None else find(name, entries)
     fields: list[Any] = [_part("config", config)]
@@ -41,16 +42,48 @@ def with_method(
     return parsed.config, entry.load()(**options)
 
 
-def _take_method(arguments: list[str]) -> tuple[str | None, list[str]]:
+def with_preset(
+    config: type,
+    make: Callable[[str], Any],
+    about: Mapping[str, str],
+    arguments: list[str],
+    verb: str,
+    parse: Callable[[type, str, list[str]], Any],
+) -> tuple[Any, str | None]:
+    """The verb's configuration, whose defaults are those of ``--preset`` where one is given, and the preset's name.
+
+    make: the configuration of a preset; about: every preset's line of help by name.
+    """
+    import tyro
+
+    name, rest = _take(arguments, "--preset")
+    own = dataclasses.field(default_factory=config if name is None else lambda: make(name))
+    text = "\n".join(f"{preset}: {line}" for preset, line in about.items())
+    shown = (
+        "give it first to see its settings as defaults"
+        if name is None
+        else f"its settings are the defaults here: {name}"
+    )
+    said = tyro.conf.arg(name="preset", help=f"A comparison that has a name:\n{text}\n{shown[0].upper()}{shown[1:]}.")
+    kind = Literal[tuple(about)]  # pyright: ignore[reportInvalidTypeForm]
+    fields: list[Any] = [
+        ("preset", Annotated[kind | None, said], dataclasses.field(default=name)),
+        ("config", _flat(config), own),
+    ]
+    return parse(dataclasses.make_dataclass("Command", fields, kw_only=True), verb, rest).config, name
+
+
+def _take(arguments: list[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of a flag, and the other arguments."""
     rest, name = [], None
     at = iter(arguments)
     for word in at:
-        if word == "--method":
+        if word == flag:
             name = next(at, None)
             if name is None or name.startswith("-"):
-                raise UserError("--method needs a name after it")
-        elif word.startswith("--method="):
-            name = word.removeprefix("--method=")
+                raise UserError(f"{flag} needs a name after it")
+        elif word.startswith(f"{flag}="):
+            name = word.removeprefix(f"{flag}=")
         else:
             rest.append(word)
     return name, rest

@@ -3,11 +3,14 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from augwise import UserError, compare
-from augwise.analysis.compare_plan import CompareConfig
+from augwise import ImportanceStore, UserError, compare, train
+from augwise.analysis.compare_plan import CompareConfig, plan
+from augwise.analysis.compare_runs import comparison_sources
+from augwise.analysis.compare_share import base_model, identity_of, known_outcomes, maps
 from augwise.training.config import TrainConfig
 
 
@@ -15,8 +18,15 @@ def config(out, **changes):
     train = TrainConfig(
         data="digits", limit=60, eval_limit=100, val_share=0.1, epochs=1, batch_size=20, out=out, quiet=True
     )
-    settings = {"strengths": (8,), "windows": ("inside",), "estimators": ("occlusion",), "seeds": 1, "jobs": 1}
-    return CompareConfig(train=train, **(settings | changes))
+    settings = {
+        "train": train,
+        "strengths": (8,),
+        "windows": ("inside",),
+        "estimators": ("occlusion",),
+        "seeds": 1,
+        "jobs": 1,
+    }
+    return CompareConfig(**(settings | changes))
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +107,68 @@ def test_the_results_alone_are_enough_to_go_on(done, tmp_path):
     assert report["complete"]
     assert report["table"] == done[1]["table"]
     assert not list(out.glob("runs/*/weights*"))
+
+
+def test_what_others_finished_is_shared(done, tmp_path):
+    """Base model, maps and the runs that are the same are taken over; what was asked for besides is run."""
+    out = tmp_path / "further"
+    report = compare(config(out, quantiles=(0.6, 0.9), share=(done[0],)))
+    assert report["complete"]
+    assert report["planned"] == 6
+    assert len(list(out.glob("runs/*"))) == 2  # guarded and control at the other quantile
+    for name in ("base/weights.safetensors", "maps/occlusion/maps.npy"):
+        assert (out / name).read_bytes() == (done[0] / name).read_bytes()
+    before, (same, other) = done[1]["table"][0], report["table"]
+    assert same == before
+    assert (other["quantile"], other["arms"]["plain"]) == (0.9, before["arms"]["plain"])
+    listed = {run["key"] for run in report["runs"]}
+    assert {run["key"] for run in done[1]["runs"]} < listed
+
+
+def test_nothing_is_shared_between_other_images(done, tmp_path):
+    """Neither the base model nor a map that needs none, nor any run: fewer images are other images."""
+    small = replace(config(tmp_path / "out").train, limit=50)
+    names = ("occlusion", "centre")
+    shared = config(tmp_path / "out", train=small, estimators=names, share=(done[0], tmp_path))
+    data = comparison_sources(small)
+    base = base_model(shared, data.train, data.test)
+    assert base["data"]["train"] == 50
+    stores = {name: maps(shared, name, base, data.train) for name in names}
+    assert {len(store) for store in stores.values()} == {50}
+    identity = {name: identity_of(store) for name, store in stores.items()}
+    assert known_outcomes(shared, plan(shared), identity, base["data"]) == {}
+    assert sorted(p.name for p in (tmp_path / "out" / "maps").iterdir()) == ["centre", "occlusion"]
+
+
+def test_runs_are_found_under_the_name_that_the_data_had(done, tmp_path):
+    """A results.json that was moved and whose data have another name here serves all the same."""
+    moved = tmp_path / "published"
+    moved.mkdir()
+    shutil.copy(done[0] / "results.json", moved)
+    renamed = config(tmp_path / "out", share=(moved,))
+    renamed = replace(renamed, train=replace(renamed.train, data="npz:the/same.npz"))
+    data = done[1]["data"]
+    store = ImportanceStore(done[0] / "maps" / "occlusion")
+    found = known_outcomes(renamed, plan(renamed), {"occlusion": identity_of(store)}, data)
+    assert sorted(o["last_accuracy"] for o in found.values()) == sorted(r["last_accuracy"] for r in done[1]["runs"])
+    assert not set(found) & {run["key"] for run in done[1]["runs"]}
+    assert len(known_outcomes(renamed, plan(renamed), {"occlusion": "other maps"}, data)) == 2  # baseline and plain
+    assert known_outcomes(renamed, plan(renamed), {"occlusion": "x"}, {**data, "mean": [0.5]}) == {}
+
+
+def test_maps_may_come_from_another_network(done, tmp_path):
+    """Any finished run's model can be asked; the comparison's own base model stays what it is."""
+    network = replace(config(tmp_path / "network").train, seed=5, val_share=0.0)
+    train(network)
+    asked = config(tmp_path / "out", share=(done[0],), maps_from=tmp_path / "network")
+    data = comparison_sources(asked.train)
+    base = base_model(asked, data.train, data.test)
+    store, theirs = maps(asked, "occlusion", base, data.train), ImportanceStore(done[0] / "maps" / "occlusion")
+    assert store.meta["model"] != theirs.meta["model"]
+    assert (store.hashes == theirs.hashes).all()
+    assert (tmp_path / "out/base/weights.safetensors").read_bytes() == (
+        done[0] / "base/weights.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Which runs a comparison consists of: what coincides is run once, what differs never shares a name."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from augwise.analysis.compare_plan import Cell, CompareConfig, Run, cells, plan, run_of
-from augwise.catalogue import find, methods
+from augwise import catalogue
+from augwise.analysis.compare_plan import Cell, CompareConfig, Run, arms_of, cells, plan, run_of, strongest
+from augwise.catalogue import Entry, find, methods
 from augwise.errors import UserError
 
 BOTH = {"windows": ("clipped", "inside")}
@@ -96,11 +98,130 @@ def test_the_name_of_a_run_changes_with_all_that_counts():
         ({"estimators": ("cdeia",)}, "did you mean 'cdiea'"),
         ({"seeds": 0}, "--seeds 0"),
         ({"jobs": 0}, "--jobs 0"),
-        ({"quantile": 1.5}, "--quantile 1.5"),
-        ({"strengths": ()}, "--strengths"),
+        ({"quantiles": (0.6, 1.5)}, "--quantiles 1.5"),
+        ({"quantiles": ()}, "--quantiles"),
         ({"estimators": ()}, "--estimators"),
+        ({"soften_strength": 1.5}, "--soften-strength 1.5"),
+        ({"soften_power": 0.0}, "--soften-power 0"),
+        ({"estimators": ("live",), "shapes": ("superpixel",)}, "live has no stored maps"),
+        ({"share": (Path("nowhere"),)}, "--share nowhere"),
+        ({"maps_from": Path("nowhere")}, "--maps-from nowhere"),
     ],
 )
 def test_what_cannot_be_run_is_refused_by_name(wrong, says):
     with pytest.raises(UserError, match=says):
         CompareConfig(**wrong).check()
+
+
+def test_left_out_strengths_are_the_usual_ones():
+    config = CompareConfig(methods=("cutout", "randaugment", "trivialaugment", "cutmix"), estimators=("cdiea",))
+    assert {c.method: c.strength for c in cells(config)} == {
+        "cutout": 16, "randaugment": None, "trivialaugment": 16, "cutmix": 16,
+    }  # fmt: skip
+    options = {c.method: dict(run_of(config, c, "guarded", 0).options) for c in cells(config)}
+    assert "magnitude" not in options["randaugment"]
+    assert options["randaugment"]["length"] == options["trivialaugment"]["length"] == 16
+    usual = CompareConfig(methods=("cutout",), strengths=(16,), estimators=("cdiea",))
+    both = CompareConfig(methods=("cutout",), estimators=("cdiea",))
+    assert plan(usual) == plan(both)
+
+
+def test_one_length_for_all_where_it_is_said():
+    """The paper's l: 8 on CIFAR-100, whatever the method does with its region."""
+    config = CompareConfig(methods=("cutout", "randaugment", "trivialaugment", "cutmix"), length=8)
+    for cell in cells(config):
+        assert dict(run_of(config, cell, "guarded", 0).options)["length"] == 8
+        plain = dict(run_of(config, cell, "plain", 0).options)
+        assert plain.get("length") == (8 if cell.method in ("cutout", "cutmix") else None)
+    said = CompareConfig(methods=("cutout",), strengths=(12,), length=8)
+    assert dict(run_of(said, cells(said)[0], "plain", 0).options)["length"] == 12
+
+
+def test_quantiles_share_the_plain_arm():
+    config = CompareConfig(quantiles=(0.2, 0.6), estimators=("cdiea",), seeds=1)
+    runs = plan(config)
+    assert [run.arm for run in runs] == ["baseline", "plain", "guarded", "control", "guarded", "control"]
+    assert {dict(run.options)["quantile"] for run in runs if run.arm == "guarded"} == {0.2, 0.6}
+
+
+def test_shapes_are_for_what_is_pasted_back():
+    config = CompareConfig(
+        methods=("cutout", "trivialaugment"), shapes=("rectangle", "points", "superpixel"),
+        windows=("clipped", "inside"), estimators=("cdiea",), seeds=1,
+    )  # fmt: skip
+    found = {(c.method, c.shape, c.window) for c in cells(config)}
+    squares = {(m, "rectangle", w) for m in ("cutout", "trivialaugment") for w in ("clipped", "inside")}
+    assert found == squares | {("trivialaugment", "points", ""), ("trivialaugment", "superpixel", "")}
+    runs = plan(config)
+    assert len([r for r in runs if r.method == "trivialaugment" and r.arm == "plain"]) == 1
+    assert {r.shape for r in runs if r.method == "cutout"} == {"rectangle"}
+    assert {r.shape for r in runs if r.arm == "guarded"} == {"rectangle", "points", "superpixel"}
+
+
+def test_softened_labels_leave_the_method_plain():
+    config = CompareConfig(rules=("guard", "soften"), strengths=(8,), estimators=("occlusion", "centre"), seeds=1)
+    soft = {c.estimator: c for c in cells(config) if c.rule == "soften"}
+    guard = next(c for c in cells(config) if c.rule == "guard")
+    assert run_of(config, soft["occlusion"], "plain", 0) == run_of(config, guard, "plain", 0)
+    for arm in ("guarded", "control", "smoothing"):
+        run = run_of(config, soft["occlusion"], arm, 0)
+        assert dict(run.options) == {"length": 8, "window": "clipped"}
+        assert (run.soften, run.estimator, run.arm) == ((1.0, 2.0), "occlusion", arm)
+    assert run_of(config, soft["centre"], "control", 0) == run_of(config, soft["centre"], "guarded", 0)
+    assert arms_of(config, soft["occlusion"]) == ["plain", "guarded", "control", "smoothing"]
+    assert arms_of(config, guard) == ["plain", "guarded", "control"]
+    # baseline, plain, guard: 2 + 1 (a prior is its own control), soften: 3 + 2
+    assert len(plan(config)) == 1 + 1 + 3 + 5
+
+
+def test_live_maps_have_every_arm_but_one_nobody_can_measure():
+    config = CompareConfig(estimators=("live", "saliency"), rules=("guard", "soften"), seeds=1)
+    config.check()
+    live = [c for c in cells(config) if c.estimator == "live"]
+    assert [arms_of(config, c) for c in live] == [["plain", "guarded", "control"]] * 2
+    assert run_of(config, live[0], "guarded", 0).estimator == "live"
+    assert len([run for run in plan(config) if run.arm == "plain"]) == 1
+
+
+@pytest.fixture
+def catalogue_of_later(monkeypatch):
+    """Methods as they are to come, made of what there is: one that looks at maps when plain, one without a guard."""
+    grown = (
+        *catalogue.ENTRIES,
+        Entry("masked", "image", "transforms.policies:colorjitter", "", needs_map=True),
+        Entry("moved", "deletion", "transforms.crop_flip:RandomCrop", "", "padding", usual=4),
+    )
+    monkeypatch.setattr(catalogue, "ENTRIES", grown)
+
+
+@pytest.mark.usefixtures("catalogue_of_later")
+def test_a_method_that_needs_maps_has_them_in_every_arm():
+    config = CompareConfig(methods=("masked",), estimators=("uniform", "corners"), seeds=1)
+    for cell in cells(config):
+        plain, guarded = (run_of(config, cell, arm, 0) for arm in ("plain", "guarded"))
+        assert (plain.estimator, plain.options) == (cell.estimator, ())
+        assert dict(guarded.options) == {"quantile": 0.6, "window": "clipped", "length": 16}
+    assert len([run for run in plan(config) if run.arm == "plain"]) == 2
+    points = CompareConfig(methods=("masked",), estimators=("uniform", "corners"), arms=("plain",), seeds=1)
+    points.check()
+    assert [run.estimator for run in plan(points)] == [None, "uniform", "corners"]
+    with pytest.raises(UserError, match="masked looks at importance maps"):
+        CompareConfig(methods=("masked",), estimators=(), arms=("plain",)).check()
+
+
+@pytest.mark.usefixtures("catalogue_of_later")
+def test_a_method_without_a_guard_is_plain_under_it_and_whole_under_soft_labels():
+    config = CompareConfig(methods=("moved",), estimators=("cdiea", "occlusion"), quantiles=(0.2, 0.6), seeds=1)
+    assert cells(config) == [Cell("moved", 4, "", "", None)]
+    assert [run.arm for run in plan(config)] == ["baseline", "plain"]
+    soft = CompareConfig(methods=("moved",), estimators=("cdiea",), rules=("soften",), strengths=(4, 8), seeds=1)
+    assert [run.arm for run in plan(soft)][:5] == ["baseline", "plain", "guarded", "control", "smoothing"]
+    assert {dict(run.options).get("padding") for run in plan(soft)} == {None, 4, 8}
+
+
+def test_the_strongest_cells_stand_for_the_rest():
+    config = CompareConfig(methods=("cutout", "cutmix"), strengths=(8, 16), windows=("clipped", "inside"))
+    assert {(c.method, c.strength, c.window, c.estimator) for c in strongest(config)} == {
+        (m, 16, "inside", e) for m in ("cutout", "cutmix") for e in ("cdiea", "occlusion")
+    }
+    assert [(c.method, c.estimator) for c in strongest(config, most=3)] == [("cutout", "cdiea"), ("cutmix", "cdiea")]

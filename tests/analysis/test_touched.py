@@ -4,9 +4,10 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from augwise import Batch, CutMix, Cutout, Mixup, Preserve, RandomHorizontalFlip, regions
+from augwise import Batch, CutMix, Cutout, Mixup, Preserve, RandomCrop, RandomHorizontalFlip, regions
 from augwise.analysis.touched import touched
 from augwise.randomness import stream, uniform
+from augwise.transforms.base import Augmentation
 from augwise.transforms.crop_flip import random_crop
 
 
@@ -84,7 +85,7 @@ def test_mixup_touches_by_the_partners_share():
 
 def test_a_crop_touches_what_it_cuts_away():
     own, step = maps(8), random_crop(5)
-    found = touched(step, own, key=(2,))
+    found = touched(step, own, key=(2,), moves=True)
     with stream(2):
         corners = step.make_params(torch.zeros(8, 3, 12, 20), None, None)["corners"].tolist()
     for i, (top, left) in enumerate(corners):
@@ -112,3 +113,59 @@ def test_nothing_is_changed_and_no_numbers_are_taken():
     torch.manual_seed(0)
     assert torch.equal(torch.cat([first, second]), torch.cat([uniform(1), uniform(1)]))
     assert torch.equal(own, before)
+
+
+class Holes(Augmentation):
+    """Erases a column per image to black, moves nothing: what a mask method is inside `Preserve`."""
+
+    def make_params(self, images, _, generator):
+        return {"column": (uniform(len(images), generator=generator) * images.shape[-1]).long()}
+
+    def transform(self, images, importance, params):
+        there = torch.nn.functional.one_hot(params["column"], images.shape[-1]).bool()[:, None, None]
+        kept = None if importance is None else importance.masked_fill(there[:, 0], 0)
+        return images.masked_fill(there, 0), kept
+
+
+class Painted(Holes):
+    """A policy: says of itself that it has a geometry, and changes every pixel besides."""
+
+    def move(self, images, importance, _):
+        return images, importance
+
+
+def test_what_preserve_wraps_and_only_erases_is_seen_exactly():
+    own = maps(4)
+    found = touched(Preserve(Holes()), own, key=(2,))
+    assert found.area.tolist() == pytest.approx([1 / 20] * 4)
+    with stream(2):
+        columns = Holes().make_params(torch.zeros(4, 3, 12, 20), own, None)["column"]
+    expected = own[torch.arange(4), :, columns].sum(1) / own.sum((1, 2))
+    assert found.importance.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    guarded = touched(Preserve(Holes(), length=4, quantile=0.5), own.repeat(60, 1, 1))
+    assert guarded.importance.mean() < touched(Preserve(Holes()), own.repeat(60, 1, 1)).importance.mean()
+
+
+def test_a_policy_of_ours_counts_as_changing_everything_and_is_left_as_it_was():
+    own, step = maps(), Preserve(Painted(), length=4, quantile=0.5, window="inside")
+    found = touched(step, own, key=(2,))
+    assert found.area.tolist() == pytest.approx([1 - 16 / 240] * 5)
+    assert isinstance(step.wrapped, Painted)
+    assert set(step._modules) == {"wrapped"}
+    with stream(2):  # what is put back is what the real step puts back under the same key
+        boxes = step.make_params(torch.zeros(5, 3, 12, 20), own, None)["boxes"]
+    kept = (own * regions.box_mask(boxes, 12, 20)).sum((1, 2)) / own.sum((1, 2))
+    assert found.importance.tolist() == pytest.approx((1 - kept).tolist(), rel=1e-5)
+
+
+def test_a_crop_loses_what_leaves_the_picture():
+    own = torch.zeros(3, 8, 8)
+    own[:, 0] = 1  # evidence in the first row alone
+    step = RandomCrop(8, padding=4)
+    found = touched(step, own, key=(0,), moves=True)
+    with stream(0):
+        params = step.make_params(torch.zeros(3, 3, 8, 8), own, None)
+    ones = step.transform(torch.ones(3, 1, 8, 8), None, params)[0][:, 0]  # padding is 0
+    assert found.area.tolist() == pytest.approx((1 - ones.mean((1, 2))).tolist())
+    moved = step.transform(own[:, None], own, params)[1]
+    assert found.importance.tolist() == pytest.approx((1 - moved.sum((1, 2)) / 8).tolist(), abs=1e-6)

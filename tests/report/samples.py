@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from augwise.analysis.audit_result import Audit, Audited, Case
-from augwise.analysis.compare_plan import CompareConfig, cells, plan, run_of
-from augwise.analysis.compare_pooled import class_changes, listed, overall
+from augwise.analysis.compare_plan import CompareConfig, arms_of, cells, plan, run_of, strongest
+from augwise.analysis.compare_pooled import by_rule, class_changes, listed, overall
 from augwise.analysis.compare_table import baseline, best_strengths, table
 from augwise.analysis.gallery import Example
 from augwise.report.gallery import group, write_gallery
@@ -138,16 +138,17 @@ def compare_results(
     )
     results = dict(list(results.items())[: keep or None])
     keys = {run: f"key{i}" for i, run in enumerate(results)}
-    share = {"plain": 0.3, "guarded": 0.12, "control": 0.28}
+    share = {"plain": 0.3, "guarded": 0.12, "control": 0.28, "smoothing": 0.3}
     touched = {
         (c, arm): {"area_touched": 0.25 - 0.02 * (arm == "guarded"), "importance_touched": share[arm]}
         for c in cells(config)
-        for arm in config.arms
+        for arm in arms_of(config, c)
     }
+    doubts = {c: 0.125 for c in cells(config) if "smoothing" in arms_of(config, c)}
     curves = {}
-    for cell in cells(config):
-        if cell.strength == 16 and (run := run_of(config, cell, "plain", 0)) in results:
-            curves[f"{cell.method} 16, inside, occlusion"] = {"plain": results[run]["curve"]}
+    for cell in strongest(config):
+        if (run := run_of(config, cell, "plain", 0)) in results:
+            curves[f"{cell.method} 16, inside, {cell.estimator}"] = {"plain": results[run]["curve"]}
     return plain(
         {
             "kind": "compare",
@@ -165,8 +166,9 @@ def compare_results(
             "done": len(results),
             "complete": len(results) == len(plan(config)),
             "baseline": baseline(config, results),
-            "table": table(config, results, touched),
+            "table": table(config, results, touched, doubts=doubts),
             "overall": overall(config, results),
+            "overall_by_rule": by_rule(config, results),
             "best": best_strengths(config, results),
             "class_changes": class_changes(config, results, classes),
             "curves": curves,

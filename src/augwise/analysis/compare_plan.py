@@ -1,93 +1,63 @@
-"""What a comparison runs: its settings, its arms, and which of them coincide. Imports no torch.
+"""What a comparison runs: its cells, its arms, and which of them coincide. Imports no torch until methods are asked.
 
 An *arm* is one way to train: the baseline (crop and flip alone), or a method plain, guarded by the image's own map, or
-guarded by another image's map (control). What the control also gains over plain is not evidence-keeping.
+guarded by another image's map (control). What the control also gains over plain is not evidence-keeping. Under the
+rule "soften" the method is plain in every arm and "guarded" names labels that are softened by the image's own map,
+"control" by another image's, "smoothing" all labels alike by the own map's mean doubt.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from typing import Any, Literal
 
 from ..catalogue import Entry, estimators, find, methods
-from ..errors import UserError
-from ..training.config import TrainConfig
+from .compare_config import LENGTH, LIVE, CompareConfig
 
-Arm = Literal["baseline", "plain", "guarded", "control"]
+Arm = Literal["baseline", "plain", "guarded", "control", "smoothing"]
 PRIORS = ("centre", "area")  # one map for all images: another image's map is its own, so control and guarded coincide
 
 
 @dataclass(frozen=True)
-class CompareConfig:
-    """Methods × strengths × windows × estimators × seeds, each plain, guarded and control, paired by seed."""
-
-    train: TrainConfig = field(default_factory=TrainConfig)
-    """How every arm is trained."""
-    methods: tuple[str, ...] = ("cutout",)
-    """Augmentation methods, by name."""
-    strengths: tuple[float, ...] = (16,)
-    """Values of the option that makes a method stronger (the side length of Cutout's square, say); below 1, shares of
-    the shorter side."""
-    windows: tuple[Literal["clipped", "inside"], ...] = ("clipped",)
-    """Windows clipped at the border as in the papers, or inside the image: equal area, so a guard cannot merely erase
-    less."""
-    estimators: tuple[str, ...] = ("cdiea", "occlusion")
-    """Importance estimators, by name. Their maps are computed once, with a base model trained on the same images."""
-    arms: tuple[Literal["plain", "guarded", "control"], ...] = ("plain", "guarded", "control")
-    """Which arms to run."""
-    seeds: int = 3
-    """Runs per arm, seeds 0 to n - 1. Three give a 95 % interval of 2.5 standard deviations, eight of 0.84."""
-    quantile: float = 0.6
-    """Share of an image's windows, by ascending score, that count as unimportant."""
-    epsilon: float = 8 / 255
-    """CDIEA's largest change of a pixel, in [0, 1]."""
-    attack_steps: int = 100
-    """CDIEA's number of steps."""
-    base_epochs: int | None = None
-    """Epochs of the base model that the maps come from; default: as many as an arm trains."""
-    jobs: int | None = None
-    """Runs at the same time, one thread each on a CPU; default: one per core on a CPU, one on a GPU."""
-
-    def check(self) -> None:
-        """Refuse what cannot be run, before anything is."""
-        for name in self.methods:
-            find(name, methods())
-        for name in self.estimators:
-            find(name, estimators())
-        if self.seeds < 1:
-            raise UserError(f"--seeds {self.seeds}: at least one run per arm is needed")
-        if self.jobs is not None and self.jobs < 1:
-            raise UserError(f"--jobs {self.jobs}: give 1 or more, or leave it out for one per core")
-        if not 0 < self.quantile <= 1:
-            raise UserError(f"--quantile {self.quantile}: give a share in (0, 1], 0.6 in the papers")
-        if not self.methods or not self.strengths or not self.windows:
-            raise UserError("--methods, --strengths and --windows each need at least one value")
-        if not self.estimators and set(self.arms) - {"plain"}:
-            raise UserError("guarded and control arms need --estimators; or give --arms plain")
-
-
-@dataclass(frozen=True)
 class Cell:
-    """One place of the table: a method at a strength and a window, and the estimator its guard uses."""
+    """One place of the table: a method at a strength, and the map that its guard or its label uses, and how.
+
+    What does not matter to a method is left empty, so that it does not make two cells of one: strength is None where
+    the method's own default counts, window and estimator "", quantile None.
+    """
 
     method: str
-    strength: float
+    strength: float | None
     window: str
     estimator: str
+    quantile: float | None = 0.6
+    shape: str = "rectangle"
+    rule: str = "guard"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run. ``options`` are the method's arguments; the same options and seed are the same run."""
+    """One training run. ``options`` are the method's arguments; the same options and seed are the same run.
+
+    soften: (s, k) of labels that are softened (or, in the arm "smoothing", smoothed by the mean of that); else None.
+    """
 
     arm: Arm
     seed: int
     method: str | None = None
     options: tuple[tuple[str, Any], ...] = ()
     estimator: str | None = None
+    soften: tuple[float, float] | None = None
+
+    @property
+    def shape(self) -> str:
+        """What is pasted back."""
+        return dict(self.options).get("shape", "rectangle")
 
     def key(self, train: dict[str, Any], maps: dict[str, str]) -> str:
         """A name for the run's folder that changes with everything that could change its result.
@@ -102,20 +72,42 @@ class Run:
             "maps": maps[self.estimator] if self.estimator else None,
             "control": self.arm == "control",
         }
+        # Only where there is something to say: the names of runs that knew no softening must stay.
+        if self.soften is not None:
+            identity |= {"soften": self.soften, "smoothing": self.arm == "smoothing"}
         text = json.dumps(identity, sort_keys=True, default=str)
         digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
         return "-".join(filter(None, [self.method, self.estimator, self.arm, f"s{self.seed}", digest]))
 
 
+@lru_cache(maxsize=256)
+def takes(entry: Entry) -> frozenset[str]:
+    """Names of a method's options."""
+    return frozenset(inspect.signature(entry.load()).parameters)
+
+
 def cells(config: CompareConfig) -> list[Cell]:
     """Every row of the table, in the order in which it is shown."""
-    return [
-        Cell(method, strength, window, estimator)
-        for method in config.methods
-        for strength in config.strengths
-        for window in config.windows
-        for estimator in config.estimators or ("",)
-    ]
+    found: dict[Cell, None] = {}
+    for method in config.methods:
+        entry = find(method, methods())
+        for rule, strength, shape, window, quantile, estimator in product(
+            config.rules, _strengths(config, entry), config.shapes, config.windows, config.quantiles,
+            config.estimators or ("",),
+        ):  # fmt: skip
+            found[_cell(entry, rule, strength, shape, window, quantile, estimator)] = None
+    return list(found)
+
+
+def arms_of(config: CompareConfig, cell: Cell) -> list[Arm]:
+    """The arms that there are of a cell, in the order asked for."""
+    there: set[str] = {"plain"}
+    if _consulted(find(cell.method, methods()), cell.rule):
+        there |= {"guarded", "control"}
+    # What the mean doubt of maps that do not exist yet will be, nobody knows beforehand.
+    if cell.rule == "soften" and cell.estimator != LIVE:
+        there.add("smoothing")
+    return [arm for arm in config.arms if arm in there]
 
 
 def run_of(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:
@@ -123,18 +115,13 @@ def run_of(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:
     entry = find(cell.method, methods())
     if arm == "control" and cell.estimator in PRIORS:
         arm = "guarded"
-    if arm == "plain" or entry.kind == "geometry":  # what has no guard has one arm
-        return Run("plain", seed, cell.method, _plain(entry, cell))
-    options = dict(_plain(entry, cell)) | {"quantile": config.quantile}
-    if entry.window:
-        options["window"] = cell.window
-    if entry.strength == "length":
-        options["length"] = _number(cell.strength)
-    if entry.kind == "mixing":
-        options["labels"] = "importance"
-        if not find(cell.estimator, estimators()).shared_unit:
-            options["normalize"] = True  # Eq. 12 weighs one image's importance against the other's
-    return Run(arm, seed, cell.method, tuple(sorted(options.items())), cell.estimator)
+    options = _plain(entry, cell)
+    asked = arm != "plain" or entry.needs_map
+    soften = (config.soften_strength, config.soften_power) if cell.rule == "soften" and arm != "plain" else None
+    if cell.rule == "guard" and arm != "plain":
+        options |= _guarded(config, entry, cell)
+    estimator = cell.estimator if asked and cell.estimator else None
+    return Run(arm, seed, cell.method, tuple(sorted(options.items())), estimator, soften)
 
 
 def plan(config: CompareConfig) -> list[Run]:
@@ -143,24 +130,94 @@ def plan(config: CompareConfig) -> list[Run]:
     for seed in range(config.seeds):
         runs[Run("baseline", seed)] = None
         for cell in cells(config):
-            for arm in config.arms:
+            for arm in arms_of(config, cell):
                 runs[run_of(config, cell, arm, seed)] = None
     return list(runs)
 
 
-def _plain(entry: Entry, cell: Cell) -> tuple[tuple[str, Any], ...]:
+def strongest(config: CompareConfig, most: int = 12) -> list[Cell]:
+    """For curves and pictures: of every method (and map and shape, if ``most`` allows) the cell at its greatest
+    strength, with the last of the windows and quantiles."""
+    by_map: dict[tuple[str, ...], Cell] = {}
+    for cell in cells(config):
+        key = cell.method, cell.rule, cell.estimator, cell.shape
+        if (cell.strength or 0) >= (by_map.get(key, cell).strength or 0):
+            by_map[key] = cell
+    if len(by_map) <= most:
+        return list(by_map.values())
+    firsts: dict[tuple[str, str], Cell] = {}
+    for cell in by_map.values():
+        firsts.setdefault((cell.method, cell.rule), cell)
+    return list(firsts.values())
+
+
+def _consulted(entry: Entry, rule: str) -> bool:
+    """Whether any arm but the plain one of this method looks at a map."""
+    return rule == "soften" or "quantile" in takes(entry)
+
+
+def _cell(
+    entry: Entry, rule: str, strength: float | None, shape: str, window: str, quantile: float, estimator: str
+) -> Cell:
+    guard = rule == "guard" and "quantile" in takes(entry)
+    pasted = guard and entry.kind == "image"
+    square = not pasted or shape == "rectangle"
+    windowed = "window" in takes(entry) and (entry.kind != "image" or pasted) and square
+    consulted = _consulted(entry, rule) or entry.needs_map
+    return Cell(
+        entry.name,
+        strength,
+        window if windowed else "",
+        estimator if consulted else "",
+        quantile if guard else None,
+        "rectangle" if square else shape,
+        rule,
+    )
+
+
+def _strengths(config: CompareConfig, entry: Entry) -> tuple[float | None, ...]:
+    if config.strengths and entry.strength:
+        return config.strengths
+    usual = entry.usual
+    if entry.strength == "length":
+        usual = LENGTH if usual is None and entry.kind == "image" else usual
+        usual = config.length if usual is not None and config.length is not None else usual
+    return (usual if entry.strength else None,)
+
+
+def _plain(entry: Entry, cell: Cell) -> dict[str, Any]:
     """Options of the plain arm: only what changes the plain method; the guard's own settings must not split it."""
-    if entry.kind == "image":
-        return ((entry.strength, _number(cell.strength)),) if entry.strength != "length" else ()
-    options = ((entry.strength, _number(cell.strength)),)
-    return (*options, ("window", cell.window)) if entry.window else options
+    options: dict[str, Any] = {}
+    if cell.strength is not None and not (entry.kind == "image" and entry.strength == "length"):
+        options[entry.strength] = _number(cell.strength)
+    if cell.window and entry.kind != "image":
+        options["window"] = cell.window
+    return options
+
+
+def _guarded(config: CompareConfig, entry: Entry, cell: Cell) -> dict[str, Any]:
+    """What the guard adds to the options of the plain arm."""
+    known = takes(entry)
+    options: dict[str, Any] = {"quantile": cell.quantile}
+    if cell.window:
+        options["window"] = cell.window
+    if entry.kind == "image" and "length" in known:
+        side = cell.strength if entry.strength == "length" else None
+        side = side if side is not None else config.length
+        options["length"] = _number(LENGTH if side is None else side)
+    if cell.shape != "rectangle":
+        options["shape"] = cell.shape
+    if entry.kind == "mixing" and "labels" in known:
+        options["labels"] = "importance"
+    if entry.kind == "mixing" and "normalize" in known and not _shared_unit(cell.estimator):
+        options["normalize"] = True  # Eq. 12 weighs one image's importance against the other's
+    return options
+
+
+def _shared_unit(estimator: str) -> bool:
+    return estimator != LIVE and find(estimator, estimators()).shared_unit
 
 
 def _number(value: float) -> int | float:
     """16.0 from the command line means 16 pixels; 0.5 stays a share."""
     return int(value) if float(value).is_integer() and value >= 1 else value
-
-
-def run_folder(out: Path, key: str) -> Path:
-    """Where a run keeps its results."""
-    return out / "runs" / key

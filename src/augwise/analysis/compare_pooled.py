@@ -8,55 +8,69 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import product
 from typing import Any
 
-from .compare_plan import Arm, Cell, CompareConfig, Run, cells, run_of
+from .compare_plan import Arm, Cell, CompareConfig, Run, arms_of, cells, run_of
 from .compare_table import DIFFERENCES
 from .statistics import paired
 
 Outcomes = dict[Run, dict[str, Any]]
-_FIELDS = ("methods", "strengths", "windows", "estimators", "arms", "seeds", "quantile")  # that decide which runs exist
+# The settings that decide which runs exist.
+_FIELDS = ("methods", "strengths", "windows", "estimators", "arms", "seeds", "quantiles", "length", "shapes", "rules")
+_FIELDS += ("soften_strength", "soften_power")
 
 
-def overall(config: CompareConfig, results: Outcomes, measure: str = "last_accuracy") -> dict[str, Any]:
+def overall(
+    config: CompareConfig, results: Outcomes, measure: str = "last_accuracy", rule: str | None = None
+) -> dict[str, Any]:
     """Mean of each difference between two arms over all cells, by seed, with its interval over the seeds.
 
     Beside the arms' differences also those of plain and guarded to the baseline, training without the method. Only
-    seeds whose runs are all there count, so that every seed averages the same cells. Cells in which the two arms are
-    the same runs (a prior's guard and control) are left out; a difference without cells or seeds is None.
+    seeds whose runs are all there count, so that every seed averages the same cells. Cells that lack an arm, or in
+    which the two arms are the same runs (a prior's guard and control), are left out; a difference without cells or
+    seeds is None.
+    rule: of this rule's cells alone, "guard" or "soften"; None: the configuration's first.
     """
     pairs: list[tuple[Arm, Arm]] = [*DIFFERENCES, ("plain", "baseline"), ("guarded", "baseline")]
-    return _differences(config, cells(config), results, lambda outcome: outcome.get(measure), pairs)
+    own = [cell for cell in cells(config) if cell.rule == (rule or config.rules[0])]
+    return _differences(config, own, results, lambda outcome: outcome.get(measure), pairs)
+
+
+def by_rule(config: CompareConfig, results: Outcomes, measure: str = "last_accuracy") -> dict[str, dict[str, Any]]:
+    """`overall` of every rule by its name: what steers and what softens are two questions, and never pooled."""
+    return {rule: overall(config, results, measure, rule) for rule in config.rules}
 
 
 def class_changes(config: CompareConfig, results: Outcomes, classes: list[str]) -> list[dict[str, Any]]:
-    """For each method and class the change of its accuracy between arms, pooled over the method's cells as `overall`.
+    """For each method, rule and class the change of its accuracy between arms, pooled over their cells as `overall`.
 
     Empty where no run recorded accuracies per class.
     """
     found = []
-    for method in config.methods:
-        own = [cell for cell in cells(config) if cell.method == method]
+    for method, rule in product(config.methods, config.rules):
+        own = [cell for cell in cells(config) if (cell.method, cell.rule) == (method, rule)]
         rows = []
         for i, name in enumerate(classes):
             changes = _differences(config, own, results, lambda outcome, i=i: _of_class(outcome, i))
             rows.append({"class": name, "differences": changes})
         if any(interval for row in rows for interval in row["differences"].values()):
-            found.append({"method": method, "classes": rows})
+            found.append({"method": method, "rule": rule, "classes": rows})
     return found
 
 
 def restored(report: dict[str, Any]) -> tuple[CompareConfig, Outcomes]:
     """The configuration (as far as it decides which runs there are) and the outcomes that a results.json lists."""
-    given: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in report["config"].items() if k in _FIELDS
-    }
+    config: dict[str, Any] = dict(report["config"])
+    if "quantile" in config:  # there was one for all cells
+        config["quantiles"] = (config["quantile"],)
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items() if k in _FIELDS}
     results = {}
     for entry in report["runs"]:
-        options = tuple((name, value) for name, value in entry["run"]["options"])
-        results[Run(**entry["run"] | {"options": options})] = {
-            k: v for k, v in entry.items() if k not in ("key", "run")
-        }
+        run: dict[str, Any] = dict(entry["run"])
+        run["options"] = tuple((name, value) for name, value in run["options"])
+        run["soften"] = tuple(run["soften"]) if run.get("soften") else None
+        results[Run(**run)] = {k: v for k, v in entry.items() if k not in ("key", "run")}
     return CompareConfig(**given), results
 
 
@@ -86,7 +100,7 @@ def _differences(
     value: Callable[[dict[str, Any]], float | None],
     pairs: Sequence[tuple[Arm, Arm]] = DIFFERENCES,
 ) -> dict[str, Any]:
-    arms: set[str] = {*config.arms, "baseline"}
+    arms: set[str] = {"baseline"}.union(*(arms_of(config, cell) for cell in own))
     return {f"{a}-{b}": _pooled(config, own, results, a, b, value) for a, b in pairs if a in arms and b in arms}
 
 
@@ -102,7 +116,8 @@ def _pooled(
     second: Arm,
     value: Callable[[dict[str, Any]], float | None],
 ) -> dict[str, Any] | None:
-    apart = [cell for cell in own if _run(config, cell, first, 0) != _run(config, cell, second, 0)]
+    there = [cell for cell in own if {first, second} <= {"baseline", *arms_of(config, cell)}]
+    apart = [cell for cell in there if _run(config, cell, first, 0) != _run(config, cell, second, 0)]
     means: dict[Arm, dict[int, float]] = {first: {}, second: {}}
     for seed in range(config.seeds):
         for arm in (first, second):

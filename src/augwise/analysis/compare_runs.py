@@ -18,24 +18,31 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..catalogue import find, methods
 from ..training.config import TrainConfig
-from .compare_plan import Run
+from .compare_config import LIVE
+from .compare_plan import Run, takes
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..data.sources import Source
+    from ..importance.attached import AttachedMaps
+    from ..importance.store import ImportanceStore
 
 _SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: the comparison's training settings (which say what the data are), the run's own, and its store."""
+    """One run: the comparison's training settings (which say what the data are), the run's own, and its store.
+
+    doubt: of a smoothing arm the share of every label that is spread evenly.
+    """
 
     data: TrainConfig
     settings: TrainConfig
     run: Run
     store: Path | None
+    doubt: float | None = None
 
     @property
     def folder(self) -> Path:
@@ -77,7 +84,58 @@ def comparison_sources(settings: TrainConfig) -> Sources:
 
 def build(run: Run) -> nn.Module | None:
     """The augmentation or mixer of a run; None for the baseline."""
-    return None if run.method is None else find(run.method, methods()).load()(**dict(run.options))
+    if run.method is None:
+        return None
+    entry, options = find(run.method, methods()), dict(run.options)
+    shape = None if "shape" in takes(entry) else options.pop("shape", None)
+    step = entry.load()(**options)
+    return step if shape is None else _reshaped(step, shape)
+
+
+def _reshaped(step: Any, shape: str) -> nn.Module:
+    """`Preserve` as a factory made it, but for what it puts back."""
+    from ..transforms.preserve import Preserve
+
+    options: dict[str, Any] = {"length": step.length, **vars(step.guard), "shape": shape}
+    return Preserve(step.wrapped, **options)
+
+
+def steps_of(run: Run, doubt: float | None = None) -> list[nn.Module]:
+    """All steps of a run in their order: live maps, the method, and what its labels learn.
+
+    doubt: of a smoothing arm, see `Job`.
+    """
+    import augwise as aw
+
+    method = build(run)
+    steps = [] if method is None else [method]
+    if run.estimator == LIVE:
+        steps.insert(0, aw.LiveSaliency(control=run.arm == "control"))
+    if run.soften is not None:
+        if run.arm != "smoothing":
+            steps.append(aw.SoftenLabels(*run.soften))
+        elif doubt is not None:
+            steps.append(aw.SmoothLabels(doubt))
+        else:
+            raise ValueError("a smoothing arm needs the doubt that it gives to every label")
+    return steps
+
+
+def maps_of(run: Run, store: Path, source: Source) -> AttachedMaps:
+    """The maps that a run is shown: the store's, or superpixels of them, of each image itself or of another."""
+    from ..importance.store import ImportanceStore
+
+    maps = shaped(ImportanceStore(store), run.shape, source)
+    return maps.deranged(run.seed) if run.arm == "control" else maps
+
+
+def shaped(store: ImportanceStore, shape: str, source: Source) -> AttachedMaps:
+    """The maps of a source as what is pasted back wants them; superpixels are found once and kept beside the store."""
+    if shape != "superpixel":
+        return store.attach(source)
+    import augwise as aw
+
+    return aw.superpixels(store, source).attach(source)
 
 
 def run_all(
@@ -170,20 +228,12 @@ def _execute(job: Job) -> dict[str, Any]:
     from ..training.train import train
 
     train_source, validation, test = _sources(job.data)
-    maps = None
-    if job.store is not None:
-        from ..importance.store import ImportanceStore
-
-        maps = ImportanceStore(job.store).attach(train_source)
-        if job.run.arm == "control":
-            maps = maps.deranged(job.run.seed)
-    step = build(job.run)
     result = train(
         job.settings,
         source=train_source,
         test=test,
-        maps=maps,
-        steps=[] if step is None else [step],
+        maps=None if job.store is None else maps_of(job.run, job.store, train_source),
+        steps=steps_of(job.run, job.doubt),
         also={} if validation is None else {"validation": validation},
     )
     summary = {
@@ -196,6 +246,8 @@ def _execute(job: Job) -> dict[str, Any]:
         "loss_curve": [row["train_loss"] for row in result["curve"]],
         "curve": [row["test_accuracy"] for row in result["curve"] if row.get("test_accuracy") is not None],
     }
+    if job.doubt is not None:
+        summary["doubt"] = job.doubt
     (job.folder / WEIGHTS).unlink(missing_ok=True)  # hundreds of runs: what is needed of each stands in its summary
     write_json(job.folder / _SUMMARY, summary)
     return summary

@@ -40,18 +40,23 @@ def examples(
     names: list[str],
     arms: dict[str, nn.Module],
     key: tuple[int | str, ...] = ("gallery",),
+    *,
+    guide: Tensor | None = None,
+    moves: bool = False,
 ) -> list[Example]:
     """What each arm does to each image.
 
     images: (N, C, H, W) uint8; own, foreign: (N, H, W) maps, foreign those the control is shown; names: N class names;
     arms: the augmentation or mixer of "plain", "guarded" and "control". All arms draw the same numbers.
+    guide: (N, H, W) what all but the control are shown, None for ``own``; moves: see `touched`.
     """
     pictures: dict[str, tuple[Tensor, Touched]] = {}
     for arm, step in arms.items():
-        guide = foreign if arm == "control" else own
-        batch = Batch.of(images, torch.zeros(len(images), dtype=torch.int64), guide)
+        shown = foreign if arm == "control" else own if guide is None else guide
+        batch = Batch.of(images, torch.zeros(len(images), dtype=torch.int64), shown)
         with stream(*key):
-            pictures[arm] = step(batch).images.as_subclass(Tensor), touched(step, own, guide, key=key)
+            lost = touched(step, own, shown, key=key, moves=moves)
+            pictures[arm] = step(batch).images.as_subclass(Tensor), lost
     return [
         Example(
             pixels(images[i].as_subclass(Tensor)),

@@ -16,7 +16,8 @@ from ..labels import MixedLabels
 from ..mixing import Mixer
 from ..randomness import stream
 from ..sample import Batch
-from ..transforms import Augmentation, Preserve, RandomCrop
+from ..transforms.base import Augmentation
+from ..transforms.preserve import Preserve
 
 
 class Touched(NamedTuple):
@@ -37,21 +38,31 @@ class Touched(NamedTuple):
         }
 
 
-def touched(step: nn.Module, own: Tensor, guide: Tensor | None = None, *, key: tuple[int | str, ...] = (0,)) -> Touched:
+def touched(
+    step: nn.Module,
+    own: Tensor,
+    guide: Tensor | None = None,
+    *,
+    key: tuple[int | str, ...] = (0,),
+    moves: bool = False,
+) -> Touched:
     """Share of area and of importance that ``step`` overwrites in each of N pictures.
 
-    step: an augmentation of ours that keeps the geometry, a crop, or a mixer. A transform wrapped in `Preserve` counts
-        as changing every pixel, so what remains is what the guard restored; of a crop counts what it cuts away; where
-        a mixer blends, a pixel counts by the share of the other image.
+    step: an augmentation of ours or a mixer. What `Preserve` wraps and only erases (hide and seek, a grid, AdvMask's
+        squares) is seen exactly; any other whole-image transform counts as changing every pixel, so what remains is
+        what the guard restored. Where a mixer blends, a pixel counts by the share of the other image.
     own: (N, H, W) importance that is accounted for; guide: (N, H, W) maps that the step is shown (the control's are
         another image's), None for ``own``.
     key: of the random stream; ``step`` draws the same for N pictures of the same size under the same key.
+    moves: ``step`` is geometry, such as a random crop: what counts is the mass that leaves the picture with it, since
+        pixels that have another place are not lost.
     """
     own = own.as_subclass(Tensor)
     if isinstance(step, Mixer):
         return _mixed(step, own, own if guide is None else guide, key)
-    if isinstance(step, RandomCrop):
-        return _cropped(step, own, key)
+    if moves:
+        area, importance = (_lost(step, maps, key) for maps in (torch.ones_like(own), own))
+        return Touched(area, importance)
     n, height, width = own.shape
     # Image i has values between (i + 0.4)/N and (i + 0.6)/N, none equal to its own mean: fills and pastes both show.
     checker = torch.where((torch.arange(height)[:, None] + torch.arange(width)) % 2 == 0, 0.4, 0.6)
@@ -84,22 +95,27 @@ def _mixed(step: Mixer, own: Tensor, guide: Tensor, key: tuple[int | str, ...]) 
     return _shares(own, torch.where(apart == 0, 0.0, theirs).clamp(0, 1))
 
 
-def _cropped(step: RandomCrop, own: Tensor, key: tuple[int | str, ...]) -> Touched:
-    n, height, width = own.shape
-    left = []
-    for account in (torch.ones_like(own), own):
-        with stream(*key):
-            after = step(Batch.of(torch.zeros(n, 3, height, width), torch.zeros(n, dtype=torch.int64), account))
-        left.append(after.importance.as_subclass(Tensor).sum((1, 2), dtype=torch.float64))
-    return Touched(1 - left[0] / (height * width), 1 - left[1] / own.sum((1, 2), dtype=torch.float64))
+def _lost(step: nn.Module, maps: Tensor, key: tuple[int | str, ...]) -> Tensor:
+    """(N,) float64 share of each map's mass that a step takes out of the picture."""
+    n, height, width = maps.shape
+    batch = Batch.of(torch.zeros(n, 3, height, width), torch.zeros(n, dtype=torch.int64), maps)
+    with stream(*key):
+        after = step(batch).importance.as_subclass(Tensor).double().sum((1, 2))
+    before = maps.as_subclass(Tensor).double().sum((1, 2))
+    return (1 - after / before).clamp_min(0)  # a resampled map may gain what rounding gives
 
 
 def _blanked(step: nn.Module) -> nn.Module:
     """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
-    if not isinstance(step, Preserve):
+    if not isinstance(step, Preserve) or _erases(step.wrapped):
         return step
     wrapped = step.wrapped
     return step.with_transform(_Blank(wrapped) if isinstance(wrapped, Augmentation) else torch.zeros_like)
+
+
+def _erases(wrapped: Any) -> bool:
+    """Whether it leaves every pixel in its place, and so, being ours, does nothing but erase: it has no geometry."""
+    return isinstance(wrapped, Augmentation) and type(wrapped).move is Augmentation.move
 
 
 class _Blank(Augmentation):

@@ -10,11 +10,16 @@ import math
 from typing import Any, NamedTuple
 
 from ..report.text import counted, points, share
+from . import compare_words as words
+from .compare_words import SHOWN
 from .statistics import Interval, holm, p_value
 
-SHOWN = ("guarded-plain", "guarded-control")
-"""The differences that a comparison is about; they are one family for Holm's correction."""
 LEVEL = 0.05
+_OTHERS = {"guarded-plain": "plain", "guarded-control": "the control", "guarded-smoothing": "smoothing"}
+_RIVALS = {
+    "guarded-control": "labels softened by other images’ maps",
+    "guarded-smoothing": "smoothing all labels alike",
+}
 
 
 class Verdict(NamedTuple):
@@ -48,60 +53,86 @@ def corrected(rows: list[dict[str, Any]]) -> list[Corrected]:
 
 
 def verdict(report: dict[str, Any]) -> Verdict:
-    """The finding of a comparison. report: what results.json holds; ``overall`` is used where it is there."""
-    rows, pooled = report["table"], report.get("overall") or {}
-    points = [
-        *_unfinished(report),
-        *_pooled(pooled),
-        *_counted(rows),
-        *_chance(corrected(rows)),
-        *_baseline(rows, report.get("baseline"), pooled),
-        *_touched(rows),
-    ]
-    return Verdict(f"{_headline(rows, pooled)}{_without(pooled)}", points)
+    """The finding of a comparison, rule by rule. report: what results.json holds, ``overall`` where it is there."""
+    rows, parts = report["table"], []
+    tests = corrected(rows)
+    for rule in words.rules(rows):
+        own = {i for i, row in enumerate(rows) if words.of(row, "rule") == rule}
+        pooled = (report.get("overall_by_rule") or {}).get(rule) or ({} if parts else report.get("overall") or {})
+        parts.append(_Part(rule, [rows[i] for i in sorted(own)], [t for t in tests if t.row in own], pooled))
+    points = _unfinished(report)
+    for part in parts:
+        points += [*_pooled(part), *_counted(part)]
+    points += _chance(tests)
+    for part in parts:
+        points += [*_baseline(part, report.get("baseline")), *_touched(part)]
+    return Verdict(" ".join(f"{_headline(part)}{_without(part.pooled)}" for part in parts), points)
 
 
-def _headline(rows: list[dict[str, Any]], pooled: dict[str, Any]) -> str:
-    if not rows:
+class _Part(NamedTuple):
+    """What one rule's rows say: their tests, with Holm's p over the tests of all rows, and their pooled differences."""
+
+    rule: str
+    rows: list[dict[str, Any]]
+    tests: list[Corrected]
+    pooled: dict[str, Any]
+
+    def arm(self, name: str) -> str:
+        return words.arm(name, [self.rule])
+
+    def direction(self, name: str) -> int | None:
+        """1, −1, or 0 for an interval that includes zero; None without one. Rows decide where nothing is pooled."""
+        interval = self.pooled.get(name)
+        if interval is not None and interval["low"] is not None:
+            return _sign(interval)
+        of_rows = [t for t in self.tests if t.name == name]
+        if not of_rows:
+            return None
+        signs = {_sign(t.interval) for t in of_rows if t.adjusted < LEVEL}
+        return signs.pop() if len(signs) == 1 else 0
+
+
+def _headline(part: _Part) -> str:
+    if not part.rows:
         return "No run is finished yet."
-    gain = _direction("guarded-plain", rows, pooled)
+    softened = part.rule == "soften"
+    gain = part.direction("guarded-plain")
     if gain is None:
-        compared = any(row["differences"].get("guarded-plain") for row in rows)
-        return (
-            "One run per arm is finished: no difference can be told from chance."
-            if compared
-            else "Guarded and plain arms were not both run, so there is nothing to compare."
-        )
+        if any(row["differences"].get("guarded-plain") for row in part.rows):
+            return "One run per arm is finished: no difference can be told from chance."
+        return f"{part.arm('guarded').capitalize()} and plain arms were not both run, so there is nothing to compare."
     if gain == 0:
-        return "No difference between guarded and plain that the seeds alone could not have made."
+        return f"No difference between {part.arm('guarded')} and plain that the seeds alone could not have made."
     if gain < 0:
-        return "Guarded does worse than plain."
-    over_control = _direction("guarded-control", rows, pooled)
+        return "Softened labels do worse than hard ones." if softened else "Guarded does worse than plain."
+    return _softened(part) if softened else _guarded(part)
+
+
+def _guarded(part: _Part) -> str:
+    over_control = part.direction("guarded-control")
     if over_control is None:
         return "Guarded beats plain; without a control, nobody can say whether the evidence it keeps is the reason."
     if over_control > 0:
         return "Guarded beats plain, and it beats its control: whose map the guard is shown makes a difference."
     if over_control < 0:
-        return "Guarded beats plain, but the control, guarded by other images' maps, does better still."
+        return "Guarded beats plain, but the control, guarded by other images’ maps, does better still."
     return "Guarded beats plain, but the control gains about as much: that is not evidence-keeping."
+
+
+def _softened(part: _Part) -> str:
+    known = {text: sign for name, text in _RIVALS.items() if (sign := part.direction(name)) is not None}
+    equal = [text for text, sign in known.items() if sign <= 0]
+    if not known:
+        return "Softened labels beat hard ones; without a control, nobody can say whether the evidence is the reason."
+    if equal:
+        return f"Softened labels beat hard ones, but not {' or '.join(equal)}: that is not knowing what was taken."
+    return f"Softened labels beat hard ones, and {' and '.join(known)}: knowing what was taken makes a difference."
 
 
 def _without(pooled: dict[str, Any]) -> str:
     interval = pooled.get("guarded-baseline")
     worse = interval is not None and _sign(interval) < 0
     return " Yet training without the method does better than either." if worse else ""
-
-
-def _direction(name: str, rows: list[dict[str, Any]], pooled: dict[str, Any]) -> int | None:
-    """1, −1, or 0 for an interval that includes zero; None without one. Rows decide only where nothing is pooled."""
-    interval = pooled.get(name)
-    if interval is not None and interval["low"] is not None:
-        return _sign(interval)
-    of_rows = [t for t in corrected(rows) if t.name == name]
-    if not of_rows:
-        return None
-    signs = {_sign(t.interval) for t in of_rows if t.adjusted < LEVEL}
-    return signs.pop() if len(signs) == 1 else 0
 
 
 def _sign(interval: Interval) -> int:
@@ -116,26 +147,28 @@ def _unfinished(report: dict[str, Any]) -> list[str]:
     return [f"Unfinished: {report['done']} of {planned} are in, and what they say may change."]
 
 
-def _pooled(pooled: dict[str, Any]) -> list[str]:
-    given = {name: d for name, d in pooled.items() if d is not None and d["low"] is not None and d["cells"] > 1}
+def _pooled(part: _Part) -> list[str]:
+    given = {name: d for name, d in part.pooled.items() if d is not None and d["low"] is not None and d["cells"] > 1}
     if "guarded-plain" not in given:
         return []
     first = given["guarded-plain"]
-    text = f"Over all {first['cells']} rows together, by seed: guarded − plain {points(first)}"
-    for name in ("guarded-control", "control-plain"):
-        if name in given:
-            text += f", {name.replace('-', ' − ')} {points(given[name])}"
+    told = [
+        f"{words.difference(name, [part.rule], ' − ')} {points(given[name])}"
+        for name in (*_OTHERS, "control-plain")
+        if name in given
+    ]
+    text = f"Over all {first['cells']} rows together, by seed: {', '.join(told)}"
     text += f" (percentage points, 95 % interval, {first['n']} seeds)."
     return [text]
 
 
-def _counted(rows: list[dict[str, Any]]) -> list[str]:
+def _counted(part: _Part) -> list[str]:
     texts = []
-    for name, words in (("guarded-plain", "plain"), ("guarded-control", "the control")):
-        means = [d["mean"] for row in rows if (d := row["differences"].get(name)) is not None]
+    for name, other in _OTHERS.items():
+        means = [d["mean"] for row in part.rows if (d := row["differences"].get(name)) is not None]
         if means:
-            texts.append(f"above {words} in {sum(m > 0 for m in means)} of {counted(len(means), 'row')}")
-    return [f"Guarded is {' and '.join(texts)}, by mean accuracy."] if texts else []
+            texts.append(f"above {other} in {sum(m > 0 for m in means)} of {counted(len(means), 'row')}")
+    return [f"{part.arm('guarded').capitalize()} is {' and '.join(texts)}, by mean accuracy."] if texts else []
 
 
 def _chance(tests: list[Corrected]) -> list[str]:
@@ -145,7 +178,7 @@ def _chance(tests: list[Corrected]) -> list[str]:
     outside, against = sum(s != 0 for s in signs), sum(s < 0 for s in signs)
     kept = sum(t.adjusted < LEVEL for t in tests)
     half = sorted(_half(t.interval) for t in tests)
-    side = f" ({against} against the guard)" if against else ""
+    side = f" ({against} below it)" if against else ""
     exclude, remain = "excludes" if outside == 1 else "exclude", "remains" if kept < 2 else "remain"
     return [
         f"{outside} of {counted(len(tests), 'interval')} {exclude} zero{side}; chance alone gives about "
@@ -161,23 +194,27 @@ def _half(interval: Interval) -> float:
     return 0.0 if low is None or high is None else (high - low) / 2
 
 
-def _baseline(rows: list[dict[str, Any]], baseline: dict[str, Any] | None, pooled: dict[str, Any]) -> list[str]:
+def _baseline(part: _Part, baseline: dict[str, Any] | None) -> list[str]:
+    rows, second = part.rows, part.arm("guarded")
     if not baseline or not rows:
         return []
     texts: list[str] = []
     for arm in ("plain", "guarded"):
         means = [row["arms"][arm]["mean"] for row in rows if arm in row["arms"]]
         if means:
-            texts.append(f"{sum(m > baseline['mean'] for m in means)} of {len(means)} {arm}")
+            texts.append(f"{sum(m > baseline['mean'] for m in means)} of {len(means)} {part.arm(arm)}")
     if not texts:
         return []
     text = f"Without the method, accuracy is {100 * baseline['mean']:.1f} %: {' and '.join(texts)} rows are above it"
-    together = pooled.get("guarded-baseline")
-    return [f"{text}, and guarded is {points(together)} points from it on average." if together else f"{text}."]
+    together = part.pooled.get("guarded-baseline")
+    return [f"{text}, and {second} is {points(together)} points from it on average." if together else f"{text}."]
 
 
-def _touched(rows: list[dict[str, Any]]) -> list[str]:
-    """What the guard spares, and the warning that erasing less may be all there is to a gain."""
+def _touched(part: _Part) -> list[str]:
+    """What the guard spares, and the warning that erasing less may be all there is to a gain; labels spare nothing."""
+    rows = part.rows
+    if part.rule != "guard":
+        return []
     importance = {arm: _mean(rows, "importance_touched", arm) for arm in ("plain", "guarded", "control")}
     area = {arm: _mean(rows, "area_touched", arm) for arm in ("plain", "guarded")}
     plain, guarded, control = (importance[arm] for arm in ("plain", "guarded", "control"))

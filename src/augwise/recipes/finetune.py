@@ -113,6 +113,7 @@ def settings(config: FinetuneConfig) -> CompareConfig:
         strengths=config.strengths,
         windows=("inside",),
         estimators=("occlusion",),
+        length=0.5,
         arms=config.arms,
         seeds=config.seeds,
         jobs=config.jobs,

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 WIDTH = 360
+_LEGEND = 18  # between two lines of a legend
 
 
 class Chart(NamedTuple):
@@ -56,7 +57,9 @@ def line_chart(
 ) -> Chart:  # fmt: skip
     """Lines over a common axis. x_ticks: where to label x (default: round numbers); integers: no fractions on x;
     y_span: what the y axis holds at least, to give several charts the same one."""
-    top, bottom, left, right, height = 40, 42, 46, 12, 256
+    lines = _legend_lines(series)
+    lower = _LEGEND * (len(lines) - 1)
+    top, bottom, left, right, height = 40 + lower, 42, 46, 12, 256 + lower
     xs = [x for s in series for x, _ in s.points]
     ys = [y for s in series for _, y in s.points] + [v for s in series for bar in s.bars if bar for v in bar]
     ys += y_span or ()
@@ -65,7 +68,7 @@ def line_chart(
     y = _scale(min(y_ticks[0], *ys), max(y_ticks[-1], *ys), height - bottom, top)
     pad = 0.04 * (max(xs) - min(xs)) if len({*xs}) > 1 else 1
     x = _scale(min(xs) - pad, max(xs) + pad, left, WIDTH - right)
-    parts = [_legend(series), f'<text class="tick" x="0" y="{top - 9}">{escape(y_label)}</text>']
+    parts = [_legend(lines), f'<text class="tick" x="0" y="{top - 9}">{escape(y_label)}</text>']
     for value in y_ticks:
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
         parts.append(_text(left - 6, y(value) + 4, number(value, y_ticks), "tick", "end"))
@@ -209,18 +212,30 @@ def _text(x: float, y: float, text: str, style: str, anchor: str = "start") -> s
     return f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _legend(series: Sequence[Series]) -> str:
-    """Markers and names in a row from the right, above the drawing."""
+def _legend_lines(series: Sequence[Series]) -> list[list[Series]]:
+    """The series of a legend, in as few lines as its width allows; a single series needs none."""
     if len(series) < 2:
-        return ""
-    parts, x = [], float(WIDTH - 8)
-    for s in reversed(series):
-        x -= _width(s.name)
-        parts.append(_text(x, 13, s.name, "name"))
-        x -= 13
-        sign = f'<line class="line" x1="{x - 7:.1f}" x2="{x + 7:.1f}" y1="9" y2="9"{_dash(s)}/>'
-        parts.append(f'<g class="{s.style}">{sign}{_marker(s.style, x, 9) if s.marked else ""}</g>')
-        x -= 20
+        return [[]]
+    lines: list[list[Series]] = [[]]
+    for s in series:
+        if sum(_width(other.name) + 33 for other in [*lines[-1], s]) > WIDTH:
+            lines.append([])
+        lines[-1].append(s)
+    return lines
+
+
+def _legend(lines: list[list[Series]]) -> str:
+    """Markers and names in rows from the right, above the drawing."""
+    parts = []
+    for row, series in enumerate(lines):
+        x, y = float(WIDTH - 8), 9 + _LEGEND * row
+        for s in reversed(series):
+            x -= _width(s.name)
+            parts.append(_text(x, y + 4, s.name, "name"))
+            x -= 13
+            sign = f'<line class="line" x1="{x - 7:.1f}" x2="{x + 7:.1f}" y1="{y}" y2="{y}"{_dash(s)}/>'
+            parts.append(f'<g class="{s.style}">{sign}{_marker(s.style, x, y) if s.marked else ""}</g>')
+            x -= 20
     return "".join(parts)
 
 
@@ -242,12 +257,14 @@ def _dash(s: Series) -> str:
 
 
 def _marker(style: str, x: float, y: float, sure: bool = True) -> str:
-    """Circle, square or triangle, so that arms can be told apart without colour; hollow where not sure."""
+    """Circle, square, triangle or diamond, so that arms can be told apart without colour; hollow where not sure."""
     kind = "mark" if sure else "mark hollow"
     if style == "guarded":
         return f'<rect class="{kind}" stroke-width="1.6" x="{x - 3.6:.1f}" y="{y - 3.6:.1f}" width="7.2" height="7.2"/>'
     if style == "control":
         return f'<path class="{kind}" stroke-width="1.6" d="M{x:.1f} {y - 4.6:.1f}l4.6 8h-9.2z"/>'
+    if style == "smoothing":
+        return f'<path class="{kind}" stroke-width="1.6" d="M{x:.1f} {y - 4.8:.1f}l4.8 4.8l-4.8 4.8l-4.8 -4.8z"/>'
     return f'<circle class="{kind}" stroke-width="1.6" cx="{x:.1f}" cy="{y:.1f}" r="3.8"/>'
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..analysis import compare_words as words
 from ..analysis.compare_pooled import completed
+from ..analysis.compare_words import SHOWN
 from ..analysis.statistics import holm, p_value
-from ..analysis.verdict import LEVEL, SHOWN, corrected, verdict
+from ..analysis.verdict import LEVEL, corrected, verdict
 from .charts import Chart, Estimate, Series, extent, forest, line_chart
 from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
 from .text import counted, duration, percent, short
 
-ARMS = ("plain", "guarded", "control")
-_NAMES = {name: name.replace("-", " − ") for name in SHOWN}
+_STYLES = {"guarded-plain": "guarded", "guarded-control": "control", "guarded-smoothing": "smoothing"}
 _MOST = 20  # classes drawn; of more, the ten that lost and the ten that gained most
 # Settings that say where and how fast, or that no reader of a comparison asks for.
 _MACHINE = {"out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "num_workers", "device", "threads"}
@@ -23,6 +24,7 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
     """The page of what `augwise.compare` returned (also by an older version: sections without data are left out)."""
     report = completed(results)
     rows = _rows(report)
+    rules = words.rules(rows)
     return Page(
         "compare",
         title=report["title"],
@@ -35,14 +37,18 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
             "means": _means(report),
             "rows": rows,
             "grouped": len({row["name"] for row in rows}) < len(rows),
-            "arms": [arm for arm in ARMS if any(arm in row["arms"] for row in rows)],
-            "shown": [(name, _NAMES[name]) for name in SHOWN if any(row["tests"].get(name) for row in rows)],
+            "arms": words.arms(rows),
+            "arm_name": lambda arm, among=rules: words.arm(arm, among),
+            "rules": rules,
+            "shown": _named(words.differences(rows), rules),
             "tests": sum(t is not None for row in rows for t in row["adjusted"].values()),
-            "forests": _forests(rows),
+            "forests": _forests(rows, rules),
+            "notes": words.notes(rows, report.get("needs_map", ())),
+            "without": words.baseline(report["config"]["train"]),
             "baseline": report["baseline"],
-            "best": report["best"],
-            "charts": _charts(report),
-            "class_changes": [_of_classes(entry) for entry in report.get("class_changes") or []],
+            "best": [{**row, "where": words.where(row, words.varying(rows))} for row in report["best"]],
+            "charts": _charts(report, rules),
+            "class_changes": [_of_classes(entry, rules) for entry in report.get("class_changes") or []],
             "base": _base(report["base"]),
             "estimators": [_estimator(name, e) for name, e in report["estimators"].items()],
             "groups": gallery["groups"],
@@ -66,15 +72,15 @@ def p_text(p: float | None) -> str:
 def _rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The table's rows with what the page says beside the numbers."""
     adjusted = {(t.row, t.name): t.adjusted for t in corrected(report["table"])}
-    rows = []
+    rows, dimensions = [], words.varying(report["table"])
     for i, row in enumerate(report["table"]):
         counts = sorted({arm["n"] for arm in row["arms"].values()})
         rows.append(
             row
             | {
                 "n": "–".join(map(str, counts[:1] + counts[1:][-1:])),
-                "name": f"{row['method']} {row['strength']:g}",
-                "where": ", ".join(filter(None, (row["window"], row["estimator"]))),
+                "name": words.method(row),
+                "where": words.where(row, dimensions),
                 "tests": {name: row["differences"].get(name) for name in SHOWN},
                 "adjusted": {name: adjusted.get((i, name)) for name in SHOWN},
                 "p": {name: p_text(adjusted.get((i, name))) for name in SHOWN},
@@ -88,43 +94,64 @@ def _outside(interval: dict[str, Any] | None) -> bool:
     return interval is not None and interval["low"] is not None and (interval["low"] > 0 or interval["high"] < 0)
 
 
+def _named(names: Sequence[str], rules: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, words.difference(name, rules, " − ")) for name in names]
+
+
 def _means(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """(arm, accuracy, note, class) of the baseline and of every arm over all rows."""
-    found = []
+    found, rows = [], report["table"]
     if report["baseline"]:
-        found.append(("without the method", spread(report["baseline"]) + " %", "crop and flip alone", "baseline"))
-    for arm in ARMS:
-        means = [row["arms"][arm]["mean"] for row in report["table"] if arm in row["arms"]]
-        if means:
-            rows = "1 row" if len(means) == 1 else f"mean of {len(means)} rows"
-            found.append((arm, f"{percent(sum(means) / len(means))} %", rows, arm))
+        shared = words.baseline(report["config"]["train"])
+        found.append(("without the method", spread(report["baseline"]) + " %", shared, "baseline"))
+    for arm in words.arms(rows):
+        means = [row["arms"][arm]["mean"] for row in rows if arm in row["arms"]]
+        number = "1 row" if len(means) == 1 else f"mean of {len(means)} rows"
+        name = words.arm(arm, words.rules(rows))
+        found.append((name, f"{percent(sum(means) / len(means))} %", number, arm))
     return found
 
 
-def _forests(rows: list[dict[str, Any]]) -> list[Chart]:
+def _forests(rows: list[dict[str, Any]], rules: Sequence[str]) -> list[Chart]:
     """One plot for each difference, on the same axis; rows grouped so that what varies within a group is its label."""
-    strengths = len({row["strength"] for row in rows}) > 1
-    heading: Callable[[dict[str, Any]], str] = lambda row: (  # noqa: E731
-        f"{row['method']} · {row['window']} · {row['estimator']}" if strengths else f"{row['method']} · {row['window']}"
-    )
-    label: Callable[[dict[str, Any]], str] = lambda row: (  # noqa: E731
-        f"{row['strength']:g}" if strengths else f"{row['estimator']} {row['strength']:g}"
-    )
+    label, heading = _lines(rows)
     plots: dict[str, dict[str, list[Estimate]]] = {}
     for name in SHOWN:
         for row in rows:
             interval = row["tests"][name]
             if interval is not None:
                 sure = (row["adjusted"][name] or 1) < LEVEL
-                style = "guarded" if name == "guarded-plain" else "control"
-                estimate = _in_points(label(row), interval, style, sure)
-                plots.setdefault(name, {}).setdefault(heading(row), []).append(estimate)
+                estimate = _in_points(_said(row, label), interval, _STYLES.get(name, "plain"), sure)
+                plots.setdefault(name, {}).setdefault(_said(row, heading, " · "), []).append(estimate)
     every = [row for groups in plots.values() for members in groups.values() for row in members]
     span = extent(every) if every else None
-    return [
-        forest(_NAMES[name], list(groups.items()), "percentage points of test accuracy", span=span)
-        for name, groups in plots.items()
-    ]
+    unit = "percentage points of test accuracy"
+    return [forest(title, list(plots[name].items()), unit, span=span) for name, title in _named(list(plots), rules)]
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """What a line of a chart is labelled with, and what stands in the heading of its group.
+
+    The label is the finest thing that varies among the rows of one method; where nothing does, the methods themselves
+    are the lines of one group.
+    """
+    methods = {row["method"] for row in rows}
+    own = [words.varying([row for row in rows if row["method"] == m], words.FINEST) for m in methods]
+    vary = [name for name in words.FINEST if any(name in names for names in own)]
+    if not vary:
+        return ["method", "strength"], ["window", "estimator"]
+    label = ["estimator", "strength"] if vary[0] == "estimator" else [vary[0]]
+    rest = [name for name in (*words.DIMENSIONS, "estimator") if name in vary and name not in label]
+    return label, ["method", "window", *(["strength"] if "strength" not in label else []), *rest]
+
+
+def _said(row: Mapping[str, Any], names: Sequence[str], between: str = " ") -> str:
+    parts = []
+    for name in names:
+        given = row["method"] if name == "method" else words.value(row, name)
+        if given not in ("-", "own"):
+            parts.append(f"τ {given}" if name == "quantile" else given)
+    return between.join(parts)
 
 
 def _in_points(label: str, interval: dict[str, Any], style: str, sure: bool) -> Estimate:
@@ -132,62 +159,77 @@ def _in_points(label: str, interval: dict[str, Any], style: str, sure: bool) -> 
     return Estimate(label, 100 * interval["mean"], low, high, style, sure)
 
 
-def _charts(report: dict[str, Any]) -> list[Chart]:
-    """Accuracy over strength, then accuracy and loss over the epochs."""
+def _charts(report: dict[str, Any], rules: Sequence[str]) -> list[Chart]:
+    """Accuracy over strength and over τ, then accuracy and loss over the epochs."""
     charts: list[Chart] = []
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in report["table"]:
-        groups.setdefault((row["method"], row["window"], row["estimator"]), []).append(row)
+    table = report["table"]
     accuracies = [
-        arm["mean"] + side * (arm["std"] or 0)
-        for row in report["table"]
-        for arm in row["arms"].values()
-        for side in (-1, 1)
+        arm["mean"] + side * (arm["std"] or 0) for row in table for arm in row["arms"].values() for side in (-1, 1)
     ]
     accuracies += [report["baseline"]["mean"]] if report["baseline"] else []
     span = (100 * min(accuracies, default=0), 100 * max(accuracies, default=1))
-    for (method, window, estimator), rows in groups.items():
-        if len(rows) > 1:
-            title = f"{method}, {window} windows, {estimator} maps"
-            charts.append(_over_strength(title, rows, report["baseline"], span))
+    for axis in ("strength", "quantile"):
+        groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for row in table:
+            if words.of(row, axis) is not None:
+                same = [words.of(row, name) for name in ("method", *words.FINEST) if name != axis]
+                groups.setdefault(tuple(same), []).append(row)
+        for rows in groups.values():
+            if len({row[axis] for row in rows}) > 1:
+                charts.append(_over(axis, rows, table, report["baseline"], span))
     epochs = report["config"]["train"]["epochs"]
     for heading, curves in report["curves"].items():
-        charts.append(_over_epochs(f"{heading}: test accuracy while training", "test accuracy, %", curves, epochs, 100))
+        title = f"{heading}: test accuracy while training"
+        charts.append(_over_epochs(title, "test accuracy, %", curves, epochs, 100, rules))
     for heading, curves in (report.get("loss_curves") or {}).items():
-        charts.append(_over_epochs(f"{heading}: training loss", "training loss", curves, epochs, 1))
+        charts.append(_over_epochs(f"{heading}: training loss", "training loss", curves, epochs, 1, rules))
     return charts
 
 
-def _over_strength(
-    title: str, rows: list[dict[str, Any]], baseline: dict[str, Any] | None, span: tuple[float, float]
+def _over(
+    axis: str,
+    rows: list[dict[str, Any]],
+    table: list[dict[str, Any]],
+    baseline: dict[str, Any] | None,
+    span: tuple[float, float],
 ) -> Chart:
-    rows = sorted(rows, key=lambda row: row["strength"])
+    """Accuracy of every arm over the strength or over τ; rows: those that differ in nothing else."""
+    rows = sorted(rows, key=lambda row: row[axis])
     series = []
-    for arm in ARMS:
-        given = [(row["strength"], row["arms"][arm]) for row in rows if arm in row["arms"]]
-        if given:
-            ends = [(s["mean"] - (s["std"] or 0), s["mean"] + (s["std"] or 0)) for _, s in given]
-            bars = [(100 * low, 100 * high) for low, high in ends]
-            series.append(Series(arm, [(x, 100 * s["mean"]) for x, s in given], arm, bars))
-    strengths = [row["strength"] for row in rows]
+    for arm in words.arms(rows):
+        given = [(row[axis], row["arms"][arm]) for row in rows if arm in row["arms"]]
+        ends = [(s["mean"] - (s["std"] or 0), s["mean"] + (s["std"] or 0)) for _, s in given]
+        bars = [(100 * low, 100 * high) for low, high in ends]
+        points = [(x, 100 * s["mean"]) for x, s in given]
+        series.append(Series(words.arm(arm, words.rules(rows)), points, arm, bars))
+    values = [row[axis] for row in rows]
     if baseline:
-        level = [(x, 100 * baseline["mean"]) for x in (strengths[0], strengths[-1])]
+        level = [(x, 100 * baseline["mean"]) for x in (values[0], values[-1])]
         series.append(Series("without", level, "baseline", marked=False, dashed=True))
-    title = f"{title}: accuracy over strength"
-    return line_chart(title, series, "strength", "test accuracy, %", x_ticks=strengths, y_span=span)
+    window, maps = (rows[0][name] for name in ("window", "estimator"))
+    more = [words.value(rows[0], name) for name in words.varying(table) if name != axis]
+    named = rows[0]["method"] if axis == "strength" else words.method(rows[0])
+    parts = [named, f"{window} windows" if window else "", f"{maps} maps" if maps else "", *more]
+    title = f"{', '.join(part for part in parts if part not in ('', '-'))}: accuracy over {words.heading(axis)}"
+    return line_chart(title, series, words.heading(axis), "test accuracy, %", x_ticks=values, y_span=span)
 
 
-def _over_epochs(title: str, label: str, curves: dict[str, list[float]], epochs: int, unit: float) -> Chart:
+def _over_epochs(
+    title: str, label: str, curves: dict[str, list[float]], epochs: int, unit: float, rules: Sequence[str]
+) -> Chart:
     series = []
     for arm, values in curves.items():
         first = epochs - len(values) + 1
         points = [(first + i, unit * v) for i, v in enumerate(values)]
-        series.append(Series(arm, points, arm, marked=False, dashed=arm == "control"))
+        dashed = arm in ("control", "smoothing")
+        series.append(Series(words.arm(arm, rules), points, arm, marked=False, dashed=dashed))
     return line_chart(title, series, "epoch", label, integers=True)
 
 
-def _of_classes(entry: dict[str, Any]) -> dict[str, Any]:
+def _of_classes(entry: dict[str, Any], rules: Sequence[str]) -> dict[str, Any]:
     """One method's changes by class, most gained first, with Holm's correction over all of its tests."""
+    own = [entry["rule"]] if "rule" in entry else list(rules)
+    second = words.arm("guarded", own)
     cells = [(i, name) for i in range(len(entry["classes"])) for name in SHOWN]
     ps = {(i, n): p_value(entry["classes"][i]["differences"].get(n)) for i, n in cells}
     given = [at for at in cells if ps[at] is not None]
@@ -205,19 +247,20 @@ def _of_classes(entry: dict[str, Any]) -> dict[str, Any]:
     rows.sort(key=lambda row: -(row["differences"]["guarded-plain"] or {"mean": 0})["mean"])
     drawn = rows if len(rows) <= _MOST else rows[: _MOST // 2] + rows[-_MOST // 2 :]
     return {
-        "method": entry["method"],
+        "method": entry["method"] if len(rules) == 1 else f"{entry['method']}, {second}",
+        "shown": _named([n for n in SHOWN if any(row["differences"][n] for row in rows)], own),
         "rows": rows,
         "drawn": len(drawn) if len(drawn) < len(rows) else None,
         "tests": len(given),
         "outside": sum(sure for row in rows for sure in row["sure"].values()),
         "kept": sum(p < LEVEL for p in adjusted.values()),
-        "forests": _class_forests(drawn),
+        "forests": _class_forests(drawn, own),
     }
 
 
-def _class_forests(rows: list[dict[str, Any]]) -> list[Chart]:
+def _class_forests(rows: list[dict[str, Any]], rules: Sequence[str]) -> list[Chart]:
     plots = {}
-    for name, style in zip(SHOWN, ("guarded", "control"), strict=True):
+    for name, style in _STYLES.items():
         plots[name] = [
             _in_points(row["class"], interval, style, (row["adjusted"][name] or 1) < LEVEL)
             for row in rows
@@ -225,7 +268,8 @@ def _class_forests(rows: list[dict[str, Any]]) -> list[Chart]:
         ]
     span = extent([e for members in plots.values() for e in members])
     unit = "percentage points of the class’s accuracy"
-    return [forest(_NAMES[name], [("", members)], unit, span=span) for name, members in plots.items() if members]
+    named = _named([name for name, members in plots.items() if members], rules)
+    return [forest(title, [("", plots[name])], unit, span=span) for name, title in named]
 
 
 def _subtitle(report: dict[str, Any]) -> str:
@@ -261,13 +305,24 @@ def _facts(report: dict[str, Any]) -> Facts:
             "training",
             f"{train['model']}, {epochs}, batch {train['batch_size']}, {train['optimizer']}",
         ),
-        ("methods", f"{short(config['methods'])}, strengths {short(config['strengths'])}"),
-        ("guard", f"quantile {config['quantile']:g}, windows {short(config['windows'])}"),
+        ("methods", f"{short(config['methods'])}, strengths {short(config['strengths'] or 'as usual')}"),
+        *_maps_used(config),
         ("seeds", f"{config['seeds']}, {report['done']} of {counted(report['planned'], 'run')} finished"),
     ]
     if report.get("seconds"):
         facts.append(("time", f"{duration(report['seconds'])} of training in all runs together"))
     return [*facts, *environment_facts(report["environment"])]
+
+
+def _maps_used(config: dict[str, Any]) -> Facts:
+    """What the maps steer or soften; an older comparison had one quantile, and guards alone."""
+    facts, rules = [], config.get("rules", ["guard"])
+    if "guard" in rules:
+        quantiles = config.get("quantiles") or [config["quantile"]]
+        facts.append(("guard", f"quantile {short(quantiles)}, windows {short(config['windows'])}"))
+    if "soften" in rules:
+        facts.append(("labels", f"doubt = {config['soften_strength']:g} (1 − v)^{config['soften_power']:g}"))
+    return facts
 
 
 def _settings(config: dict[str, Any]) -> Facts:

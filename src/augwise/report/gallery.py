@@ -29,6 +29,17 @@ def group(title: str, examples: list[Example]) -> dict[str, Any]:
     return {"title": title, "examples": [_example(e) for e in examples]}
 
 
+def within(groups: list[dict[str, Any]], most: int = 2_000_000) -> list[dict[str, Any]]:
+    """The groups with as many of their first examples as ``most`` bytes hold, one of each at least."""
+    groups = [given | {"examples": list(given["examples"])} for given in groups]
+    sizes = [[len(json.dumps(example)) for example in given["examples"]] for given in groups]
+    while sum(map(sum, sizes)) > most and max(map(len, sizes)) > 1:
+        longest = max(range(len(groups)), key=lambda i: (len(sizes[i]), sum(sizes[i])))
+        sizes[longest].pop()
+        groups[longest]["examples"].pop()
+    return groups
+
+
 def audit_group(transform: str, title: str, cases: list[Case]) -> dict[str, Any]:
     """Pictures of what one transform made of some images, under one heading."""
     return {"transform": transform, "title": title, "examples": [_case(transform, case) for case in cases]}

@@ -102,6 +102,20 @@ def train(
         return run.finished() or run.go(observe, also or {})
 
 
+def training_batches(config: TrainConfig, source: Any, maps: Any = None, steps: Any = None) -> Batches:
+    """The batches that `train` would train on, without training: augmented, on the device, not normalised.
+
+    source, maps, steps: see `train`. The draws are those of the run with this configuration.
+    """
+    config.check()
+    config = resolved(config)
+    with threads(config.threads, config.num_workers):
+        accelerator = accelerator_for(config.device, config.precision)
+        source = as_source(source)
+        run = _Run(config, accelerator, _Data(source, source, "", maps), flatten_steps(steps), None, None)
+        return run.batches(run._training_reader(), [])
+
+
 @dataclass(frozen=True)
 class _Data:
     train: Source
@@ -254,21 +268,25 @@ class _Run:
 
     def _objective(self, model: nn.Module, reader: Reader, normalize: Normalize, observe: Observe | None) -> Supervised:
         config = self.config
-        batches = Batches(
-            reader,
-            self._shared(reader),
-            self.steps,
-            [normalize],
-            seed=config.seed,
-            batch_size=config.batch_size,
-            observe=observe,
-            epochs=config.epochs,
-            **self._ways(),
-        )
+        batches = self.batches(reader, [normalize], observe)
         optimizer = optimizers.build(
             config.optimizer, model.parameters(), config.lr, config.momentum, config.weight_decay
         )
         return Supervised(model, optimizer, batches, config.label_smoothing)
+
+    def batches(self, reader: Reader, last: list[Normalize], observe: Observe | None = None) -> Batches:
+        """What is trained on: shared steps, the method's, then ``last``."""
+        return Batches(
+            reader,
+            self._shared(reader),
+            self.steps,
+            last,
+            seed=self.config.seed,
+            batch_size=self.config.batch_size,
+            observe=observe,
+            epochs=self.config.epochs,
+            **self._ways(),
+        )
 
     def _ways(self) -> dict[str, Any]:
         """This process's share of a batch, and the layout of images in memory."""

@@ -1,0 +1,76 @@
+"""Comparisons that have a name: settings alone, plans without anything trained, and flags that change them."""
+
+import subprocess
+import sys
+
+import pytest
+
+from augwise.analysis import presets
+from augwise.analysis.compare_plan import CompareConfig
+from augwise.analysis.presets import PRESETS, preset
+from augwise.cli import _parse
+from augwise.errors import UserError
+from augwise.options import with_preset
+from augwise.training.config import TrainConfig
+
+ABOUT = {entry.name: entry.question for entry in PRESETS.values()}
+
+
+def parsed(*arguments):
+    return with_preset(CompareConfig, CompareConfig.preset, ABOUT, list(arguments), "compare", _parse)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_gives_settings_and_leaves_the_rest(name):
+    train = TrainConfig(data="npz:x.npz", epochs=7)
+    config = CompareConfig.preset(name, train, seeds=4)
+    assert (config.train.data, config.train.epochs, config.seeds) == ("npz:x.npz", 7, 4)
+    for field, value in preset(name).changes.items():
+        assert field == "seeds" or getattr(config, field) == value
+    assert len(preset(name).question) < 110
+
+
+def test_presets_need_no_torch():
+    code = (
+        "import sys; from augwise.analysis.compare_config import CompareConfig as C; from augwise.analysis.presets "
+        "import PRESETS; [C.preset(p) for p in PRESETS]; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_evidence_takes_seeds():
+    assert CompareConfig.preset("ten-methods").seeds == 5
+    assert all(CompareConfig.preset(name).seeds >= 3 for name in PRESETS)
+
+
+def test_the_crop_of_the_method_is_not_every_arms():
+    assert CompareConfig.preset("softened-crops").train.crop_padding == 0
+    assert CompareConfig.preset("softened-crops", TrainConfig(crop_padding=4)).train.crop_padding == 0
+    assert CompareConfig.preset("softened").train.crop_padding == TrainConfig().crop_padding
+
+
+def test_flags_change_what_a_preset_says():
+    config, name = parsed("--preset", "lengths", "--strengths", "8", "16", "--epochs", "3", "--out", "x")
+    assert name == "lengths"
+    assert (config.methods, config.strengths) == (("cutout", "trivialaugment"), (8, 16))
+    assert (config.train.epochs, str(config.train.out)) == (3, "x")
+    config, _ = parsed("--preset=softened-crops", "--out", "x")
+    assert (config.rules, config.train.crop_padding, config.methods) == (("soften",), 0, ("crop",))
+    config, name = parsed("--out", "x", "--quantiles", "0.2", "0.8", "--length", "0.5")
+    assert (name, config.methods, config.quantiles, config.length) == (None, ("cutout",), (0.2, 0.8), 0.5)
+
+
+def test_help_says_what_each_preset_asks(capsys):
+    with pytest.raises(SystemExit):
+        parsed("--help")
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert all(f"{name}: {' '.join(line.split()[:4])}" in text for name, line in ABOUT.items())
+
+
+def test_an_unknown_preset_is_refused_by_name():
+    with pytest.raises(UserError, match="did you mean 'ten-methods'"):
+        parsed("--preset", "ten-method")
+    with pytest.raises(UserError, match="--preset needs a name"):
+        parsed("--preset", "--out")
+    assert tuple(dict.fromkeys(presets.TEN)) == presets.TEN
+    assert len(presets.TEN) == 10
