@@ -118,6 +118,12 @@ def test_drawn_superpixels_are_accepted_ones_of_the_loop(quantile, reduce):
         assert slow.pixels(mask) == sets[0] | sets[-1]
 
 
+def test_the_order_statistic_means_decimal_numbers():
+    """0.07 · 100 is a little more than 7 in binary."""
+    values = torch.arange(1, 101.0)[torch.randperm(100)].view(1, 10, 10)
+    assert float(values[important_points(values, 0.07)].min()) == 7
+
+
 def test_superpixels_are_drawn_uniformly():
     values = slow.patches(HEIGHT, WIDTH, (5, 4), zeros=3)
     sets = slow.accepted_segments(values, 0.3)
@@ -241,6 +247,14 @@ def test_regions_are_important_where_they_are_chosen(follow):
             assert score(values, box) >= threshold(values, LENGTH, LENGTH, 0.7, "clipped")
         different += len({tuple(box) for box in boxes.tolist()}) == 3
     assert different > 20
+
+
+def test_each_superpixel_is_drawn_by_itself():
+    images, maps = some(20)
+    chosen = run(aw.Preserve(Shifted(), quantile=0.3, shape="superpixel", regions=3), images, maps)[0]["regions"]
+    shown = [len(slow.segments(values * mask)) - 1 for values, mask in zip(maps, chosen, strict=True)]
+    assert max(shown) == 3
+    assert sum(shown) > 40
 
 
 def test_evidence_counts_once_although_it_is_seen_twice():

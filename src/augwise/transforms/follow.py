@@ -81,7 +81,7 @@ def follow(transform: Any, preserve: Mapping[str, Any] | None = None) -> Followe
         - anything else: *opaque*, a function of the image alone, the map carried past unmoved; ``.opaque`` names them.
 
         Pixels differ from those that the transform makes of a PIL image by the rounding of interpolation alone.
-    preserve: arguments of `Preserve` (``length``, ``quantile``, ``window``, ``reduce``): policies and opaque steps
+    preserve: arguments of `Preserve` (``length``, ``quantile``, ``regions``, ``shape``, ...): policies and opaque steps
         are guarded by it, so they may no longer change the size or type of an image. None: nothing is.
 
     Randomness: steps draw from torch, `random` and NumPy as they always do; albumentations is seeded from torch.
@@ -158,7 +158,7 @@ def _guard(part: Any, preserve: Mapping[str, Any]) -> Preserve:
         return Preserve(part, **preserve)
     except TypeError as error:
         raise UserError(
-            f"preserve={dict(preserve)}: give arguments of aw.Preserve (length, quantile, window, reduce)"
+            f"preserve={dict(preserve)}: give arguments of aw.Preserve (length, quantile, regions, shape, ...)"
         ) from error
 
 
