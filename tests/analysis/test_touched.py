@@ -153,7 +153,7 @@ def test_a_policy_of_ours_counts_as_changing_everything_and_is_left_as_it_was():
     assert isinstance(step.wrapped, Painted)
     assert set(step._modules) == {"wrapped"}
     with stream(2):  # what is put back is what the real step puts back under the same key
-        boxes = step.make_params(torch.zeros(5, 3, 12, 20), own, None)["boxes"]
+        boxes = step.make_params(torch.zeros(5, 3, 12, 20), own, None)["regions"][:, 0]
     kept = (own * regions.box_mask(boxes, 12, 20)).sum((1, 2)) / own.sum((1, 2))
     assert found.importance.tolist() == pytest.approx((1 - kept).tolist(), rel=1e-5)
 

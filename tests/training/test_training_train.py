@@ -348,7 +348,7 @@ class WrongLabels:
         ),
         ({}, {"batch_size": 71}, "batch_size=71 is more than the 70 training images"),
         ({"steps": [aw.Cutout(3, quantile=0.6)]}, {}, "Cutout is guarded but there are no importance maps"),
-        ({"steps": [aw.SoftenLabels()]}, {}, "SoftenLabels looks at importance maps, but there are none: give maps="),
+        ({"steps": [aw.SoftenLabels()]}, {}, "SoftenLabels needs importance maps, but there are none: give maps="),
         ({"transform": aw.Cutout(3)}, {}, "set loader='workers'"),
         ({"test": None}, {}, "source comes without test"),
         ({}, {"epochs": 0}, "epochs=0 is not positive"),

@@ -168,7 +168,7 @@ def test_it_says_that_it_needs_maps_not_that_a_quantile_is_too_much():
             method(torch.rand(3, 32, 32))
         assert "quantile" not in str(error.value)
     source = [(torch.zeros(3, 8, 8, dtype=torch.uint8), 0), (torch.ones(3, 8, 8, dtype=torch.uint8), 1)]
-    with pytest.raises(aw.UserError, match="AdvMask needs importance maps but there are no importance maps") as error:
+    with pytest.raises(aw.UserError, match="AdvMask needs importance maps, but there are none") as error:
         aw.WithImportance(source, transform=aw.AdvMask())
     assert "quantile" not in str(error.value)
 

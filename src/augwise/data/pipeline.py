@@ -82,7 +82,9 @@ def check_guards(steps: Sequence[Any], maps: bool, cure: str) -> None:
     for step in steps:
         maps = maps or gives_importance(step)
         if not maps and getattr(step, "guarded", False):
-            raise UserError(f"{wants_maps(step)} but there are no importance maps: {cure}{unless_plain(step)}")
+            wants = wants_maps(step)
+            missing = ", but there are none" if wants.endswith("maps") else " but there are no importance maps"
+            raise UserError(f"{wants}{missing}: {cure}{unless_plain(step)}")
 
 
 def _typed(item: T) -> T:

@@ -69,7 +69,7 @@ class Resident:
                 f"image 0 of {source.name} has type {first.dtype}: a source gives uint8 pixels from 0 to 255 "
                 "(floats in [0, 1]: (image * 255).round().to(torch.uint8))"
             )
-        grid = 0 if attached is None else attached.packed_bytes
+        grid = 0 if attached is None else _map_bytes(attached)
         shape = tuple(first.shape) if size is None else (first.shape[0], size, size)
         check_memory(len(source) * (math.prod(shape) + grid), torch.device(device))
         images = torch.empty(len(source), *shape, dtype=torch.uint8)
@@ -123,3 +123,9 @@ def _free_bytes(device: torch.device) -> int | None:
 
 def _labels(source: Source) -> Tensor:
     return torch.as_tensor(source.labels, dtype=torch.int64).clone()
+
+
+def _map_bytes(attached: Any) -> int:
+    """Bytes of one map; foreign maps, which do not say, have one for each pixel."""
+    known = getattr(attached, "packed_bytes", None)
+    return math.prod(attached.read(0).shape[-2:]) if known is None else known
