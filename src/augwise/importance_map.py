@@ -25,8 +25,8 @@ the image is reflected. Erasing sets the map to zero.
 
 **What is refused.** `TrivialAugmentWide`, `AutoAugment`, `RandAugment`, `AugMix`, `CutMix` and `MixUp` of torchvision
 raise on any mask, `FiveCrop` and `TenCrop` on a type without a kernel of theirs. That is good: they would change the
-picture and leave the map behind, or have no one map to return. Image policies go through `augwise.Preserve`, mixing
-through this library's mixers. Colour operations leave the map alone.
+picture and leave the map behind, or have no one map to return. Image policies go through `augwise.Preserve` (or are
+this library's own, which move the map), mixing through this library's mixers. Colour operations leave the map alone.
 
 `v2.RandomErasing` erases the map too, but still warns that it passes masks through: that warning is not true here.
 """

@@ -132,6 +132,8 @@ def test_nothing_to_do_and_nobody_there():
     assert moved is maps
     none = apply_operations(images[:0], maps[:0], still[:0], torch.zeros(0).double())
     assert none[0].shape == (0, 3, 9, 14)
+    with pytest.raises(aw.UserError, match="needs places"):
+        apply_operations(images, maps, still * 0 + OPERATIONS.index("Cutout"), torch.ones(4).double())
     with pytest.raises(aw.UserError, match="4 channels"):
         apply_operations(torch.zeros(1, 4, 9, 14), None, still[:1], torch.zeros(1))
 

@@ -223,7 +223,7 @@ def test_only_moves_are_mirrored():
         params = drawn(aw.FastAutoAugment([[(name, 1.0, 0.9)]]), 2000)
         values, counts = params["magnitudes"].unique(return_counts=True)
         assert len(values) == (2 if name in SIGNED[:5] else 1)
-        assert fits(counts.tolist())
+        assert len(values) == 1 or fits(counts.tolist())
         assert params["places"].shape == (2000, 1, 2)
 
 

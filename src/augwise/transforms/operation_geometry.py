@@ -116,40 +116,6 @@ def _visible(matrices: Tensor, maps: Tensor) -> Tensor:
     return across.clamp_(0, 1).mul_(down.clamp_(0, 1))
 
 
-def _samples(matrices: Tensor) -> list[int]:
-    """Samples per pixel and direction that each map needs; 0 for a move by whole pixels."""
-    a, b, c, d = matrices[:, :, :2].flatten(1).unbind(1)
-    squares, area = a**2 + b**2 + c**2 + d**2, a * d - b * c
-    step = ((squares + (squares**2 - 4 * area**2).clamp_min(0).sqrt()) / 2).sqrt()  # the largest singular value
-    whole = (matrices[:, :, :2] == torch.eye(2, dtype=torch.float64)).flatten(1).all(1)
-    return (step / 1.25).ceil().clamp(1, MAX_SUPERSAMPLING).masked_fill(whole, 0).int().tolist()
-
-
-def _shift(maps: Tensor, matrices: Tensor) -> Tensor:
-    return _sample(maps[:, None], matrices, "nearest")[:, 0]
-
-
-def _follow(maps: Tensor, matrices: Tensor, samples: int) -> Tensor:
-    places = [(i + 0.5) / samples - 0.5 for i in range(samples)]
-    moved = torch.zeros_like(maps)
-    for dx, dy in product(places, places):
-        moved += _sample(maps[:, None], matrices, "bilinear", dx, dy)[:, 0]
-    wanted, found = (maps * _visible(matrices, maps)).sum((1, 2)), moved.sum((1, 2))
-    factor = torch.where(found > 0, wanted / torch.where(found > 0, found, 1), 0)
-    return moved.mul_(factor[:, None, None])
-
-
-def _visible(matrices: Tensor, maps: Tensor) -> Tensor:
-    """(N, H, W): how much of each input pixel lands in the picture: one inside, zero outside, a ramp one pixel wide."""
-    forward = torch.linalg.inv(matrices[:, :, :2])
-    forward = torch.cat([forward, -forward @ matrices[:, :, 2:]], 2)
-    shares = []
-    for place, side in zip(_places(forward, maps), maps.shape[:0:-1], strict=True):
-        place += side / 2
-        shares.append((side + 0.5 - place).clamp_(0, 1).sub_((0.5 - place).clamp_(0, 1)))
-    return shares[0].mul_(shares[1])
-
-
 def _sample(pictures: Tensor, matrices: Tensor, mode: str, dx: float = 0.0, dy: float = 0.0) -> Tensor:
     """Pictures (N, C, H, W) through their matrices, each output pixel at (dx, dy) from its middle; zero beyond."""
     height, width = pictures.shape[-2:]

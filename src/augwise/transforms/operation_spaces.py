@@ -40,7 +40,7 @@ class Space(NamedTuple):
 
 @lru_cache(maxsize=32)
 def wide(bins: int) -> Space:
-    """TrivialAugment's wide space (Müller and Hutter 2021, Table 7), whatever the size of the image."""
+    """TrivialAugment's wide space (Müller and Hutter 2021), whatever the size of the image."""
     reach = dict.fromkeys(_SIGNED, 0.99) | {"TranslateX": 32.0, "TranslateY": 32.0, "Rotate": 135.0}
     return _space(NAMES, bins, reach, posterized=6)
 

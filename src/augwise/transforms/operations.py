@@ -72,7 +72,8 @@ def apply_operations(
         if kind == "geometry":
             work = _geometry(operations[rows], magnitudes[rows], images, interpolation, fill)
         elif kind == "Cutout":
-            assert places is not None, "Cutout needs places"
+            if places is None:
+                raise UserError("Cutout needs places: give (N, 2) uniform numbers in [0, 1), y then x")
             work = _cutout(magnitudes[rows], places[rows], images)
         else:
             work = _colour(kind, magnitudes[rows])
