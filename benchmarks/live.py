@@ -3,8 +3,9 @@
     python -m benchmarks.live --json live.json
 
 Images of 32 px, resident, Cutout 16, cross-entropy, SGD: 128 for the small CNN, 16 for ResNet-18. Ratios are of medians
-of CPU time, which on a busy machine counts this process's work alone, measured in turn. ``half``: the model is asked about images of 16 px. ``bounds``: which share of all squares an
-absolute bound of 0.6 accepts, by the mean and by the largest value of maps from 0 to 1, after 10 epochs on digits.
+of CPU time, which on a busy machine counts this process's work alone, measured in turn. ``half``: the model is asked
+about images of 16 px. ``bounds``: which share of all squares an absolute bound of 0.6 accepts, by the mean and by the
+largest value of maps from 0 to 1, after 10 epochs on digits.
 """
 
 from __future__ import annotations

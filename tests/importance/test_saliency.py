@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from augwise.errors import UserError
+from augwise.importance.job import arguments
 from augwise.importance.saliency import GradientSaliency
 
 
@@ -70,3 +71,8 @@ def test_wrong_arguments_are_refused():
         GradientSaliency(reduce="median")  # pyright: ignore
     with pytest.raises(UserError, match="needs a classifier"):
         GradientSaliency().estimate(None, torch.rand(1, 1, 4, 4), torch.tensor([0]), [0])
+
+
+def test_a_store_from_before_there_was_an_option_is_gone_on_with():
+    assert arguments(GradientSaliency()) == {"of": "log_probability", "reduce": "max", "grid": None}
+    assert arguments(GradientSaliency(normalize="minmax"))["normalize"] == "minmax"
