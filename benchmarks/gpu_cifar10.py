@@ -19,9 +19,10 @@ from ._common import for_minutes  # first: it sets the thread variables  # isort
 import torch
 from torch import Tensor, nn
 
-from augwise.analysis.compare import base_model, compare
+from augwise.analysis.compare import compare
 from augwise.analysis.compare_plan import CompareConfig
 from augwise.analysis.compare_runs import comparison_sources
+from augwise.analysis.compare_share import base_model
 from augwise.data import open_source
 from augwise.importance.cdiea import CDIEA
 from augwise.importance.estimate import estimate

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from augwise.analysis.presets import PRESETS
+
+from .docstrings import escaped
 from .measured import results
 
 NAME = "cifar10_5k"
 
 
 def pages() -> dict[str, str]:
-    """The table, and what it amounts to."""
+    """The table, and what it amounts to; and the list of comparisons that have a name."""
     found = results()[NAME]
-    return {f"tables/{NAME}.md": _table(found) + "\n" + _words(found)}
+    return {f"tables/{NAME}.md": _table(found) + "\n" + _words(found), "tables/presets.md": _presets()}
+
+
+def _presets() -> str:
+    lines = ["| preset | its question |", "|---|---|"]
+    lines += [f"| `{p.name}` | {escaped(p.question[0].upper() + p.question[1:])} |" for p in PRESETS.values()]
+    return "\n".join(lines) + "\n"
 
 
 def _table(found: dict[str, Any]) -> str:

@@ -58,13 +58,13 @@ def with_preset(
 
     name, rest = _take(arguments, "--preset")
     own = dataclasses.field(default_factory=config if name is None else lambda: make(name))
-    text = "\n".join(f"{preset}: {line}" for preset, line in about.items())
+    text = ";\n".join(f"{preset}: {line}" for preset, line in about.items())
     shown = (
         "give it first to see its settings as defaults"
         if name is None
         else f"its settings are the defaults here: {name}"
     )
-    said = tyro.conf.arg(name="preset", help=f"A comparison that has a name:\n{text}\n{shown[0].upper()}{shown[1:]}.")
+    said = tyro.conf.arg(name="preset", help=f"A comparison that has a name:\n{text}.\n{shown[0].upper()}{shown[1:]}.")
     kind = Literal[tuple(about)]  # pyright: ignore[reportInvalidTypeForm]
     fields: list[Any] = [
         ("preset", Annotated[kind | None, said], dataclasses.field(default=name)),

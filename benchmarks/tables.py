@@ -1,0 +1,131 @@
+"""The tables of the papers, one preset of `augwise compare` after the other, on one data set.
+
+    python -m benchmarks.tables --data npz:cifar10.npz --out tables --minutes 60 --publish cifar10_tables
+
+Resumable: run it again with the same folder until it prints "complete". Each call stops after ``--minutes``; what is
+finished stays. Every preset has a folder ``OUT/PRESET``; base model, maps and finished runs are shared between them,
+and with ``--share`` (folders of other comparisons, such as ``benchmarks/results/cifar10_5k``). ``--publish NAME``
+copies results, table and page of each into ``benchmarks/results/NAME/PRESET``, without the paths of this machine.
+
+By default sized for a CPU and set as ``cifar10_5k`` was: 5 000 images, the small CNN, 20 epochs, bfloat16, a tenth set
+aside for validation: about 20 s a run on a core of its own. On a GPU: ``--model resnet18 --epochs 10 --limit 0 --jobs
+4``; for CIFAR-100 ``--length 8`` besides.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ._common import for_minutes  # first: it sets the thread variables  # isort: skip
+
+from augwise.analysis.compare import compare
+from augwise.analysis.compare_plan import CompareConfig
+from augwise.analysis.presets import PRESETS
+from augwise.errors import UserError
+from augwise.report.build import report
+from augwise.training.config import TrainConfig
+
+RESULTS = Path(__file__).parent / "results"
+_LARGEST = 3_000_000  # bytes of a page that is published
+
+
+def main() -> None:
+    """Go on with whatever is not done yet, until the time is up."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--presets", nargs="+", choices=list(PRESETS), default=list(PRESETS), metavar="PRESET")
+    parser.add_argument("--share", type=Path, nargs="*", default=[], help="folders of comparisons that are done")
+    parser.add_argument("--publish", metavar="NAME", help="also copy into benchmarks/results/NAME")
+    parser.add_argument("--seeds", type=int, help="runs per arm; default the preset's")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--model", default="small_cnn")
+    parser.add_argument("--limit", type=int, default=5000, help="training images, 0 for all")
+    parser.add_argument("--length", type=float, help="side of regions where a preset does not say it, 8 on CIFAR-100")
+    parser.add_argument("--jobs", type=int, help="runs at once; default one per core, one on a GPU")
+    options = parser.parse_args()
+    for_minutes(options.minutes, lambda: work(options))
+
+
+def work(options: argparse.Namespace) -> None:
+    """Every preset in turn; one that cannot be run here says why, and the next begins."""
+    refused = {}
+    for name in options.presets:
+        try:
+            compare(settings(name, options), title=_title(name, options.data), command=_command(name, options))
+        except UserError as error:
+            refused[name] = str(error)
+        finally:  # also when the time is up: what is there is a table
+            if options.publish and (options.out / name / "results.json").exists():
+                publish(options.out / name, RESULTS / options.publish / name)
+    for name, reason in refused.items():
+        print(f"{name} was left out: {reason}")
+
+
+def settings(name: str, options: argparse.Namespace) -> CompareConfig:
+    """A preset on this data, sharing with all other presets that have a folder."""
+    others = [options.out / other for other in PRESETS if other != name]
+    train = TrainConfig(
+        data=options.data,
+        limit=options.limit or None,
+        val_share=0.1,
+        eval_last=1,
+        model=options.model,
+        epochs=options.epochs,
+        precision="bf16",
+        out=options.out / name,
+        tensorboard=False,
+    )
+    changes: dict[str, Any] = {"share": tuple(f for f in (*others, *options.share) if f.is_dir()), "jobs": options.jobs}
+    if options.seeds is not None:
+        changes["seeds"] = options.seeds
+    if options.length is not None:
+        length = options.length
+        changes["length"] = int(length) if length >= 1 and length.is_integer() else length
+    return CompareConfig.preset(name, train, **changes)
+
+
+def publish(folder: Path, to: Path) -> None:
+    """Results, table and page of a comparison in ``to``; of paths only the last part is kept."""
+    found = json.loads((folder / "results.json").read_text())
+    config = found["config"]
+    config["train"] |= {"data": _end(config["train"]["data"]), "out": folder.name}
+    config["share"] = [Path(path).name for path in config["share"]]
+    config["maps_from"] = config["maps_from"] and Path(config["maps_from"]).name
+    to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        made = Path(name)
+        (made / "results.json").write_text(json.dumps(found, indent=2) + "\n")
+        if (folder / "gallery.json").exists():
+            shutil.copy(folder / "gallery.json", made)
+        page = report(made)
+        shutil.copy(made / "results.json", to)
+        shutil.copy(folder / "table.txt", to)
+        if page.stat().st_size < _LARGEST:
+            shutil.copy(page, to)
+
+
+def _title(name: str, data: str) -> str:
+    return f"{name.replace('-', ' ').capitalize()}: {Path(_end(data).partition(':')[2] or data).stem}"
+
+
+def _command(name: str, options: argparse.Namespace) -> str:
+    given = {"data": _end(options.data), "presets": name, "model": options.model, "epochs": options.epochs}
+    given |= {"limit": options.limit, "length": options.length, "seeds": options.seeds}
+    return "python -m benchmarks.tables " + " ".join(f"--{k} {v}" for k, v in given.items() if v is not None)
+
+
+def _end(data: str) -> str:
+    """``npz:cifar10.npz`` of ``npz:/some/where/cifar10.npz``."""
+    kind, colon, path = data.partition(":")
+    return kind + colon + Path(path).name if colon else data
+
+
+if __name__ == "__main__":
+    main()
