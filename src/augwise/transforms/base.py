@@ -116,7 +116,9 @@ class Augmentation(nn.Module, ABC):
 
 def wants_maps(step: Any) -> str:
     """How an error begins that says maps are missing: the step's name, and that it is guarded, or needs maps at all."""
-    return f"{type(step).__name__} {'needs importance maps' if getattr(step, 'needs_map', False) else 'is guarded'}"
+    if not getattr(step, "needs_map", False):
+        return f"{type(step).__name__} is guarded"
+    return f"{type(getattr(step, 'wrapped', step)).__name__} needs importance maps"  # Preserve wraps what needs them
 
 
 def unless_plain(step: Any) -> str:
