@@ -116,7 +116,10 @@ class Augmentation(nn.Module, ABC):
 
 def wants_maps(step: Any) -> str:
     """How an error begins that says maps are missing: the step's name, and that it is guarded, or needs maps at all."""
-    return f"{type(step).__name__} {'is guarded' if _has_plain_form(step) else 'needs importance maps'}"
+    if _has_plain_form(step):
+        return f"{type(step).__name__} is guarded"
+    wanting = getattr(step, "wrapped", step) if getattr(step, "needs_map", False) else step  # what Preserve wraps
+    return f"{type(wanting).__name__} needs importance maps"
 
 
 def unless_plain(step: Any) -> str:
