@@ -118,6 +118,6 @@ def notes(rows: Sequence[Row], needing: Iterable[str] = ()) -> list[str]:
         )
     doubts = [row for row in listed if row.get("doubt") is not None]
     if doubts:
-        each = ", ".join(f"{method(row)} {where(row, [])} {row['doubt']:.3f}" for row in doubts)
+        each = "; ".join(f"{method(row)} {where(row, [])} {row['doubt']:.3f}" for row in doubts)
         said.append(f"smoothing: every label gets the mean doubt of the softened arm: {each}")
     return said

@@ -125,7 +125,7 @@ _ALL = (
     Preset(
         "keep",
         "must the saliency be that of the model in training? live against stored (IPF-RDA, Tables V and VI)",
-        {"methods": ("keepcutout", "keepautoaugment"), "estimators": ("live", "saliency")},
+        {"methods": ("cutout", "autoaugment"), "estimators": ("live", "saliency")},
     ),
 )
 PRESETS = {entry.name: entry for entry in _ALL}
