@@ -294,7 +294,7 @@ def test_factories_wrap_our_policies(name):
     params = guarded.make_params(images, maps, torch.Generator().manual_seed(0))
     kept, _ = guarded.transform(images, maps, params)
     free, moved = plain.transform(images, maps, plain.make_params(images, maps, torch.Generator().manual_seed(0)))
-    for i, (top, left, bottom, right) in enumerate(params["boxes"].tolist()):
+    for i, (top, left, bottom, right) in enumerate(params["regions"][:, 0].tolist()):
         free[i, :, top:bottom, left:right] = images[i, :, top:bottom, left:right]
     assert torch.equal(kept, free)
     assert not torch.equal(moved, maps)  # the map follows

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..catalogue import find, methods
 from ..training.config import TrainConfig
 from .compare_config import LIVE
-from .compare_plan import Run, takes
+from .compare_plan import Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,17 +87,7 @@ def build(run: Run) -> nn.Module | None:
     if run.method is None:
         return None
     entry, options = find(run.method, methods()), dict(run.options)
-    shape = None if "shape" in takes(entry) else options.pop("shape", None)
-    step = entry.load()(**options)
-    return step if shape is None else _reshaped(step, shape)
-
-
-def _reshaped(step: Any, shape: str) -> nn.Module:
-    """`Preserve` as a factory made it, but for what it puts back."""
-    from ..transforms.preserve import Preserve
-
-    options: dict[str, Any] = {"length": step.length, **vars(step.guard), "shape": shape}
-    return Preserve(step.wrapped, **options)
+    return entry.load()(**options)
 
 
 def steps_of(run: Run, doubt: float | None = None) -> list[nn.Module]:

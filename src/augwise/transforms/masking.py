@@ -7,37 +7,32 @@ important region back. In Python the classes go into `Preserve` directly; these 
 from __future__ import annotations
 
 from ..errors import UserError
-from ..regions import Window
 from ..schedule import Probability, Ramp
 from .adv_mask import AdvMask
 from .erasing import Fill
 from .grid_mask import GridMask
 from .hide_and_seek import HideAndSeek
-from .preserve import Preserve
+from .preserved import preserved
 
 
+@preserved
 def hideandseek(
     p_hide: float = 0.5,
     grid: tuple[int | float, ...] = (0, 16 / 224, 32 / 224, 44 / 224, 56 / 224),
     fill: Fill = "mean",
     p: float = 1.0,
-    length: int | float = 8,
-    quantile: float | None = None,
-    window: Window = "clipped",
-) -> Preserve:
+) -> HideAndSeek:
     """HideAndSeek: divide the image into patches, hide each with a probability of its own (Singh and Lee 2017).
 
     p_hide: probability of each patch to be hidden.
     grid: sides of the patches, one of which each image draws: pixels, or shares of the shorter side; 0 hides nothing.
     fill: what is hidden shows "mean" (the image's own mean colour), "random" (noise), or a colour in [0, 1].
     p: probability that an image is changed at all.
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain method.
-    window: regions clipped at the border, or inside the image.
     """
-    return Preserve(HideAndSeek(grid, p_hide, fill, p), length=length, quantile=quantile, window=window)
+    return HideAndSeek(grid, p_hide, fill, p)
 
 
+@preserved
 def gridmask(
     ratio: float = 0.6,
     unit: tuple[int | float, int | float] = (96 / 224, 1.0),
@@ -45,10 +40,7 @@ def gridmask(
     fill: Fill = "mean",
     p: float = 0.8,
     over: float = 0.8,
-    length: int | float = 8,
-    quantile: float | None = None,
-    window: Window = "clipped",
-) -> Preserve:
+) -> GridMask:
     """GridMask: delete a regular grid of squares (Chen et al. 2020).
 
     ratio: width of the stripes that stay as a share of a unit's side; the smaller, the more is deleted: (1 - ratio)²
@@ -58,14 +50,11 @@ def gridmask(
     fill: what is deleted shows "mean" (the image's own mean colour), "random" (noise), or a colour in [0, 1].
     p: probability that an image is changed at all, at the end of its rise.
     over: share of training during which the probability rises from 0; 0: it is the same throughout.
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain method.
-    window: regions clipped at the border, or inside the image.
     """
-    method = GridMask(unit, ratio, rotation, fill, _rising(p, over))
-    return Preserve(method, length=length, quantile=quantile, window=window)
+    return GridMask(unit, ratio, rotation, fill, _rising(p, over))
 
 
+@preserved
 def advmask(
     share: float = 0.4,
     lengths: tuple[int | float, int | float] = (2 / 32, 15 / 32),
@@ -74,10 +63,7 @@ def advmask(
     fill: Fill = "mean",
     p: float = 0.8,
     over: float = 1.0,
-    length: int | float = 8,
-    quantile: float | None = None,
-    window: Window = "clipped",
-) -> Preserve:
+) -> AdvMask:
     """AdvMask: hide squares that stand on the key points of the image's map (Yang et al. 2023).
 
     share: largest share of the picture that is hidden; the smallest is half of it, as in the paper for CIFAR-10.
@@ -87,14 +73,10 @@ def advmask(
     fill: what is hidden shows "mean" (the image's own mean colour), "random" (noise), or a colour in [0, 1].
     p: probability that an image is masked at all, at the end of its rise.
     over: share of training during which the probability rises from 0; 0: it is the same throughout.
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain method.
-    window: regions clipped at the border, or inside the image.
     """
     if not 0 < share <= 1:
         raise UserError(f"share={share} is out of range: give the largest share of the picture to hide, 0 < share <= 1")
-    method = AdvMask(lengths, (share / 2, share), overlap, fill, _rising(p, over), top)
-    return Preserve(method, length=length, quantile=quantile, window=window)
+    return AdvMask(lengths, (share / 2, share), overlap, fill, _rising(p, over), top)
 
 
 def _rising(p: float, over: float) -> Probability:

@@ -11,87 +11,62 @@ from typing import Literal
 from torchvision.transforms import v2
 
 from ..errors import UserError
-from ..regions import Window
 from .auto_augment import AutoAugment
 from .fast_auto_augment import FastAutoAugment
-from .preserve import Preserve
+from .preserved import preserved
 from .rand_augment import RandAugment
 from .trivial_augment import TrivialAugment
 
 
-def trivialaugment(length: int | float = 8, quantile: float | None = None, window: Window = "clipped") -> Preserve:
-    """TrivialAugment: one operation of 14 with a random magnitude for each image (Müller and Hutter 2021).
-
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain policy.
-    window: regions clipped at the border, or inside the image.
-    """
-    return Preserve(TrivialAugment(), length=length, quantile=quantile, window=window)
+@preserved
+def trivialaugment() -> TrivialAugment:
+    """TrivialAugment: one operation of 14 with a random magnitude for each image (Müller and Hutter 2021)."""
+    return TrivialAugment()
 
 
+@preserved
 def randaugment(
     magnitude: int = 9,
     operations: int = 2,
-    length: int | float = 8,
-    quantile: float | None = None,
-    window: Window = "clipped",
-) -> Preserve:
+) -> RandAugment:
     """RandAugment: a fixed number of operations at one magnitude (Cubuk et al. 2020).
 
     magnitude: strength of every operation, 0 to 30.
     operations: how many are applied one after the other.
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain policy.
-    window: regions clipped at the border, or inside the image.
     """
     if operations < 1:
         raise UserError(f"operations={operations} leaves images as they are: give at least 1")
-    return Preserve(RandAugment(operations, magnitude), length=length, quantile=quantile, window=window)
+    return RandAugment(operations, magnitude)
 
 
+@preserved
 def autoaugment(
     policy: Literal["cifar10", "imagenet", "svhn"] = "cifar10",
-    length: int | float = 8,
-    quantile: float | None = None,
-    window: Window = "clipped",
-) -> Preserve:
+) -> AutoAugment:
     """AutoAugment: one of 25 published pairs of operations for each image (Cubuk et al. 2019).
 
     policy: the data set for which the pairs were searched.
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain policy.
-    window: regions clipped at the border, or inside the image.
     """
-    return Preserve(AutoAugment(policy), length=length, quantile=quantile, window=window)
+    return AutoAugment(policy)
 
 
+@preserved
 def fastautoaugment(
     policy: Literal["cifar10", "imagenet", "svhn"] = "cifar10",
-    length: int | float = 8,
-    quantile: float | None = None,
-    window: Window = "clipped",
-) -> Preserve:
+) -> FastAutoAugment:
     """Fast AutoAugment: one of about 500 released pairs of operations for each image (Lim et al. 2019).
 
     policy: the data set for which the pairs were searched.
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain policy.
-    window: regions clipped at the border, or inside the image.
     """
-    return Preserve(FastAutoAugment(policy), length=length, quantile=quantile, window=window)
+    return FastAutoAugment(policy)
 
 
-def colorjitter(
-    strength: float = 0.4, length: int | float = 8, quantile: float | None = None, window: Window = "clipped"
-) -> Preserve:
+@preserved
+def colorjitter(strength: float = 0.4) -> v2.ColorJitter:
     """ColorJitter of brightness, contrast and saturation by factors in [1 - strength, 1 + strength].
 
     strength: largest relative change, 0 to 1.
-    length: side of the region that the guard restores, pixels or share of the shorter side.
-    quantile: share of an image's regions that count as unimportant; without it the plain jitter.
-    window: regions clipped at the border, or inside the image.
     """
     if not 0 <= strength <= 1:
         raise UserError(f"strength={strength} is out of range: give the largest relative change, from 0 to 1")
-    jitter = v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
-    return Preserve(jitter, length=length, quantile=quantile, window=window)
+    return v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength)
