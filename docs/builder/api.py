@@ -35,7 +35,7 @@ FUNCTIONS = {
     "transforms.random_erasing": "transforms",
     "transforms.hide_and_seek": "transforms",
     "transforms.grid_mask": "transforms",
-    "transforms.adv_mask": "transforms",
+    "transforms.square_masks": "transforms",
     "transforms.crop_flip": "transforms",
     "transforms.operations": "transforms",
     "transforms.kept": "transforms",

@@ -9,7 +9,7 @@ import torch
 
 import augwise as aw
 from augwise import randomness
-from augwise.transforms.adv_mask import VISITS, square_masks, visit_points
+from augwise.transforms.square_masks import VISITS, _next_square, _start, square_masks, visit_points
 from reference import masks as slow
 
 HEIGHT, WIDTH = 13, 18
@@ -68,6 +68,17 @@ def test_masks_are_those_of_the_slow_loop(count, lengths, most, overlap, tried):
                 assert len(slow.pixels_of(first) & slow.pixels_of(other)) <= limit
     assert "stays" in seen
     assert len(seen) > 1
+
+
+def test_without_a_look_at_who_is_finished_the_masks_are_the_same():
+    """As on a GPU: every point has its turn in every image, in torch's arithmetic in place of NumPy's."""
+    points, u = some_points(40, 60) > 0, randomness.uniform(40, 80)
+    drawn = 2 + randomness.integers(5, 40), 0.3 * randomness.uniform(40), 0.2 + 0.2 * randomness.uniform(40)
+    state = _start(visit_points(points, u), HEIGHT, WIDTH, *drawn, most=0.4)
+    for _ in range(80):
+        state = _next_square(state, torch)
+    assert state.mask.any()
+    assert torch.equal(state.mask, square_masks(visit_points(points, u), HEIGHT, WIDTH, *drawn, most=0.4))
 
 
 def test_order_of_the_points_is_random_and_of_few_points_complete():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,127 +15,7 @@ from ..regions import resolve_length
 from ..schedule import Probability, Ramp, check_probability, current
 from .base import Augmentation
 from .erasing import Fill, check_fill_or_name, erase, filled, noise
-
-VISITS = 256
-"""Uniform numbers per image that `visit_points` is best given: so many points are tried. More than the 104 to 243 key
-points of AdvMask's published CIFAR-10 masks, so that all of those are."""
-
-
-def visit_points(points: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """Points in random order: (N, H, W) bool, (N, V) uniforms -> (N, V, 2) int64 rows and columns, (N, V) bool valid.
-
-    Of an image with at most V points each comes once. Of one with more, V are drawn with replacement; for
-    `square_masks` that is a random order too, since a point that comes again changes nothing.
-    """
-    found = points.flatten(1).cumsum(1, dtype=torch.int32)
-    count, turn = found[:, -1:], torch.arange(u.shape[1], device=u.device)
-    shuffled = u.masked_fill(turn >= count, 2).argsort(1)
-    rank = torch.where(count > u.shape[1], (u * count).long(), shuffled)
-    place = torch.searchsorted(found, (rank + 1).int()).clamp_max(found.shape[1] - 1)
-    width = points.shape[2]
-    return torch.stack([place // width, place % width], 2), turn < count
-
-
-def square_masks(
-    visited: tuple[Tensor, Tensor],
-    height: int,
-    width: int,
-    length: Tensor,
-    overlap: Tensor,
-    target: Tensor,
-    most: float,
-) -> Tensor:
-    """AdvMask's masks (section 3.2), all images at once: (N, height, width) bool, true where hidden.
-
-    Points are visited in the order given. On each stands a square of the image's side l (an even one begins at
-    point − l/2), cut off at the border, unless it shares more than ⌊o l²⌋ pixels with a square that stands already, or
-    would lift the share hidden above ``most``. An image is finished when the share reaches its target.
-
-    visited: points and validity, from `visit_points`; length: (N,) int64 l; overlap: (N,) o; target: (N,) p, a share of
-    the picture, 0 for an image that is to stay as it is; most: p_max.
-    """
-    centre, valid = visited
-    device, pixels = centre.device, height * width
-    sides = [_sides_of(at, length[:, None], n) for at, n in zip(centre.unbind(2), (height, width), strict=True)]
-    (top, bottom), (left, right) = sides
-    state = _Masks(
-        torch.zeros(len(centre), height, width, dtype=torch.bool, device=device),
-        torch.zeros(len(centre), dtype=torch.int32, device=device),
-        (bottom - top) * (right - left),
-        valid & (target > 0)[:, None],
-        top,
-        left,
-        bottom,
-        right,
-        (overlap * length**2).floor().int(),
-        # Whole pixels against shares that are decimal numbers.
-        (target * pixels - 1e-6).ceil().int(),
-        torch.full((len(centre),), math.floor(most * pixels + 1e-6), dtype=torch.int32, device=device),
-    )
-    if device.type != "cpu":  # one would have to wait for the device to learn which images are finished
-        for _ in range(centre.shape[1]):
-            state = _next_square(state)
-        return state.mask
-    masks, rows = state.mask.clone(), torch.arange(len(centre))
-    while len(rows):
-        busy = state.free.any(1)
-        if 2 * int(busy.sum()) > len(rows):
-            state = _next_square(state)
-        else:  # go on with those alone that are not finished
-            masks[rows] = state.mask
-            state, rows = _Masks(*(values[busy] for values in state)), rows[busy]
-    return masks
-
-
-class _Masks(NamedTuple):
-    """Masks in the making, (N, …): int32 and bool.
-
-    mask: (N, H, W) what is hidden, hidden: (N,) how much. Of every visited point (N, V): adds: how many pixels its
-    square would hide at least, free: whether it may still be tried, and its square. shared: (N,) most pixels that two
-    squares may share; goal, room: (N,) pixels to be hidden at least and at most.
-    """
-
-    mask: Tensor
-    hidden: Tensor
-    adds: Tensor
-    free: Tensor
-    top: Tensor
-    left: Tensor
-    bottom: Tensor
-    right: Tensor
-    shared: Tensor
-    goal: Tensor
-    room: Tensor
-
-
-def _next_square(m: _Masks) -> _Masks:
-    """Every mask with the square on its first free point, if that fits."""
-    point = m.free.int().argmax(1, keepdim=True)
-    top, left, bottom, right = (side.gather(1, point) for side in (m.top, m.left, m.bottom, m.right))
-    _, height, width = m.mask.shape
-    y, x = (torch.arange(n, device=point.device, dtype=torch.int32) for n in (height, width))
-    square = ((y >= top) & (y < bottom))[:, :, None] & ((x >= left) & (x < right))[:, None]
-    together = m.mask | square
-    hidden = together.flatten(1).sum(1, dtype=torch.int32)
-    stands = m.free.any(1) & (hidden <= m.room)
-    mask = torch.where(stands[:, None, None], together, m.mask)
-    hidden = torch.where(stands, hidden, m.hidden)
-    common = (m.bottom.minimum(bottom) - m.top.maximum(top)).clamp_min_(0)
-    common *= (m.right.minimum(right) - m.left.maximum(left)).clamp_min_(0)
-    common *= stands[:, None]
-    # What a square shares with each of those that stand is at most what it does not add: where even that is too much,
-    # it need not be tried.
-    adds = m.adds - common
-    free = m.free & (common <= m.shared[:, None]) & (adds <= (m.room - hidden)[:, None])
-    free &= (hidden < m.goal)[:, None]
-    free = free.scatter(1, point, False)
-    return m._replace(mask=mask, hidden=hidden, adds=adds, free=free)
-
-
-def _sides_of(at: Tensor, length: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Begin and end of an interval of this length about a pixel, cut off at the border, int32."""
-    begin = at - length // 2
-    return begin.clamp_min(0).int(), (begin + length).clamp_max(n).int()
+from .square_masks import VISITS, square_masks, visit_points
 
 
 class AdvMask(Augmentation):

@@ -29,19 +29,20 @@ def grid_mask(
     angle: (N,) float32 radians; turns each grid about the middle of its image, counter-clockwise as it is shown. A
     pixel then belongs to the square in which its centre lies.
     """
-    device = unit.device
-    y, x = (torch.arange(n, device=device) for n in (height, width))
+    y, x = (torch.arange(n, device=unit.device) for n in (height, width))
     if angle is None:
         rows = (y - offset[:, :1]).remainder(unit[:, None]) >= kept[:, None]
         columns = (x - offset[:, 1:]).remainder(unit[:, None]) >= kept[:, None]
         return rows[:, :, None] & columns[:, None]
-    # In float32 an upright grid stays exact, and the error of a turned one is far below the size of a pixel.
-    down, right = (y + 0.5 - height / 2)[:, None], (x + 0.5 - width / 2)[None]
-    cos, sin = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    unit, kept = unit[:, None, None], kept[:, None, None]
-    row = (down * cos + right * sin + height / 2).floor() - offset[:, :1, None]
-    column = (right * cos - down * sin + width / 2).floor() - offset[:, 1:, None]
-    return (row.remainder(unit) >= kept) & (column.remainder(unit) >= kept)
+    # Places of pixel centres in units of the grid. In float32 these are off by far less than half a pixel, which is how
+    # far the centres of an upright grid lie from its lines.
+    down, right = y + 0.5 - height / 2, x + 0.5 - width / 2
+    cos, sin = angle.cos()[:, None] / unit[:, None], angle.sin()[:, None] / unit[:, None]
+    above, before = ((n / 2 - offset[:, axis]) / unit for axis, n in enumerate((height, width)))
+    row = (cos * down + above[:, None])[:, :, None] + (sin * right)[:, None]
+    column = (cos * right + before[:, None])[:, None] - (sin * down)[:, :, None]
+    share = (kept / unit).masked_fill(kept >= unit, 2)[:, None, None]  # a remainder may round up to 1
+    return (row.sub_(row.floor()) >= share) & (column.sub_(column.floor()) >= share)
 
 
 class GridMask(Augmentation):
