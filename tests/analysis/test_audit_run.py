@@ -15,7 +15,9 @@ from torchvision.transforms import v2
 import augwise as aw
 from augwise.analysis.audit_run import AuditConfig, run_audit
 from augwise.analysis.pipelines import RECIPES, recipe
+from augwise.analysis.presets import TEN
 from augwise.cli import main
+from augwise.errors import UserError
 
 
 def test_default_needs_nothing_but_data(tmp_path, capsys):
@@ -42,6 +44,17 @@ def test_a_guarded_method_beside_its_plain_form_and_policies(tmp_path, capsys):
     assert guarded["area_lost"]["mean"] == pytest.approx(0.25)
     assert guarded["importance_lost"]["mean"] < plain["importance_lost"]["mean"]
     assert "Cutout, guarded" in capsys.readouterr().out
+
+
+def test_the_ten_methods_plain_and_guarded(tmp_path):
+    config = AuditConfig(count=40, methods=("ten", "crop", "cutout"), cases=1, quiet=True, out=tmp_path / "a")
+    found = {t.name: t for t in run_audit(config).transforms}
+    assert list(found) == [*(f"{name}, {arm}" for name in TEN for arm in ("plain", "guarded")), "crop, plain"]
+    for name in ("cutout", "hideandseek", "gridmask", "cutmix"):  # what erases or covers takes less evidence
+        plain, guarded = (found[f"{name}, {arm}"].importance_lost["mean"] for arm in ("plain", "guarded"))
+        assert guarded < plain
+    with pytest.raises(UserError, match="'cutot' is unknown: did you mean 'cutout'"):
+        run_audit(replace(config, methods=("cutot",)))
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -39,6 +39,9 @@ class AuditConfig:
     """Pipelines side by side: crop-flip, resized-crop, trivialaugment, randaugment, autoaugment, augmix,
     random-erasing, torchvision-train, timm-train, timm-rand-augment, mixup, cutmix, timm-mixup. Left out: crop-flip,
     trivialaugment and torchvision-train, or the method alone."""
+    methods: tuple[str, ...] = ()
+    """Methods of this library side by side, each plain and guarded as a comparison runs them at its usual strength;
+    ten: the ten that IPF-RDA guards. One alone with options of its own: --method."""
     maps: Path | None = None
     """Folder of an importance store of these images. Left out: maps are made as it goes."""
     estimator: str | None = None
@@ -79,7 +82,8 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
     from ..training.devices import device_name
     from .audit import audit
 
-    names = config.policies or (() if method is not None else _DEFAULT)
+    methods = _methods(config.methods)
+    names = config.policies or (() if method is not None or methods else _DEFAULT)
     recipes = [recipe(name) for name in dict.fromkeys(names)]
     importance = _importance(config)
     require_writable(config.out)
@@ -88,6 +92,7 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
     size = size or min(source[0][0].shape[-2:])
     transforms: dict[str, Any] = {r.name: r.make(size, len(source.class_names)) for r in recipes}
     about = {r.name: r.summary for r in recipes}
+    transforms |= methods
     if method is not None:
         transforms |= _arms(method)
     found = audit(
@@ -117,11 +122,31 @@ def _arms(method: nn.Module) -> dict[str, nn.Module]:
     name, guard = type(method).__name__, getattr(method, "guard", None)
     if hasattr(method, "wrapped"):
         name = type(method.wrapped).__name__
-    if guard is None or guard.quantile is None:
+    if guard is None or not guard.active:
         return {name: method}
     plain: Any = copy.copy(method)
-    plain.guard = replace(guard, quantile=None)
+    plain.guard = replace(guard, quantile=None, threshold=None)
     return {f"{name}, plain": plain, f"{name}, guarded": method}
+
+
+def _methods(names: tuple[str, ...]) -> dict[str, nn.Module]:
+    """Catalogue methods by name and arm, built as a comparison builds them."""
+    from .compare_plan import CompareConfig, arms_of, cells, run_of
+    from .compare_runs import build
+    from .presets import TEN
+
+    if not names:
+        return {}
+    chosen = tuple(dict.fromkeys(name for given in names for name in (TEN if given == "ten" else (given,))))
+    config = CompareConfig(methods=chosen, arms=("plain", "guarded"), estimators=("occlusion",))
+    config.check()
+    found: dict[str, nn.Module] = {}
+    for cell in cells(config):
+        for arm in arms_of(config, cell):
+            step = build(run_of(config, cell, arm, 0))
+            assert step is not None
+            found[f"{cell.method}, {arm}"] = step
+    return found
 
 
 def _importance(config: AuditConfig) -> Any:

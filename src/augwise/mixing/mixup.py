@@ -171,7 +171,7 @@ class Mixup(Mixer):
 
     @property
     def guarded(self) -> bool:
-        return self.guard.quantile is not None or self.labels != "area"
+        return self.guard.active or self.labels != "area"
 
     def make_params(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Any]:
         n = len(batch.images)
