@@ -291,3 +291,44 @@ def test_mixer_short_form(case: Case):
         mixer(plain)
     with pytest.raises(aw.UserError, match="5 images and 4 labels"):
         mixer(plain, batch.labels[:4])
+
+
+@every
+@both_types
+def test_layout_in_memory_changes_nothing(case: Case, dtype: torch.dtype):
+    batch, method = some_batch(5, dtype), case.make()
+    images = batch.images.as_subclass(Tensor).contiguous(memory_format=torch.channels_last)
+    other = batch._replace(images=tv_tensors.Image(images))
+    usual, result = method(batch, generator=seeded()), method(other, generator=seeded())
+    if dtype == torch.uint8:
+        assert same(usual, result)
+    assert same(usual._replace(images=None), result._replace(images=None))
+    torch.testing.assert_close(usual.images, result.images, atol=1e-6, rtol=0)  # sums of colours, in another order
+
+
+@every
+def test_grey_images_are_treated_like_coloured_ones(case: Case):
+    batch, method = some_batch(5), case.make()
+    grey = batch._replace(images=tv_tensors.Image(batch.images.as_subclass(Tensor)[:, :1]))
+    coloured = method(batch, generator=seeded())
+    try:
+        result = method(grey, generator=seeded())
+    except aw.UserError as error:
+        assert "has 3 numbers, the images have 1 channels" in str(error)  # noqa: PT017 - of some cases
+        assert "fill=(" in repr(method)
+        return
+    assert result.images.shape == (5, 1, *case.size)
+    assert same(coloured._replace(images=None), result._replace(images=None))  # maps and labels do not see colours
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_other_float_types_give_what_float32_gives(case: Case, dtype: torch.dtype):
+    batch, method = some_batch(5, dtype), case.make()
+    wide = batch._replace(images=tv_tensors.Image(batch.images.as_subclass(Tensor).float()))
+    result, expected = method(batch, generator=seeded()), method(wide, generator=seeded())
+    assert result.images.dtype == dtype
+    apart = (result.images.as_subclass(Tensor).double() - expected.images.as_subclass(Tensor).double()).abs()
+    # A level of a table of 256 more where two operations follow one another: the image between them is rounded.
+    assert apart.max() <= 1 / 255 + 2 * torch.finfo(dtype).eps
+    assert same(result._replace(images=None), expected._replace(images=None))
