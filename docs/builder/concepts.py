@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as V
 import augwise as aw
 from augwise import randomness, regions
 from augwise.report.figures import overlay
+from augwise.transforms.cutout import cutout
 
 from .digits import digits
 from .pictures import Strips, Tile, grown, outlined
@@ -173,11 +174,11 @@ def the_softening() -> list[list[Tile]]:
     image, importance, _, name = _one()
     classes = 10
     batch = aw.Batch.of(image, torch.tensor([int(name)]), importance)
-    erase, soften = aw.Cutout(LENGTH, fill=0.5, window="inside"), aw.SoftenLabels()
+    soften = aw.SoftenLabels()
     tiles = [Tile(overlay(_pixels(image[0]), importance[0].numpy()), "importance", f"the map of the digit {name}")]
     for corner in ((0, 0), (19, 4), (6, 2), (9, 10)):
         box = torch.tensor([[*corner, corner[0] + LENGTH, corner[1] + LENGTH]])
-        erased, left = erase.transform(image, importance, {"boxes": box})
+        erased, left = cutout(image, importance, box, fill=0.5)
         softened = soften(batch._replace(images=erased, importance=left)).labels
         share = 100 * float(left.sum() / importance.sum())
         sure = 100 * float(softened.dense(classes)[0, int(name)])

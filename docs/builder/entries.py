@@ -13,7 +13,7 @@ from augwise import catalogue
 
 from . import NOTES
 from .docstrings import arguments, escaped, markdown
-from .galleries import STRONG
+from .galleries import STRONG, puts_back
 from .measured import filled
 
 SECTIONS = ("Formula", "Use", "When", "When not", "Cost", "Source")
@@ -91,9 +91,8 @@ def _caption(entry: catalogue.Entry) -> str:
         return f"*The maps of four digits, {made} brightest pixel of a map is its maximum.*"
     if entry.kind == "geometry":
         return "*It has no guard. Below the picture, the share of the importance that was cut away.*"
-    share = {"image": "that was put back", "mixing": "that was overwritten or faded"}.get(
-        entry.kind, "that was overwritten"
-    )
+    share = "that was overwritten or faded" if entry.kind == "mixing" else "that was overwritten"
+    share = "that was put back" if puts_back(entry) else share
     return (
         "*The same draws in all arms, picked so that they differ. Plain: without a map. Guarded: with the image's own "
         f"map. Control: the same guard with another image's map. Below each, the share of the importance {share}.*"

@@ -9,7 +9,7 @@ import torch
 
 from augwise import catalogue
 from augwise.analysis.gallery import examples
-from augwise.analysis.touched import touched
+from augwise.analysis.touched import erases, touched
 from augwise.report.figures import overlay
 
 from .digits import SHOWN, digits, estimated
@@ -53,9 +53,16 @@ def averages() -> dict[str, str]:
     return said
 
 
+def puts_back(entry: catalogue.Entry) -> bool:
+    """Whether what counts is what the guard restores: the method itself may change every pixel."""
+    return entry.kind == "image" and not erases(entry.load()().wrapped)
+
+
 def _word(entry: catalogue.Entry, lost: float) -> str:
     """What is told below a picture: the share of importance lost, or put back after a whole-image transform."""
-    return f"{100 * (1 - lost):.0f} % put back" if entry.kind == "image" else f"{100 * lost:.0f} % lost"
+    if puts_back(entry):
+        return f"{100 * (1 - lost):.0f} % put back"
+    return f"{100 * lost:.0f} % lost"
 
 
 def _same(lost: torch.Tensor) -> float:
@@ -80,7 +87,9 @@ def _lost(entry: catalogue.Entry, times: int, key: int) -> torch.Tensor:
     """(arms, images) share of importance that each arm overwrites, over ``times`` draws of every digit."""
     own, foreign = (m.repeat(times, 1, 1) for m in (digits().maps, digits().maps.roll(1, 0)))
     lost = [
-        touched(step, own, foreign if arm == "control" else own, key=("docs", key)).importance
+        touched(
+            step, own, foreign if arm == "control" else own, key=("docs", key), moves=entry.kind == "geometry"
+        ).importance
         for arm, step in _made(entry).items()
     ]
     return torch.stack(lost)
@@ -89,7 +98,8 @@ def _lost(entry: catalogue.Entry, times: int, key: int) -> torch.Tensor:
 def _arms(entry: catalogue.Entry, key: int) -> list[list[Tile]]:
     shown, rows = digits(), []
     foreign = shown.maps.roll(1, 0)
-    for e in examples(shown.images, shown.maps, foreign, shown.names, _made(entry), key=("docs", key)):
+    moves = entry.kind == "geometry"
+    for e in examples(shown.images, shown.maps, foreign, shown.names, _made(entry), key=("docs", key), moves=moves):
         row = [
             Tile(e.image, "image", f"handwritten digit {e.label}"),
             Tile(overlay(e.image, e.importance), "importance", f"importance of the pixels of the digit {e.label}"),

@@ -13,7 +13,8 @@ from .presets import preset
 
 Window = Literal["clipped", "inside"]
 Shape = Literal["rectangle", "points", "superpixel"]
-Rule = Literal["guard", "soften"]
+Rule = Literal["guard", "soften", "labels"]
+Follow = Literal["image", "map"]
 
 LIVE = "live"
 """Stands among the estimators for the saliency of the model in training (KeepAugment), which no store holds."""
@@ -34,7 +35,7 @@ class CompareConfig:
     the shorter side. Left out: each method's usual one."""
     windows: tuple[Window, ...] = ("clipped",)
     """Windows clipped at the border as in the papers, or inside the image: equal area, so a guard cannot merely erase
-    less."""
+    less. None at all: each method's own."""
     estimators: tuple[str, ...] = ("cdiea", "occlusion")
     """Importance estimators, by name. Their maps are computed once, with a base model trained on the same images;
     live: the saliency of the model in training, anew at every step."""
@@ -51,9 +52,15 @@ class CompareConfig:
     pixels, or below 1 a share of the shorter side. Left out: what is usual for the method, else 16."""
     shapes: tuple[Shape, ...] = ("rectangle",)
     """What is pasted back after a whole-image method."""
+    follows: tuple[Follow, ...] = ("image",)
+    """Where that comes from after a method that moves things. image: its place in the image as it was, the papers' way;
+    map: the place that the method moved it to."""
     rules: tuple[Rule, ...] = ("guard",)
     """What a map is for. guard: it steers where the method strikes. soften: the method is plain in all arms, and the
-    label learns how much evidence is left."""
+    label learns how much evidence is left. labels: a mixing method is plain in all arms, and the two labels are weighed
+    by importance."""
+    labels: tuple[Literal["importance", "half"], ...] = ("importance",)
+    """How mixing methods weigh labels where a map is consulted: by importance, or by half importance, half area."""
     soften_strength: float = 1.0
     """Of the rule soften: s in doubt = s (1 - v)^k, v the share of evidence that is left."""
     soften_power: float = 2.0
@@ -85,7 +92,7 @@ class CompareConfig:
 
     def check(self) -> None:
         """Refuse what cannot be run, before anything is."""
-        for name in ("methods", "windows", "quantiles", "shapes", "rules", "arms"):
+        for name in ("methods", "quantiles", "shapes", "follows", "rules", "labels", "arms"):
             if not getattr(self, name):
                 raise UserError(f"--{name} needs at least one value")
         found = [find(name, methods()) for name in self.methods]

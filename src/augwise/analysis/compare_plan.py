@@ -3,7 +3,8 @@
 An *arm* is one way to train: the baseline (crop and flip alone), or a method plain, guarded by the image's own map, or
 guarded by another image's map (control). What the control also gains over plain is not evidence-keeping. Under the
 rule "soften" the method is plain in every arm and "guarded" names labels that are softened by the image's own map,
-"control" by another image's, "smoothing" all labels alike by the own map's mean doubt.
+"control" by another image's, "smoothing" all labels alike by the own map's mean doubt; under the rule "labels" labels
+of a mixture that are weighed by the images' own maps, or other images'.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from typing import Any, Literal
@@ -28,7 +29,7 @@ class Cell:
     """One place of the table: a method at a strength, and the map that its guard or its label uses, and how.
 
     What does not matter to a method is left empty, so that it does not make two cells of one: strength is None where
-    the method's own default counts, window and estimator "", quantile None.
+    the method's own default counts, window, estimator and labels "", quantile None.
     """
 
     method: str
@@ -38,6 +39,8 @@ class Cell:
     quantile: float | None = 0.6
     shape: str = "rectangle"
     rule: str = "guard"
+    follow: str = "image"
+    labels: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,12 @@ def cells(config: CompareConfig) -> list[Cell]:
     found: dict[Cell, None] = {}
     for method in config.methods:
         entry = find(method, methods())
-        for rule, strength, shape, window, quantile, estimator in product(
-            config.rules, _strengths(config, entry), config.shapes, config.windows, config.quantiles,
-            config.estimators or ("",),
+        for rule, strength, shape, follow, labels, window, quantile, estimator in product(
+            config.rules, _strengths(config, entry), config.shapes, config.follows, config.labels,
+            _windows(config, entry), config.quantiles, config.estimators or ("",),
         ):  # fmt: skip
-            found[_cell(entry, rule, strength, shape, window, quantile, estimator)] = None
+            cell = Cell(method, strength, window, estimator, quantile, shape, rule, follow, labels)
+            found[_relevant(entry, cell)] = None
     return list(found)
 
 
@@ -120,6 +124,8 @@ def run_of(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:
     soften = (config.soften_strength, config.soften_power) if cell.rule == "soften" and arm != "plain" else None
     if cell.rule == "guard" and arm != "plain":
         options |= _guarded(config, entry, cell)
+    if cell.labels and arm != "plain":
+        options |= _labelled(entry, cell)
     estimator = cell.estimator if asked and cell.estimator else None
     return Run(arm, seed, cell.method, tuple(sorted(options.items())), estimator, soften)
 
@@ -153,25 +159,35 @@ def strongest(config: CompareConfig, most: int = 12) -> list[Cell]:
 
 def _consulted(entry: Entry, rule: str) -> bool:
     """Whether any arm but the plain one of this method looks at a map."""
-    return rule == "soften" or "quantile" in takes(entry)
+    needed = {"guard": "quantile", "labels": "labels"}
+    return rule == "soften" or needed[rule] in takes(entry)
 
 
-def _cell(
-    entry: Entry, rule: str, strength: float | None, shape: str, window: str, quantile: float, estimator: str
-) -> Cell:
-    guard = rule == "guard" and "quantile" in takes(entry)
+@lru_cache(maxsize=256)
+def _moves(entry: Entry) -> bool:
+    """Whether a whole-image method moves things, so that there are two places to which evidence may return."""
+    from ..transforms.base import Augmentation
+
+    wrapped = getattr(entry.load()(), "wrapped", None)
+    return isinstance(wrapped, Augmentation) and type(wrapped).move is not Augmentation.move
+
+
+def _relevant(entry: Entry, cell: Cell) -> Cell:
+    """The cell with everything left empty that means nothing to its method under its rule."""
+    known = takes(entry)
+    guard = cell.rule == "guard" and "quantile" in known
     pasted = guard and entry.kind == "image"
-    square = not pasted or shape == "rectangle"
-    windowed = "window" in takes(entry) and (entry.kind != "image" or pasted) and square
-    consulted = _consulted(entry, rule) or entry.needs_map
-    return Cell(
-        entry.name,
-        strength,
-        window if windowed else "",
-        estimator if consulted else "",
-        quantile if guard else None,
-        "rectangle" if square else shape,
-        rule,
+    square = not pasted or cell.shape == "rectangle"
+    windowed = "window" in known and (entry.kind != "image" or pasted) and square
+    consulted = _consulted(entry, cell.rule) or entry.needs_map
+    return replace(
+        cell,
+        window=cell.window if windowed else "",
+        estimator=cell.estimator if consulted else "",
+        quantile=cell.quantile if guard else None,
+        shape="rectangle" if square else cell.shape,
+        follow=cell.follow if pasted and _moves(entry) else "image",
+        labels=cell.labels if "labels" in known and cell.rule in ("guard", "labels") else "",
     )
 
 
@@ -183,6 +199,12 @@ def _strengths(config: CompareConfig, entry: Entry) -> tuple[float | None, ...]:
         usual = LENGTH if usual is None and entry.kind == "image" else usual
         usual = config.length if usual is not None and config.length is not None else usual
     return (usual if entry.strength else None,)
+
+
+def _windows(config: CompareConfig, entry: Entry) -> tuple[str, ...]:
+    if config.windows or "window" not in takes(entry):
+        return config.windows or ("",)
+    return (inspect.signature(entry.load()).parameters["window"].default,)
 
 
 def _plain(entry: Entry, cell: Cell) -> dict[str, Any]:
@@ -207,9 +229,15 @@ def _guarded(config: CompareConfig, entry: Entry, cell: Cell) -> dict[str, Any]:
         options["length"] = _number(LENGTH if side is None else side)
     if cell.shape != "rectangle":
         options["shape"] = cell.shape
-    if entry.kind == "mixing" and "labels" in known:
-        options["labels"] = "importance"
-    if entry.kind == "mixing" and "normalize" in known and not _shared_unit(cell.estimator):
+    if cell.follow != "image":
+        options["follow"] = cell.follow
+    return options
+
+
+def _labelled(entry: Entry, cell: Cell) -> dict[str, Any]:
+    """How a mixing method weighs its labels where it has maps."""
+    options: dict[str, Any] = {"labels": cell.labels}
+    if "normalize" in takes(entry) and not _shared_unit(cell.estimator):
         options["normalize"] = True  # Eq. 12 weighs one image's importance against the other's
     return options
 

@@ -18,7 +18,7 @@ from .statistics import paired
 Outcomes = dict[Run, dict[str, Any]]
 # The settings that decide which runs exist.
 _FIELDS = ("methods", "strengths", "windows", "estimators", "arms", "seeds", "quantiles", "length", "shapes", "rules")
-_FIELDS += ("soften_strength", "soften_power")
+_FIELDS += ("soften_strength", "soften_power", "follows", "labels")
 
 
 def overall(

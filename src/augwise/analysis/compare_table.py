@@ -107,7 +107,7 @@ def as_text(rows: list[dict], base: dict | None, without: str = "", notes: Seque
     found, more = words.rules(rows), words.varying(rows)
     arms, pairs = words.arms(rows), words.differences(rows)
     columns = [("method", 15), ("strength", 8), ("window", 8), ("estimator", 10)]
-    columns += [(name, {"shape": 10, "quantile": 4, "rule": 7}[name]) for name in more]
+    columns += [(name, {"shape": 10, "quantile": 4}.get(name, 7)) for name in more]
     width = {name: max(least, *(len(words.value(row, name)) + 1 for row in rows), 0) for name, least in columns}
     head = _columns({n: "maps" if n == "estimator" else words.heading(n) for n in width}, width)
     called = {name: words.arm(name, found) for name in arms}

@@ -13,13 +13,13 @@ ARMS = ("plain", "guarded", "control", "smoothing")
 SHOWN = ("guarded-plain", "guarded-control", "guarded-smoothing", "plain-baseline")
 """The differences that a comparison is about: one family for Holm's correction, whatever the rule. The last is of rows
 that have a plain arm alone."""
-DIMENSIONS = ("shape", "quantile", "rule")
+DIMENSIONS = ("shape", "follow", "quantile", "labels", "rule")
 """What a cell has besides method, strength, window and maps; a results.json of before lacks them."""
-_USUAL = {"shape": "rectangle", "quantile": None, "rule": "guard"}
-_SIGNS = {"shape": "shape", "quantile": "τ", "rule": "rule"}
-FINEST = ("strength", "quantile", "shape", "rule", "estimator", "window")
+_USUAL = {"shape": "rectangle", "follow": "image", "quantile": None, "labels": "", "rule": "guard"}
+_SIGNS = {"quantile": "τ"}
+FINEST = ("strength", "quantile", "shape", "follow", "labels", "rule", "estimator", "window")
 """What a chart's rows or its axis go through, the first of these that varies."""
-SECOND = {"guard": "guarded", "soften": "softened"}
+SECOND = {"guard": "guarded", "soften": "softened", "labels": "reweighted"}
 
 
 def of(row: Row, name: str) -> Any:
@@ -64,7 +64,7 @@ def where(row: Row, dimensions: Sequence[str]) -> str:
     for name in dimensions:
         found = value(row, name)
         if found != "-":
-            parts.append(f"τ {found}" if name == "quantile" else found)
+            parts.append({"quantile": f"τ {found}", "follow": f"follow {found}"}.get(name, found))
     return ", ".join(filter(None, parts))
 
 
@@ -84,7 +84,7 @@ def differences(rows: Sequence[Row]) -> list[str]:
 
 
 def arm(name: str, found: Sequence[str]) -> str:
-    """What an arm is called under these rules: the second is "guarded", "softened" or both."""
+    """What an arm is called under these rules: the second is "guarded", "softened", "reweighted" or several."""
     if name == "guarded":
         return "/".join(SECOND[rule] for rule in found)
     return "without" if name == "baseline" else name

@@ -44,7 +44,7 @@ _ALL = (
     Preset(
         "ten-methods",
         "does a guard help each method at its usual strength? (IPF-RDA, Tables I and II; there 3 seeds, no control)",
-        {"methods": TEN, "estimators": ("cdiea",), "seeds": 5},
+        {"methods": TEN, "windows": (), "estimators": ("cdiea",), "seeds": 5},
     ),
     Preset(
         "estimators",
@@ -79,6 +79,15 @@ _ALL = (
         {
             "methods": ("trivialaugment",),
             "shapes": ("rectangle", "points", "superpixel"),
+            "estimators": ("cdiea", "occlusion"),
+        },
+    ),
+    Preset(
+        "follow",
+        "should evidence return to its old place, or to where the method moved it? (this project's own)",
+        {
+            "methods": ("trivialaugment", "randaugment", "autoaugment"),
+            "follows": ("image", "map"),
             "estimators": ("cdiea", "occlusion"),
         },
     ),
@@ -121,6 +130,16 @@ _ALL = (
             "estimators": ("area", "cdiea", "occlusion"),
         },
         {"crop_padding": 0},  # the crop is the method's, not every arm's
+    ),
+    Preset(
+        "mixed-labels",
+        "should the labels of a mixture go by area, importance (IPF-RDA, Eq. 12), or half of each? plain mixing",
+        {
+            "methods": ("cutmix", "mixup"),
+            "rules": ("labels",),
+            "labels": ("importance", "half"),
+            "estimators": ("cdiea", "occlusion"),
+        },
     ),
     Preset(
         "keep",

@@ -107,13 +107,13 @@ def _lost(step: nn.Module, maps: Tensor, key: tuple[int | str, ...]) -> Tensor:
 
 def _blanked(step: nn.Module) -> nn.Module:
     """`Preserve` with the same guard around a transform that changes everything; anything else as it is."""
-    if not isinstance(step, Preserve) or _erases(step.wrapped):
+    if not isinstance(step, Preserve) or erases(step.wrapped):
         return step
     wrapped = step.wrapped
     return step.with_transform(_Blank(wrapped) if isinstance(wrapped, Augmentation) else torch.zeros_like)
 
 
-def _erases(wrapped: Any) -> bool:
+def erases(wrapped: Any) -> bool:
     """Whether it leaves every pixel in its place, and so, being ours, does nothing but erase: it has no geometry."""
     return isinstance(wrapped, Augmentation) and type(wrapped).move is Augmentation.move
 

@@ -16,9 +16,33 @@ from .statistics import Interval, holm, p_value
 
 LEVEL = 0.05
 _OTHERS = {"guarded-plain": "plain", "guarded-control": "the control", "guarded-smoothing": "smoothing"}
-_RIVALS = {
-    "guarded-control": "labels softened by other images’ maps",
-    "guarded-smoothing": "smoothing all labels alike",
+
+
+class _Told(NamedTuple):
+    """How a rule for labels is spoken of: the two kinds, what else could explain a gain, and what is left then."""
+
+    labels: str
+    others: str
+    rivals: dict[str, str]
+    reason: str
+
+
+_LABELS = {
+    "soften": _Told(
+        "Softened labels",
+        "hard ones",
+        {
+            "guarded-control": "labels softened by other images’ maps",
+            "guarded-smoothing": "smoothing all labels alike",
+        },
+        "knowing what was taken",
+    ),
+    "labels": _Told(
+        "Labels by importance",
+        "labels by area",
+        {"guarded-control": "labels by other images’ maps"},
+        "knowing whose evidence shows",
+    ),
 }
 
 
@@ -95,7 +119,7 @@ class _Part(NamedTuple):
 def _headline(part: _Part) -> str:
     if not part.rows:
         return "No run is finished yet."
-    softened = part.rule == "soften"
+    told = _LABELS.get(part.rule)
     gain = part.direction("guarded-plain")
     if gain is None:
         if any(row["differences"].get("guarded-plain") for row in part.rows):
@@ -104,8 +128,8 @@ def _headline(part: _Part) -> str:
     if gain == 0:
         return f"No difference between {part.arm('guarded')} and plain that the seeds alone could not have made."
     if gain < 0:
-        return "Softened labels do worse than hard ones." if softened else "Guarded does worse than plain."
-    return _softened(part) if softened else _guarded(part)
+        return f"{told.labels} do worse than {told.others}." if told else "Guarded does worse than plain."
+    return _relabelled(part, told) if told else _guarded(part)
 
 
 def _guarded(part: _Part) -> str:
@@ -119,14 +143,15 @@ def _guarded(part: _Part) -> str:
     return "Guarded beats plain, but the control gains about as much: that is not evidence-keeping."
 
 
-def _softened(part: _Part) -> str:
-    known = {text: sign for name, text in _RIVALS.items() if (sign := part.direction(name)) is not None}
+def _relabelled(part: _Part, told: _Told) -> str:
+    known = {text: sign for name, text in told.rivals.items() if (sign := part.direction(name)) is not None}
     equal = [text for text, sign in known.items() if sign <= 0]
+    beat = f"{told.labels} beat {told.others}"
     if not known:
-        return "Softened labels beat hard ones; without a control, nobody can say whether the evidence is the reason."
+        return f"{beat}; without a control, nobody can say whether the evidence is the reason."
     if equal:
-        return f"Softened labels beat hard ones, but not {' or '.join(equal)}: that is not knowing what was taken."
-    return f"Softened labels beat hard ones, and {' and '.join(known)}: knowing what was taken makes a difference."
+        return f"{beat}, but not {' or '.join(equal)}: that is not {told.reason}."
+    return f"{beat}, and {' and '.join(known)}: {told.reason} makes a difference."
 
 
 def _without(pooled: dict[str, Any]) -> str:

@@ -319,9 +319,12 @@ def _maps_used(config: dict[str, Any]) -> Facts:
     facts, rules = [], config.get("rules", ["guard"])
     if "guard" in rules:
         quantiles = config.get("quantiles") or [config["quantile"]]
-        facts.append(("guard", f"quantile {short(quantiles)}, windows {short(config['windows'])}"))
+        windows = short(config["windows"]) if config["windows"] else "of each method’s own"
+        facts.append(("guard", f"quantile {short(quantiles)}, windows {windows}"))
     if "soften" in rules:
         facts.append(("labels", f"doubt = {config['soften_strength']:g} (1 − v)^{config['soften_power']:g}"))
+    if "labels" in rules:
+        facts.append(("labels", f"of mixtures by {short(config['labels'])}"))
     return facts
 
 
