@@ -6,7 +6,8 @@ A step is: read a batch of 128 CIFAR-sized images (guarded: and their maps), cro
 backward, update. Both arms train the same model with the same crops and flips; their steps alternate, and which of the
 two comes first alternates as well, so that whatever else the machine does falls on both. ``step_ratio_MODEL`` is the
 median over all pairs of guarded / plain for Cutout, with a 95 % interval of that median from order statistics;
-``METHOD_MODEL_ratio`` is the same for each method, ``METHOD_added_ms`` what the guard adds to making the batch alone.
+``METHOD_MODEL_ratio`` is the same for each method, ``METHOD_MODEL_guarded_images_per_s`` what that trains, and
+``METHOD_added_ms`` what the guard adds to making the batch alone.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def seconds(function: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def ratios(name: str, model_name: str, pairs: int) -> list[float]:
-    """guarded / plain of pairs of neighbouring steps."""
+def steps(name: str, model_name: str, pairs: int) -> list[tuple[float, float]]:
+    """Seconds of a guarded and of a plain step next to it."""
     model = models.build(model_name, 10, seed=0).to(DEVICE)
     if DEVICE.type == "cuda":
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -118,7 +119,7 @@ def ratios(name: str, model_name: str, pairs: int) -> list[float]:
     for pair in range(pairs):
         order = (plain, guarded) if pair % 2 else (guarded, plain)
         taken = {arm: seconds(arm.step) for arm in order}
-        found.append(taken[guarded] / taken[plain])
+        found.append((taken[guarded], taken[plain]))
     return found
 
 
@@ -133,15 +134,18 @@ def measure() -> dict[str, Any]:
     results: dict[str, Any] = {"device": DEVICE.type, "batch": BATCH}
     for model_name, (few, many) in MODELS.items():
         for name in METHODS:
-            found = ratios(name, model_name, many if name == "cutout" else few)
-            results[f"{name}_{model_name}_ratio"] = statistics.median(found)
-            results[f"{name}_{model_name}_ratio_95"] = interval(found)
+            taken = steps(name, model_name, many if name == "cutout" else few)
+            ratios = [guarded / plain for guarded, plain in taken]
+            results[f"{name}_{model_name}_ratio"] = statistics.median(ratios)
+            results[f"{name}_{model_name}_ratio_95"] = interval(ratios)
+            for arm, seconds_each in zip(("guarded", "plain"), zip(*taken, strict=True), strict=True):
+                results[f"{name}_{model_name}_{arm}_images_per_s"] = BATCH / statistics.median(seconds_each)
         results[f"step_ratio_{model_name}"] = results[f"cutout_{model_name}_ratio"]
     for name in METHODS:
         arms = {guarded: Arm(name, guarded, nn.Linear(1, 1)) for guarded in (False, True)}
-        taken = medians_ms({"plain": arms[False].batch, "guarded": arms[True].batch}, budget=2.0)
-        results |= {f"{name}_batch_plain_ms": taken["plain"], f"{name}_batch_guarded_ms": taken["guarded"]}
-        results[f"{name}_added_ms"] = taken["guarded"] - taken["plain"]
+        made = medians_ms({"plain": arms[False].batch, "guarded": arms[True].batch}, budget=2.0)
+        results |= {f"{name}_batch_{arm}_ms": ms for arm, ms in made.items()}
+        results[f"{name}_added_ms"] = made["guarded"] - made["plain"]
     return results
 
 
