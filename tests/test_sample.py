@@ -123,6 +123,8 @@ def test_batch_of_refuses_what_does_not_fit() -> None:
     for wrong in (torch.zeros(2, 5, 4), torch.zeros(1, 4, 5), torch.zeros(4, 5)):
         with pytest.raises(UserError, match=r"shape \(2, 4, 5\)"):
             Batch.of(images, labels, wrong)
+    with pytest.raises(UserError, match="one number for each of 2 images"):
+        Batch.of(images, labels, evidence=torch.zeros(3))
 
 
 def test_to_moves_everything_and_keeps_the_types() -> None:

@@ -151,10 +151,12 @@ def methods() -> dict[str, Entry]:
     return {e.name: e for e in ENTRIES if e.kind != "estimator"}
 
 
-def find(name: str, among: dict[str, Entry]) -> Entry:
-    """The entry called ``name``; an unknown name is a `UserError` that lists what there is."""
+def find(name: str, among: dict[str, Entry], also: tuple[str, ...] = ()) -> Entry:
+    """The entry called ``name``; an unknown name is a `UserError` that lists what there is, and what ``also`` may be
+    given where it is asked for."""
     if name in among:
         return among[name]
-    close = difflib.get_close_matches(name, among, n=1)
+    known = (*among, *also)
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UserError(f"{name!r} is unknown: {hint}choose one of {', '.join(among)}")
+    raise UserError(f"{name!r} is unknown: {hint}choose one of {', '.join(known)}")

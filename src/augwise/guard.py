@@ -111,12 +111,15 @@ def side_of(length: int | float, height: int, width: int) -> int:
     return side
 
 
-def check_length(length: int | float) -> int | float:
-    """``length`` itself, if it can be the side of a square: pixels (int), or a share of the shorter side (float)."""
+def check_length(length: int | float, name: str = "length") -> int | float:
+    """``length`` itself, if it can be the side of a square: pixels (int), or a share of the shorter side (float).
+
+    name: of the argument, for the message.
+    """
     fits = length >= 1 if isinstance(length, Integral) else 0 < length <= 1
     if isinstance(length, bool) or not fits:
         raise UserError(
-            f"length={length!r} cannot be the side of a square: give whole pixels (16), or a share of the image's "
+            f"{name}={length!r} cannot be the side of a square: give whole pixels (16), or a share of the image's "
             "shorter side as a float above 0 and up to 1.0 (0.5)"
         )
     return length

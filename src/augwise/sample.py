@@ -73,6 +73,8 @@ class Batch(NamedTuple):
             evidence = torch.zeros(n, device=device)
             if importance is not None:
                 evidence = importance.as_subclass(Tensor).sum((1, 2), dtype=torch.float64).float()
+        if tuple(evidence.shape) != (n,):
+            raise UserError(f"evidence has shape {tuple(evidence.shape)}: give one number for each of {n} images")
         return cls(
             tv_tensors.Image(images),
             None if importance is None else ImportanceMap(importance),

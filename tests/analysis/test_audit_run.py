@@ -55,6 +55,8 @@ def test_the_ten_methods_plain_and_guarded(tmp_path):
         assert guarded < plain
     with pytest.raises(UserError, match="'cutot' is unknown: did you mean 'cutout'"):
         run_audit(replace(config, methods=("cutot",)))
+    with pytest.raises(UserError, match="'tenn' is unknown: did you mean 'ten'"):
+        run_audit(replace(config, methods=("tenn",)))
 
 
 @pytest.mark.parametrize("name", RECIPES)

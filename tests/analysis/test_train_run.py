@@ -142,3 +142,13 @@ def test_options_of_live_maps_without_them(store):
             train_run(run, aw.Cutout(4))
     with pytest.raises(aw.UserError, match="there are none"):
         train_run(TrainRun(CONFIG, control=True), aw.Cutout(4))
+
+
+def test_superpixels_are_found_for_the_verb_and_kept(store):
+    pytest.importorskip("skimage")
+    step = aw.Preserve(aw.TrivialAugment(), quantile=0.6, shape="superpixel")
+    for control in (False, True):
+        train_run(TrainRun(CONFIG, maps=store, control=control), step)
+        assert (store / "segments.npy").is_file()
+    with pytest.raises(aw.UserError, match="--shape superpixel needs maps that are stored"):
+        train_run(TrainRun(CONFIG, maps="live"), step)

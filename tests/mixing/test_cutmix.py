@@ -282,6 +282,7 @@ def test_pure_function_leaves_empty_boxes_alone():
         (lambda: aw.CutMix(length=8, labels="soft"), "labels='soft'"),
         (lambda: aw.CutMix(length=8, partner="any"), "partner='any'"),
         (lambda: aw.CutMix(length=8, p=2), "p=2"),
+        (lambda: aw.CutMix(length=8)(aw.Sample(torch.zeros(1, 9, 9), None, 3)), "got a Sample.*after collation"),
         (lambda: aw.CutMix(length=8, labels="importance")(torch.zeros(2, 1, 9, 9), torch.arange(2)), "no importance"),
         (lambda: aw.CutMix(length=10, window="inside")(torch.zeros(2, 1, 9, 14), torch.arange(2)), "10×10"),
     ],

@@ -195,6 +195,15 @@ def test_what_cannot_be_softened_is_told():
         aw.SoftenLabels()(batch)
     with pytest.raises(aw.UserError, match="SmoothLabels got a Sample"):
         aw.SmoothLabels(0.1)(aw.Sample(batch.images[0], None, 3))
+    whole = aw.Batch.of(batch.images, torch.arange(2), torch.ones(2, 4, 4))
+    for other, said in (
+        ({"labels": torch.arange(3)}, "2 images and 3 labels"),
+        ({"importance": torch.ones(3, 4, 4)}, "one map per image"),
+        ({"importance": torch.ones(2, 3, 4)}, "one map per image"),
+        ({"evidence": torch.ones(3)}, "one number for each of 2 images"),
+    ):
+        with pytest.raises(aw.UserError, match=said):
+            aw.SoftenLabels()(whole._replace(**other))
     for make, said in (
         (lambda: aw.SoftenLabels(1.1), "strength=1.1"),
         (lambda: aw.SoftenLabels(-0.1), "strength=-0.1"),

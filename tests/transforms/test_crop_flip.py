@@ -138,6 +138,7 @@ def test_crop_of_views_that_are_not_contiguous():
     ("make", "words"),
     [
         (lambda: aw.RandomCrop(0), "size=0"),
+        (lambda: aw.RandomCrop(1.5), "size=1.5 is no size: give whole pixels"),
         (lambda: aw.RandomCrop(4, padding=(1, 2, 3)), "padding="),
         (lambda: aw.RandomCrop(4, padding=-1), "padding=-1"),
         (lambda: aw.RandomCrop(4, padding_mode="wrap"), "padding_mode='wrap'"),

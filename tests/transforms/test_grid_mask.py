@@ -91,7 +91,8 @@ def test_units_as_shares_and_the_published_schedule():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: aw.GridMask((0, 5)), "length=0"),
+        (lambda: aw.GridMask((0, 5)), "unit=0"),
+        (lambda: aw.GridMask(8), "unit=8: give the smallest and the largest"),
         (lambda: aw.GridMask((5,)), r"unit=\(5,\)"),
         (lambda: aw.GridMask(ratio=1.0), "ratio=1.0"),
         (lambda: aw.GridMask(ratio=0), "ratio=0"),

@@ -78,8 +78,9 @@ def test_grids_of_the_paper_and_their_frequencies():
     [
         (lambda: aw.HideAndSeek(()), "hides nothing"),
         (lambda: aw.HideAndSeek((0,)), "hides nothing"),
-        (lambda: aw.HideAndSeek((-4,)), "length=-4"),
-        (lambda: aw.HideAndSeek((1.5,)), "length=1.5"),
+        (lambda: aw.HideAndSeek(8), r"grid=8: give a list of sides, .* such as \(0, 8\)"),
+        (lambda: aw.HideAndSeek((-4,)), "grid=-4"),
+        (lambda: aw.HideAndSeek((1.5,)), "grid=1.5"),
         (lambda: aw.HideAndSeek(p_hide=50), "p_hide=50"),
         (lambda: aw.HideAndSeek(p=-1), "p=-1"),
         (lambda: aw.HideAndSeek(fill="black"), "fill='black'"),

@@ -304,7 +304,16 @@ def test_says_what_it_is():
     assert repr(aw.TrivialAugment()) == "TrivialAugment(num_magnitude_bins=31, interpolation='nearest', fill=None)"
     assert "num_ops=2, magnitude=9, num_magnitude_bins=31" in repr(aw.RandAugment())
     assert "policy='svhn'" in repr(aw.AutoAugment("svhn", fill=0.5))
-    assert "policy='1 sub-policies'" in repr(aw.FastAutoAugment([[("Invert", 0.5, None)]]))
+    assert "policy='own, 1 sub-policies, " in repr(aw.FastAutoAugment([[("Invert", 0.5, None)]]))
+
+
+@pytest.mark.parametrize("other", [("Rotate", 0.5, 0), ("Rotate", 0.6, 1), ("ShearX", 0.5, 1)])
+def test_policies_of_ones_own_are_told_apart(other):
+    """A run is known by what its steps print: it must not go on with another policy."""
+    for policy in (aw.AutoAugment, aw.FastAutoAugment):
+        one = [[("Rotate", 0.5, 1)]]
+        assert repr(policy(one)) == repr(policy([tuple(one[0])]))
+        assert repr(policy(one)) != repr(policy([[other]]))
 
 
 ROTATE = [[("Rotate", 0.5, 3)]]
@@ -327,8 +336,10 @@ ROTATE = [[("Rotate", 0.5, 3)]]
         (lambda: aw.FastAutoAugment("mnist"), "policy='mnist'"),
         (lambda: aw.AutoAugment([]), "empty"),
         (lambda: aw.AutoAugment([[]]), "empty"),
-        (lambda: aw.AutoAugment([[("Rotate", 0.5)]]), "give \\(operation, probability, magnitude\\)"),
-        (lambda: aw.AutoAugment(["Rotate"]), "sub-policy 0 holds 'R'"),
+        (lambda: aw.AutoAugment(None), "policy=None is no policy"),
+        (lambda: aw.AutoAugment([[("Rotate", 0.5)]]), "each a list of \\(operation, probability, magnitude\\)"),
+        (lambda: aw.AutoAugment(["Rotate"]), "sub-policy 0 is 'Rotate'"),
+        (lambda: aw.AutoAugment([("Rotate", 0.5, 3)]), r"sub-policy 0 holds 'Rotate': .* as in \[\[\("),
         (lambda: aw.AutoAugment([*ROTATE, [("Blur", 0.5, 3)]]), "operation 'Blur' in sub-policy 1 is unknown"),
         (lambda: aw.AutoAugment([[("Cutout", 0.5, 3)]]), "operation 'Cutout'"),
         (lambda: aw.AutoAugment([[("Rotate", 1.5, 3)]]), "probability 1.5 of Rotate"),

@@ -161,6 +161,7 @@ def test_probability_schedule_and_shared_draws():
     ("make", "words"),
     [
         (lambda: aw.RandomErasing(scale=(0.4, 0.02)), r"scale=\(0.4, 0.02\)"),
+        (lambda: aw.RandomErasing(scale=0.2), "scale=0.2: give the smallest and the largest"),
         (lambda: aw.RandomErasing(scale=(0.02, 40)), r"scale=\(0.02, 40\)"),
         (lambda: aw.RandomErasing(ratio=(0.0, 3.3)), r"ratio=\(0.0, 3.3\)"),
         (lambda: aw.RandomErasing(ratio=(3.3,)), r"ratio=\(3.3,\)"),

@@ -131,6 +131,7 @@ def _arms(method: nn.Module) -> dict[str, nn.Module]:
 
 def _methods(names: tuple[str, ...]) -> dict[str, nn.Module]:
     """Catalogue methods by name and arm, built as a comparison builds them."""
+    from ..catalogue import find, methods
     from .compare_plan import CompareConfig, arms_of, cells, run_of
     from .compare_runs import build
     from .presets import TEN
@@ -138,6 +139,8 @@ def _methods(names: tuple[str, ...]) -> dict[str, nn.Module]:
     if not names:
         return {}
     chosen = tuple(dict.fromkeys(name for given in names for name in (TEN if given == "ten" else (given,))))
+    for name in chosen:
+        find(name, methods(), also=("ten",))
     config = CompareConfig(methods=chosen, arms=("plain", "guarded"), estimators=("occlusion",))
     config.check()
     found: dict[str, nn.Module] = {}

@@ -98,7 +98,7 @@ class CompareConfig:
         found = [find(name, methods()) for name in self.methods]
         for name in self.estimators:
             if name != LIVE:
-                find(name, estimators())
+                find(name, estimators(), also=(LIVE,))
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds}: at least one run per arm is needed")
         if self.jobs is not None and self.jobs < 1:

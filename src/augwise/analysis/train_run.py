@@ -71,7 +71,7 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     from ..training.train import train
 
     run.check()
-    maps, steps = _maps(run)
+    maps, steps = _maps(run, superpixel=getattr(step, "shape", None) == "superpixel" and getattr(step, "keeps", False))
     if step is not None:
         steps.append(step)
     if run.soften:
@@ -103,15 +103,22 @@ def training_images(settings: TrainConfig) -> tuple[Source, Source | None]:
     return train if s.limit is None else limited(train, s.limit, s.data_seed), validation
 
 
-def _maps(run: TrainRun) -> tuple[Any, list[nn.Module]]:
-    """Maps that are read, and the steps that make them where none are."""
+def _maps(run: TrainRun, superpixel: bool = False) -> tuple[Any, list[nn.Module]]:
+    """Maps that are read, and the steps that make them where none are; superpixel: averaged over segments, which are
+    found once and kept beside the store."""
+    from ..data.sources import open_source
     from ..importance.live import LiveSaliency
     from ..importance.store import ImportanceStore
+    from ..importance.superpixels import superpixels
 
     if run.maps == "live":
+        if superpixel:
+            raise UserError("--shape superpixel needs maps that are stored: give --maps FOLDER in place of live")
         options: dict[str, Any] = {"of": run.live_of, "normalize": run.live_normalize, "scale": run.live_scale}
         return None, [LiveSaliency(**options, control=run.control)]
-    if not run.control or run.maps is None:
+    if run.maps is None or not (run.control or superpixel):
         return run.maps, []
-    source, _ = training_images(run.train)
-    return ImportanceStore(run.maps).attach(source).deranged(run.train.seed), []
+    store, s = ImportanceStore(run.maps), run.train
+    found = superpixels(store, open_source(s.data, s.split, **s.opening), progress=not s.quiet) if superpixel else store
+    attached = found.attach(training_images(s)[0])
+    return attached.deranged(s.seed) if run.control else attached, []

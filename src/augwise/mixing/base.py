@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 
 from ..errors import UserError
 from ..labels import MixedLabels
-from ..sample import Batch
+from ..sample import Batch, Sample
 
 
 class Mixer(nn.Module, ABC):
@@ -53,6 +53,10 @@ class Mixer(nn.Module, ABC):
             batch, labels = batch  # what a loader of (image, label) pairs gives
         given = batch
         if not isinstance(batch, Batch):
+            if isinstance(batch, Sample):
+                raise UserError(
+                    f"{type(self).__name__} got a Sample: it mixes the images of a Batch, so it stands after collation"
+                )
             if labels is None or not isinstance(batch, Tensor):
                 raise UserError(
                     f"{type(self).__name__} got a {type(batch).__name__} and labels of {type(labels).__name__}: give a "

@@ -138,3 +138,9 @@ def _check(step: nn.Module, batch: Any) -> None:
             f"{type(step).__name__} got a {type(batch).__name__}: it changes the labels of a Batch, so it stands after "
             "collation"
         )
+    images, labels = batch.images, MixedLabels.of(batch.labels)
+    if len(labels.classes) != len(images):
+        raise UserError(
+            f"{type(step).__name__} got {len(images)} images and {len(labels.classes)} labels: give one for each"
+        )
+    Batch.of(images, labels, batch.importance, batch.indices, batch.evidence)  # refuses what belongs to another batch

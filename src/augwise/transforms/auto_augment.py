@@ -12,7 +12,7 @@ from ..errors import UserError
 from .operation_policy import OperationPolicy
 from .operation_spaces import NAMES, WITHOUT_MAGNITUDE, standard
 from .operations import Interpolation
-from .sub_policies import SubPolicy, parse, published
+from .sub_policies import SubPolicy, label, parse, published
 
 BINS = 10
 
@@ -41,7 +41,7 @@ class AutoAugment(OperationPolicy):
         steps = published("autoaugment", policy) if isinstance(policy, str) else policy
         known = (*NAMES, "Invert")
         self.sub_policies = parse(steps, known, _bin, '[("Rotate", 0.7, 2), ("Invert", 0.1, None)]')
-        self.policy = policy if isinstance(policy, str) else f"{len(steps)} sub-policies"
+        self.policy = label(policy, self.sub_policies)
 
     def make_params(
         self,

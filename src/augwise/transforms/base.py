@@ -95,8 +95,8 @@ class Augmentation(nn.Module, ABC):
             raise UserError(f"{type(self).__name__} got an image of type {image.dtype}: give uint8, or float in [0, 1]")
         if self.guarded and importance is None:
             raise UserError(
-                f"{wants_maps(self)} but got no importance map: read the data through aw.WithImportance"
-                f"{unless_plain(self)}"
+                f"{wants_maps(self)} but got no importance map: read the data through aw.WithImportance, or give an "
+                f"aw.ImportanceMap beside the image{unless_plain(self)}"
             )
         images = image.as_subclass(Tensor)
         maps = None if importance is None else importance.as_subclass(Tensor)
@@ -137,6 +137,8 @@ def _has_plain_form(step: Any) -> bool:
 
 def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """The (height, width) in pixels that ``size`` means: a side of a square, or both; each at least 1."""
+    if isinstance(size, float | str):
+        raise UserError(f"size={size!r} is no size: give whole pixels (32), or (height, width)")
     height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
     if min(height, width) < 1:
         raise UserError(f"size={size} is too small: give at least one pixel")

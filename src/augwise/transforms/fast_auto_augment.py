@@ -12,7 +12,7 @@ from .. import randomness
 from ..errors import UserError
 from .operation_policy import OperationPolicy
 from .operations import OPERATIONS, Interpolation
-from .sub_policies import SubPolicy, parse, published
+from .sub_policies import SubPolicy, label, parse, published
 
 _MOVES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 NAMES = (
@@ -53,7 +53,7 @@ class FastAutoAugment(OperationPolicy):
         super().__init__(interpolation, fill)
         steps = published("fastautoaugment", policy) if isinstance(policy, str) else policy
         self.sub_policies = parse(steps, NAMES, _share, '[("Rotate", 0.7, 0.2), ("Cutout", 0.5, 0.9)]')
-        self.policy = policy if isinstance(policy, str) else f"{len(steps)} sub-policies"
+        self.policy = label(policy, self.sub_policies)
 
     def make_params(
         self,

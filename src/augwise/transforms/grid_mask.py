@@ -74,13 +74,13 @@ class GridMask(Augmentation):
         p: Probability = Ramp(0.8, over=0.8),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
-        if len(unit) != 2:
-            raise UserError(f"unit={tuple(unit)}: give the smallest and the largest side of a unit")
+        if isinstance(unit, int | float) or len(unit) != 2:
+            raise UserError(f"unit={unit}: give the smallest and the largest side of a unit, such as (24, 32)")
         if not 0 < ratio < 1:
             raise UserError(f"ratio={ratio} is out of range: give the share of a unit's side that stays, 0 < ratio < 1")
         if not 0 <= rotation <= 360:
             raise UserError(f"rotation={rotation} is out of range: give the largest angle in degrees, from 0 to 360")
-        self.unit = (check_length(unit[0]), check_length(unit[1]))
+        self.unit = (check_length(unit[0], "unit"), check_length(unit[1], "unit"))
         self.ratio, self.rotation = ratio, rotation
         self.fill: Fill = check_fill_or_name(fill)
         self.p: Probability = check_probability(p)

@@ -55,11 +55,13 @@ class HideAndSeek(Augmentation):
         p: Probability = 1.0,
     ) -> None:
         super().__init__()
+        if isinstance(grid, int | float):
+            raise UserError(f"grid={grid}: give a list of sides, one of which each image draws, such as (0, {grid})")
         if not len(grid) or all(side == 0 for side in grid):
             raise UserError(
                 f"grid={tuple(grid)} hides nothing: give at least one side above 0, in pixels or as a share"
             )
-        self.grid = tuple(0 if side == 0 else check_length(side) for side in grid)
+        self.grid = tuple(0 if side == 0 else check_length(side, "grid") for side in grid)
         if not 0 <= p_hide <= 1:
             raise UserError(f"p_hide={p_hide} is not a probability: give a number from 0 to 1")
         self.p_hide = p_hide

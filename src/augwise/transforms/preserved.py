@@ -22,7 +22,7 @@ window: regions clipped at the border, or inside the image.
 reduce: score of a region by "sum", by "mean" or by its largest value, "max".
 threshold: in place of quantile, the same bound on the score for every image, in units of the map.
 regions: how many regions are restored.
-shape: of what is restored: rectangle, points (all important pixels), or superpixel, which needs superpixel maps.
+shape: of what is restored: rectangle, points (all important pixels), or superpixel (a patch of like colours).
 follow: restore the region of the image at its original place, or that of the map where the method moved it."""
 
 

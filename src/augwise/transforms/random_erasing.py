@@ -96,9 +96,9 @@ class RandomErasing(Augmentation):
         threshold: float | None = None,
     ) -> None:
         super().__init__()
-        if not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
+        if isinstance(scale, int | float) or not (len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1):
             raise UserError(f"scale={scale}: give the smallest and the largest share of the area, such as (0.02, 0.4)")
-        if not (len(ratio) == 2 and 0 < ratio[0] <= ratio[1]):
+        if isinstance(ratio, int | float) or not (len(ratio) == 2 and 0 < ratio[0] <= ratio[1]):
             raise UserError(f"ratio={ratio}: give the smallest and the largest height over width, such as (0.3, 3.3)")
         if aspect not in get_args(Aspect):
             raise UserError(f"aspect={aspect!r} is unknown: use one of {', '.join(get_args(Aspect))}")
