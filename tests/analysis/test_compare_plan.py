@@ -100,7 +100,10 @@ def test_the_name_of_a_run_changes_with_all_that_counts():
         ({"seeds": 0}, "--seeds 0"),
         ({"jobs": 0}, "--jobs 0"),
         ({"quantiles": (0.6, 1.5)}, "--quantiles 1.5"),
-        ({"quantiles": ()}, "--quantiles"),
+        *(
+            ({name: ()}, f"--{name} needs")
+            for name in ("methods", "quantiles", "shapes", "follows", "rules", "labels", "arms")
+        ),
         ({"estimators": ()}, "--estimators"),
         ({"soften_strength": 1.5}, "--soften-strength 1.5"),
         ({"soften_power": 0.0}, "--soften-power 0"),
