@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 import augwise as aw
-from augwise.analysis.audit_run import AuditConfig, run_audit
+from augwise.analysis.audit_run import AuditConfig, _methods, run_audit
 from augwise.analysis.pipelines import RECIPES, recipe
 from augwise.analysis.presets import TEN
 from augwise.cli import main
@@ -57,6 +57,27 @@ def test_the_ten_methods_plain_and_guarded(tmp_path):
         run_audit(replace(config, methods=("cutot",)))
     with pytest.raises(UserError, match="'tenn' is unknown: did you mean 'ten'"):
         run_audit(replace(config, methods=("tenn",)))
+
+
+def test_methods_are_built_for_maps_of_any_unit_each_once():
+    """An audit's maps may come from anywhere, and labels by importance must not compare units of different images."""
+    steps = _methods(("cutmix", "cutout", "cutmix"))
+    assert list(steps) == [f"{name}, {arm}" for name in ("cutmix", "cutout") for arm in ("plain", "guarded")]
+    plain, guarded = steps["cutmix, plain"], steps["cutmix, guarded"]
+    assert (plain.guarded, plain.labels) == (False, "area")
+    assert (guarded.guard.quantile, guarded.labels, guarded.normalize) == (0.6, "importance", True)
+    assert steps["cutout, plain"].length == steps["cutout, guarded"].length == 16
+
+
+def test_the_plain_form_has_no_absolute_limit_either(tmp_path):
+    config = AuditConfig(count=20, estimator="corners", cases=1, quiet=True, out=tmp_path / "a")
+    found = run_audit(config, aw.Cutout(12, threshold=0.0, window="inside"))
+    assert found.settings.keys() >= {"count", "estimator"}
+    assert not found.settings.keys() & {"policies", "methods", "run"}  # what was left out is not told as asked for
+    plain, guarded = found.transforms
+    assert (plain.name, guarded.name) == ("Cutout, plain", "Cutout, guarded")
+    assert plain.area_lost.tolist() == pytest.approx([144 / 1024] * 20)
+    assert np.nanmax(guarded.importance_lost) == 0 < np.nanmax(plain.importance_lost)
 
 
 @pytest.mark.parametrize("name", RECIPES)

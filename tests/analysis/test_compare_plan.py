@@ -7,6 +7,7 @@ import pytest
 
 from augwise import catalogue
 from augwise.analysis.compare_plan import Cell, CompareConfig, Run, arms_of, cells, plan, run_of, strongest
+from augwise.analysis.compare_runs import build
 from augwise.catalogue import Entry, find, methods
 from augwise.errors import UserError
 
@@ -99,7 +100,10 @@ def test_the_name_of_a_run_changes_with_all_that_counts():
         ({"seeds": 0}, "--seeds 0"),
         ({"jobs": 0}, "--jobs 0"),
         ({"quantiles": (0.6, 1.5)}, "--quantiles 1.5"),
-        ({"quantiles": ()}, "--quantiles"),
+        *(
+            ({name: ()}, f"--{name} needs")
+            for name in ("methods", "quantiles", "shapes", "follows", "rules", "labels", "arms")
+        ),
         ({"estimators": ()}, "--estimators"),
         ({"soften_strength": 1.5}, "--soften-strength 1.5"),
         ({"soften_power": 0.0}, "--soften-power 0"),
@@ -217,6 +221,112 @@ def test_a_method_without_a_guard_is_plain_under_it_and_whole_under_soft_labels(
     soft = CompareConfig(methods=("moved",), estimators=("cdiea",), rules=("soften",), strengths=(4, 8), seeds=1)
     assert [run.arm for run in plan(soft)][:5] == ["baseline", "plain", "guarded", "control", "smoothing"]
     assert {dict(run.options).get("padding") for run in plan(soft)} == {None, 4, 8}
+
+
+def test_where_evidence_returns_to_is_for_methods_that_move_things():
+    moving, still = ("trivialaugment", "autoaugment"), ("cutout", "cutmix", "gridmask", "advmask", "colorjitter")
+    config = CompareConfig(methods=(*moving, *still), follows=("image", "map"), estimators=("cdiea",), seeds=1)
+    both = {(m, f) for m in moving for f in ("image", "map")}
+    assert {(c.method, c.follow) for c in cells(config)} == both | {(m, "image") for m in still}
+    for cell in cells(config):
+        plain, guarded, control = (dict(run_of(config, cell, a, 0).options) for a in ("plain", "guarded", "control"))
+        assert "follow" not in plain
+        assert guarded.get("follow") == control.get("follow") == ("map" if cell.follow == "map" else None)
+        assert getattr(build(run_of(config, cell, "guarded", 0)), "follow", "image") == cell.follow
+    assert len([run for run in plan(config) if run.arm == "plain"]) == len(moving + still)
+
+
+def test_what_steers_nothing_makes_no_two_cells_of_one():
+    """Under soft labels there is no quantile, no shape, no way back, no window of what is pasted and no other label."""
+    config = CompareConfig(
+        methods=("trivialaugment", "cutmix"), rules=("soften",), quantiles=(0.2, 0.6), shapes=("rectangle", "points"),
+        follows=("image", "map"), labels=("importance", "half"), estimators=("cdiea",), seeds=1, **BOTH,
+    )  # fmt: skip
+    assert cells(config) == [
+        Cell("trivialaugment", 16, "", "cdiea", None, rule="soften"),
+        Cell("cutmix", 16, "clipped", "cdiea", None, rule="soften"),
+        Cell("cutmix", 16, "inside", "cdiea", None, rule="soften"),
+    ]
+
+
+def test_labels_weighed_by_maps_leave_the_mixing_as_it_is():
+    config = CompareConfig(
+        methods=("cutmix", "mixup"), rules=("guard", "labels"), labels=("importance", "half"), quantiles=(0.2, 0.6),
+        estimators=("cdiea",), seeds=1,
+    )  # fmt: skip
+    config.check()
+    found = {(c.method, c.quantile, c.rule, c.labels) for c in cells(config)}
+    steered = {(m, q, "guard", w) for m in ("cutmix", "mixup") for q in (0.2, 0.6) for w in ("importance", "half")}
+    weighed = {(m, None, "labels", w) for m in ("cutmix", "mixup") for w in ("importance", "half")}
+    assert (found, len(cells(config))) == (steered | weighed, 12)
+    for cell in cells(config):
+        assert arms_of(config, cell) == ["plain", "guarded", "control"]
+        plain, guarded, control = (run_of(config, cell, arm, 0) for arm in ("plain", "guarded", "control"))
+        steer = {} if cell.quantile is None else {"quantile": cell.quantile}
+        assert dict(guarded.options) == dict(plain.options) | {"labels": cell.labels} | steer
+        assert (guarded.options, guarded.estimator, guarded.soften) == (control.options, "cdiea", None)
+        assert (plain.estimator, build(plain).labels, build(guarded).labels) == (None, "area", cell.labels)
+    assert len([run for run in plan(config) if run.arm == "plain"]) == 2
+
+
+def test_what_mixes_no_labels_is_plain_where_they_are_weighed():
+    config = CompareConfig(methods=("cutout", "trivialaugment"), rules=("labels",), estimators=("cdiea",), seeds=1)
+    assert cells(config) == [
+        Cell("cutout", 16, "clipped", "", None, rule="labels"),
+        Cell("trivialaugment", 16, "", "", None, rule="labels"),
+    ]
+    assert [run.arm for run in plan(config)] == ["baseline", "plain", "plain"]
+    needing = CompareConfig(methods=("advmask",), rules=("labels",), estimators=("cdiea",), seeds=1)
+    assert [run.estimator for run in plan(needing)] == [None, "cdiea"]
+
+
+def test_maps_of_the_model_in_training_share_no_unit():
+    for rule in ("guard", "labels"):
+        config = CompareConfig(methods=("cutmix",), rules=(rule,), estimators=("live", "cdiea", "centre"))
+        options = {c.estimator: dict(run_of(config, c, "guarded", 0).options) for c in cells(config)}
+        assert {name: given.get("normalize") for name, given in options.items()} == {
+            "live": True, "cdiea": None, "centre": None,
+        }  # fmt: skip
+
+
+def test_flat_maps_are_their_own_control():
+    config = CompareConfig(estimators=("area", "uniform"), rules=("soften",), seeds=1)
+    area, uniform = cells(config)
+    assert run_of(config, area, "control", 0) == run_of(config, area, "guarded", 0)
+    assert run_of(config, uniform, "control", 0) != run_of(config, uniform, "guarded", 0)
+
+
+def test_windows_left_out_are_each_methods_own():
+    config = CompareConfig(
+        methods=("cutout", "randomerasing", "trivialaugment", "mixup"), windows=(), estimators=("cdiea",)
+    )
+    assert {c.method: c.window for c in cells(config)} == {
+        "cutout": "clipped", "randomerasing": "inside", "trivialaugment": "clipped", "mixup": "",
+    }  # fmt: skip
+
+
+def test_a_method_without_a_usual_side_keeps_sizes_of_its_own():
+    for config in (CompareConfig(methods=("randomerasing",)), CompareConfig(methods=("randomerasing",), length=8)):
+        cell = cells(config)[0]
+        assert cell.strength is None
+        assert "length" not in dict(run_of(config, cell, "guarded", 0).options)
+    said = CompareConfig(methods=("randomerasing",), strengths=(1.0, 0.5))
+    sides = [dict(run_of(said, cell, "plain", 0).options)["length"] for cell in cells(said)[::2]]
+    assert [(side, type(side)) for side in sides] == [(1, int), (0.5, float)]  # one pixel, half of the image
+
+
+def test_the_strongest_cells_are_told_apart_by_shape_and_rule():
+    config = CompareConfig(
+        methods=("trivialaugment",), shapes=("rectangle", "superpixel"), rules=("guard", "soften"), strengths=(16, 8),
+        estimators=("cdiea", "occlusion"),
+    )  # fmt: skip
+    found = [(c.rule, c.shape, c.estimator, c.strength) for c in strongest(config)]
+    guards = {("guard", shape, e, 16) for shape in ("rectangle", "superpixel") for e in ("cdiea", "occlusion")}
+    assert set(found) == guards | {("soften", "rectangle", e, 16) for e in ("cdiea", "occlusion")}
+    assert len(found) == 6
+    assert [(c.rule, c.shape, c.estimator) for c in strongest(config, most=5)] == [
+        ("guard", "rectangle", "cdiea"), ("soften", "rectangle", "cdiea"),
+    ]  # fmt: skip
 
 
 def test_the_strongest_cells_stand_for_the_rest():

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from augwise.analysis.compare_plan import CompareConfig, Run, cells, run_of
-from augwise.analysis.compare_pooled import class_changes, completed, overall, restored
+from augwise.analysis.compare_plan import CompareConfig, Run, arms_of, cells, plan, run_of
+from augwise.analysis.compare_pooled import by_rule, class_changes, completed, overall, restored
 from augwise.analysis.statistics import paired
 from report.samples import compare_config, compare_results, outcomes
 
@@ -96,3 +96,42 @@ def test_results_json_alone_gives_the_runs_back():
     assert completed(older)["overall"] == report["overall"]
     assert completed(older)["class_changes"] == report["class_changes"]
     assert completed(report) is report
+
+
+EVERYTHING = CompareConfig(
+    methods=("trivialaugment", "cutmix"), rules=("guard", "soften", "labels"), follows=("image", "map"),
+    labels=("importance", "half"), shapes=("rectangle", "points"), quantiles=(0.4, 0.6), soften_strength=0.5,
+    soften_power=3.0, estimators=("occlusion",), seeds=2,
+)  # fmt: skip
+
+
+def test_results_json_alone_gives_every_kind_of_run_back():
+    report = json.loads(json.dumps(compare_results(config=EVERYTHING)))
+    again, results = restored(report)
+    assert plan(again) == plan(EVERYTHING)
+    assert set(results) == set(plan(EVERYTHING))
+    assert by_rule(again, results) == report["overall_by_rule"]
+
+
+def test_rules_are_never_pooled_together():
+    """Each rule's guarded arm gains another amount; what one rule says holds nothing of the others'."""
+    results = outcomes(EVERYTHING, {}, noise=0.0)
+    gains = {"guard": 0.01, "soften": -0.02, "labels": 0.03}
+    for cell in cells(EVERYTHING):
+        if "guarded" in arms_of(EVERYTHING, cell):
+            for seed in range(2):
+                found = results[run_of(EVERYTHING, cell, "guarded", seed)]
+                found["last_accuracy"] = 0.7 + 0.01 * seed + gains[cell.rule]
+                found["per_class"] = [found["last_accuracy"]] * 3
+    pooled = by_rule(EVERYTHING, results)
+    assert {rule: d["guarded-plain"]["mean"] for rule, d in pooled.items()} == pytest.approx(gains)
+    assert {rule: d["guarded-plain"]["cells"] for rule, d in pooled.items()} == {"guard": 12, "soften": 2, "labels": 2}
+    assert overall(EVERYTHING, results) == pooled["guard"]
+    assert set(pooled["soften"]) - set(pooled["guard"]) == {"guarded-smoothing"}
+    changes = {
+        (e["method"], e["rule"]): e["classes"][0]["differences"].get("guarded-plain")
+        for e in class_changes(EVERYTHING, results, ["a"])
+    }
+    assert {key: d["mean"] for key, d in changes.items() if d} == pytest.approx(
+        {(m, r): g for m in EVERYTHING.methods for r, g in gains.items() if (m, r) != ("trivialaugment", "labels")}
+    )

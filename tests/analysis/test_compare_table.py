@@ -2,8 +2,9 @@
 
 import pytest
 
-from augwise.analysis.compare_plan import CompareConfig, Run, cells, run_of
+from augwise.analysis.compare_plan import CompareConfig, Run, cells, plan, run_of
 from augwise.analysis.compare_table import as_text, baseline, best_strengths, difference, percent, table
+from augwise.analysis.compare_words import ARMS
 
 CONFIG = CompareConfig(strengths=(8, 16), estimators=("occlusion",), seeds=3)
 
@@ -81,3 +82,39 @@ def test_text_marks_intervals_that_exclude_zero():
     text = as_text(table(CONFIG, found, TOUCHED), None)
     assert "+10.0 (n = 1)" in text
     assert "+20.0 (n = 1)" in text
+
+
+def planned(config, value):
+    """The table of a comparison whose every run is finished; value: (run) -> accuracy."""
+    found = {run: outcome(value(run)) for run in plan(config)}
+    there = {(c, arm): dict.fromkeys(("area_touched", "importance_touched")) for c in cells(config) for arm in ARMS}
+    return table(config, found, there)
+
+
+def test_a_method_with_a_plain_arm_alone_is_set_against_training_without_it():
+    config = CompareConfig(methods=("crop", "cutout"), estimators=("occlusion",), seeds=3)
+    crop, cutout = planned(config, lambda run: 0.6 + 0.1 * (run.method == "crop") + 0.01 * run.seed)
+    assert list(crop["differences"]) == ["plain-baseline"]
+    assert crop["differences"]["plain-baseline"]["mean"] == pytest.approx(0.1)
+    assert "plain-baseline" not in cutout["differences"]
+
+
+def test_arms_that_are_the_same_runs_have_no_difference():
+    config = CompareConfig(estimators=("occlusion", "centre"), seeds=2)
+    occlusion, centre = planned(config, lambda run: 0.6 + 0.05 * (run.arm == "guarded"))
+    assert "guarded-control" in occlusion["differences"]
+    assert "guarded-control" not in centre["differences"]
+    assert centre["differences"]["guarded-plain"]["mean"] == pytest.approx(0.05)
+
+
+def test_strengths_are_chosen_apart_for_every_way_of_guarding():
+    config = CompareConfig(
+        methods=("trivialaugment",), strengths=(8, 16), follows=("image", "map"), estimators=("occlusion",), seeds=2
+    )
+    found = {}
+    for run in plan(config):
+        given = dict(run.options)
+        better = 16 if given.get("follow") == "map" else 8
+        found[run] = outcome(0.5, 0.8 if given.get("length") == better else 0.7)
+    rows = best_strengths(config, found)
+    assert [(row["follow"], row["arms"]["guarded"]["strength"]) for row in rows] == [("image", 8), ("map", 16)]

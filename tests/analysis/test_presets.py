@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from augwise.analysis import presets
-from augwise.analysis.compare_plan import CompareConfig
+from augwise.analysis.compare_plan import CompareConfig, cells
 from augwise.analysis.presets import PRESETS, preset
 from augwise.cli import _parse
 from augwise.errors import UserError
@@ -47,6 +47,22 @@ def test_the_crop_of_the_method_is_not_every_arms():
     assert CompareConfig.preset("softened-crops").train.crop_padding == 0
     assert CompareConfig.preset("softened-crops", TrainConfig(crop_padding=4)).train.crop_padding == 0
     assert CompareConfig.preset("softened").train.crop_padding == TrainConfig().crop_padding
+
+
+def test_presets_about_one_thing_vary_it():
+    def found(name, *fields):
+        return {tuple(getattr(cell, field) for field in fields) for cell in cells(CompareConfig.preset(name))}
+
+    assert found("mixed-labels", "method", "labels", "rule") == {
+        (method, labels, "labels") for method in ("cutmix", "mixup") for labels in ("importance", "half")
+    }
+    assert found("follow", "method", "follow") == {
+        (method, place) for method in ("trivialaugment", "randaugment", "autoaugment") for place in ("image", "map")
+    }
+    assert found("shapes", "shape") == {("rectangle",), ("points",), ("superpixel",)}
+    assert found("quantiles", "quantile") == {(0.2,), (0.4,), (0.6,), (0.8,)}
+    assert found("windows", "strength", "window") == {(s, w) for s in (8, 12, 16) for w in ("clipped", "inside")}
+    assert {method for (method,) in found("ten-methods", "method")} == set(presets.TEN)
 
 
 def test_flags_change_what_a_preset_says():

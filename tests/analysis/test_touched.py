@@ -103,6 +103,8 @@ def test_an_image_without_evidence_does_not_count():
     found = touched(Cutout(5), own)
     assert found.importance.isnan().tolist() == [False, True, False]
     assert found.means()["importance_touched"] == pytest.approx(float(found.importance[[0, 2]].mean()))
+    empty = touched(Cutout(5), torch.zeros_like(own)).means()
+    assert empty == {"area_touched": pytest.approx(found.means()["area_touched"]), "importance_touched": None}
 
 
 def test_nothing_is_changed_and_no_numbers_are_taken():
@@ -171,3 +173,27 @@ def test_a_crop_loses_what_leaves_the_picture():
     assert found.area.tolist() == pytest.approx((1 - ones.mean((1, 2))).tolist())
     moved = step.transform(own[:, None], own, params)[1]
     assert found.importance.tolist() == pytest.approx((1 - moved.sum((1, 2)) / 8).tolist(), abs=1e-6)
+
+
+class OneChannel(Holes):
+    """Erases its columns in the last channel alone, and returns a little more importance than it was given."""
+
+    def transform(self, images, importance, params):
+        changed, _ = super().transform(images, importance, params)
+        return torch.cat([images[:, :-1], changed[:, -1:]], 1), importance * 1.001
+
+
+def test_a_pixel_is_changed_where_any_of_its_channels_is():
+    own = maps(4)
+    assert touched(OneChannel(), own).area.tolist() == pytest.approx([1 / 20] * 4)
+
+
+def test_importance_that_resampling_adds_is_no_loss():
+    found = touched(OneChannel(), maps(4), moves=True)
+    assert found.area.tolist() == found.importance.tolist() == [0.0] * 4
+
+
+def test_an_absolute_limit_is_measured_too():
+    own = maps()
+    points = touched(Preserve(v2.ColorJitter(0.5), threshold=0.5, shape="points"), own)
+    assert points.area.tolist() == pytest.approx((own < 0.5).double().mean((1, 2)).tolist())

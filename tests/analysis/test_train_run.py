@@ -48,11 +48,13 @@ def test_a_control_is_given_maps_of_other_images(store):
     rows = {data.fingerprint(i): i for i in range(len(data))}
     part = limited(rest, 40, CONFIG.data_seed)
     own = [rows[part.fingerprint(i)] for i in range(40)]
-    others = aw.ImportanceStore(store).attach(part).deranged(CONFIG.seed).read(range(40)).flatten(1).argmax(1).tolist()
+    attached = aw.ImportanceStore(store).attach(part)
+    others, third = (attached.deranged(s).read(range(40)).flatten(1).argmax(1).tolist() for s in (CONFIG.seed, 7))
     assert all(a != b for a, b in zip(own, others, strict=True))
-    for control, wanted in ((False, own), (True, others)):
+    assert others != third  # every seed has a derangement of its own
+    for control, seed, wanted in ((False, CONFIG.seed, own), (True, CONFIG.seed, others), (True, 7, third)):
         notes = Notes()
-        train_run(TrainRun(CONFIG, maps=store, control=control), notes)
+        train_run(TrainRun(replace(CONFIG, seed=seed), maps=store, control=control), notes)
         assert [notes.places[i] for i in range(40)] == wanted
 
 

@@ -107,6 +107,8 @@ def test_one_row_is_not_pooled_twice():
     assert not any("together" in point for point in verdict(report | {"overall": {"guarded-plain": interval}}).points)
     both = verdict(report | {"overall": {"guarded-plain": interval | {"cells": 2}}}).points
     assert "Over all 2 rows together, by seed: guarded − plain +0.60 [+0.14, +1.05]" in both[0]
+    two = {f"{a}-{b}": interval | {"cells": 2} for a, b in (("guarded", "plain"), ("control", "plain"))}
+    assert "control − plain +0.60 [+0.14, +1.05]" in verdict(report | {"overall": two}).points[0]
 
 
 def test_intervals_in_points_go_from_low_to_high():
@@ -132,3 +134,86 @@ def test_the_median_of_what_rows_resolve_is_told():
     assert any(
         "half its interval is 2.0 points" in text for text in verdict({"table": found, "done": 1, "planned": 1}).points
     )
+
+
+def of_rules(*rules, arms=("plain", "guarded", "control", "smoothing"), **gain):
+    config = compare_config(methods=("cutmix",))
+    return verdict(compare_results(gain, config=type(config)(**{**vars(config), "rules": rules, "arms": arms})))
+
+
+def test_labels_by_importance_have_their_own_words():
+    weighed = of_rules("labels", guarded=0.03, control=0.01).headline
+    assert weighed == (
+        "Labels by importance beat labels by area, and labels by other images’ maps: knowing whose evidence shows "
+        "makes a difference."
+    )
+    level = (
+        "Labels by importance beat labels by area, but not labels by other images’ maps: that is not knowing whose "
+        "evidence shows."
+    )
+    for control in (0.03, 0.05):  # as much, and more
+        assert of_rules("labels", guarded=0.03, control=control).headline == level
+    alone = of_rules("labels", arms=("plain", "guarded"), guarded=0.03).headline
+    assert alone.startswith("Labels by importance beat labels by area; without a control, nobody can say")
+    assert of_rules("labels", guarded=-0.03).headline.startswith("Labels by importance do worse than labels by area.")
+    assert of_rules("labels").headline.startswith("No difference between reweighted and plain")
+    lone = of_rules("labels", arms=("plain",)).headline
+    assert lone == "Reweighted and plain arms were not both run, so there is nothing to compare."
+
+
+def test_softened_labels_have_two_rivals():
+    won = of_rules("soften", guarded=0.03, control=0.01, smoothing=0.01).headline
+    assert won == (
+        "Softened labels beat hard ones, and labels softened by other images’ maps and smoothing all labels alike: "
+        "knowing what was taken makes a difference."
+    )
+    level = of_rules("soften", guarded=0.03, control=0.01, smoothing=0.03).headline
+    assert level.endswith("hard ones, but not smoothing all labels alike: that is not knowing what was taken.")
+    both = of_rules("soften", guarded=0.03, control=0.05, smoothing=0.03).headline
+    assert "but not labels softened by other images’ maps or smoothing all labels alike" in both
+    assert of_rules("soften", guarded=-0.03).headline.startswith("Softened labels do worse than hard ones.")
+
+
+def test_every_rule_is_judged_by_its_own_rows():
+    """One rule's rows all gain, the other's all lose; p is corrected over both together."""
+    report = {"table": [*rows(0.1, 0.1), *rows(-0.1, -0.1)], "done": 1, "planned": 1}
+    for row, rule in zip(report["table"], ("guard", "guard", "labels", "labels"), strict=True):
+        row["rule"] = rule
+    found = verdict(report)
+    assert "Guarded beats plain" in found.headline
+    assert "Labels by importance do worse than labels by area." in found.headline
+    text = " ".join(found.points)
+    assert "Guarded is above plain in 2 of 2 rows" in text
+    assert "Reweighted is above plain in 0 of 2 rows" in text
+    assert "4 of 4 intervals exclude zero (2 below it)" in text
+    # What is pooled belongs to the first rule, unless each has its own.
+    high = {"n": 4, "mean": 0.1, "low": 0.09, "high": 0.11, "cells": 2}
+    low = {"n": 4, "mean": -0.1, "low": -0.11, "high": -0.09, "cells": 2}
+    first = verdict(report | {"overall": {"guarded-plain": high}})
+    assert first.headline == found.headline
+    assert [p.split(":")[0] for p in first.points].count("Over all 2 rows together, by seed") == 1
+    each = {"guard": {"guarded-plain": low}, "labels": {"guarded-plain": high}}
+    said = verdict(report | {"overall": {"guarded-plain": high}, "overall_by_rule": each}).headline
+    assert said.startswith("Guarded does worse than plain. Labels by importance beat labels by area")
+
+
+def test_what_is_overwritten_is_told_of_guards_alone_and_weakness_from_three_per_cent_on():
+    found = rows(0.1, 0.1)
+    for row in found:
+        row["importance_touched"] = {"plain": 0.4, "guarded": 0.2}
+
+    def said(rule, guarded):
+        for row in found:
+            row |= {"rule": rule, "area_touched": {"plain": 0.5, "guarded": guarded}}
+        return " ".join(verdict({"table": found, "done": 1, "planned": 1}).points)
+
+    assert "Overwritten on average: 40 %" in said("guard", 0.49)
+    assert "less area" not in said("guard", 0.49)
+    assert "less area (48 % against 50 %)" in said("guard", 0.48)
+    for rule in ("soften", "labels"):
+        assert "Overwritten" not in said(rule, 0.4)
+
+
+def test_a_row_that_is_level_is_not_above():
+    text = " ".join(verdict({"table": rows(0.1, 0.0, -0.1), "done": 1, "planned": 1}).points)
+    assert "Guarded is above plain in 1 of 3 rows" in text

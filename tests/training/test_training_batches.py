@@ -139,6 +139,17 @@ def test_importance_lost_counts_no_image_without_importance_and_no_mixture():
     assert importance_lost(before._replace(importance=None), after._replace(importance=None)) == {}
 
 
+def test_what_is_lost_after_mixing_is_measured_and_across_it_is_not():
+    maps = torch.ones(2, 4, 4)
+    hard = aw.Batch.of(torch.zeros(2, 3, 4, 4), torch.arange(2), maps)
+    mixed = aw.CutMix(length=2)(hard)
+    less = mixed.importance.as_subclass(Tensor).clone()
+    less[:, :1] = 0
+    erased = mixed._replace(importance=aw.ImportanceMap(less))
+    assert importance_lost(mixed, erased)["importance_erased"].item() == pytest.approx(0.25)
+    assert importance_lost(hard, mixed) == importance_lost(hard, erased) == {}
+
+
 def test_evaluation_reads_all_images_once_in_order():
     reader = ResidentReader(Resident.load(source(11), progress=False))
     normalize = Normalize([0.4] * 3, [0.2] * 3)

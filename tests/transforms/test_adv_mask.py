@@ -211,3 +211,12 @@ def test_bad_input(make, words):
 
 def run(method):
     return method(torch.rand(3, HEIGHT, WIDTH), aw.ImportanceMap(torch.rand(HEIGHT, WIDTH)))
+
+
+def test_shares_are_decimal_numbers():
+    """0.29 of 100 pixels are 29, and 0.07 of 100 are 7, though binary numbers say a little less and a little more."""
+    points, u, one = torch.ones(2, 10, 10, dtype=torch.bool), randomness.uniform(2, VISITS), torch.ones(2).long()
+    target = torch.tensor([0.07, 0.29], dtype=torch.float64)
+    assert (0.07 * 100 > 7, 0.29 * 100 < 29) == (True, True)
+    masks = square_masks(visit_points(points, u), 10, 10, one, torch.zeros(2).double(), target, 0.29)
+    assert masks.sum((1, 2)).tolist() == [7, 29]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import augwise as aw
-from augwise.transforms.erasing import erase
+from augwise.transforms.erasing import erase, filled, mean_colour
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.bfloat16, torch.float16])
@@ -40,6 +40,23 @@ def test_pixels_under_the_mask_and_no_others(dtype, channels, fill):
                         assert abs(float(erased[n, c, y, x]) - float(level)) <= 0.004 * most * dtype.is_floating_point
     assert torch.equal(moved, maps * ~mask)
     assert erase(images, None, mask, given)[1] is None
+
+
+def test_the_mean_colour_of_bright_pictures_and_its_rounding():
+    """Sums of many bright pixels are large, and a mean of 254.75 is nearer to 255."""
+    images = torch.full((2, 3, 40, 48), 255, dtype=torch.uint8)
+    images[1, 1, :, ::4] = 254
+    images[1, 2, ::2] = 0
+    assert mean_colour(images).tolist() == [[255, 255, 255], [255, 255, 128]]
+    assert mean_colour(images.double() / 255)[1].tolist() == pytest.approx([1, 254.75 / 255, 0.5])
+
+
+def test_noise_reaches_from_black_to_white():
+    levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(filled("random", torch.zeros(1, 1, 16, 16, dtype=torch.uint8), levels), levels)
+    noise = filled("random", torch.zeros(1, 1, 16, 16, dtype=torch.float64), levels)
+    assert noise.dtype == torch.float64
+    assert noise.flatten().tolist() == pytest.approx([i / 255 for i in range(256)])
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,15 @@ def test_grids_of_the_paper_and_their_frequencies():
         assert not apply(aw.HideAndSeek(p=aw.Ramp(0.5)), torch.zeros(50, 1, 32, 32))[0]["sides"].any()
 
 
+def test_patches_may_be_wider_than_the_shorter_side_but_not_than_both():
+    images = torch.ones(200, 1, 6, 20)
+    params, erased, _ = apply(aw.HideAndSeek((10,), fill=0.0), images)
+    assert params["hidden"].shape == (200, 1, 2)
+    assert torch.equal(erased[:, 0, 0, [0, 10]] == 0, params["hidden"][:, 0])
+    with pytest.raises(aw.UserError, match="20 pixels covers all of an image of 6x20"):
+        apply(aw.HideAndSeek((20,)), images)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

@@ -236,6 +236,47 @@ def test_own_augmentation_is_the_plain_one_but_for_what_is_put_back(shape, follo
 
 
 @both_ways
+def test_a_limit_in_units_of_the_map_decides_what_is_put_back(follow):
+    images, maps = some(6)
+    plain = run(aw.Preserve(Shifted()), images, maps)[1]
+    for limit in (0.3, 0.7):
+        step = aw.Preserve(Shifted(), shape="points", threshold=limit, follow=follow)
+        params = step.make_params(images, maps, torch.Generator().manual_seed(0))
+        seen = Shifted().move(images, maps, params["wrapped"]) if follow == "map" else (images, maps)
+        kept = seen[1] >= limit
+        assert 0 < int(kept.sum()) < int((seen[1] > 0).sum())
+        assert torch.equal(params["regions"], kept)
+        assert torch.equal(run(step, images, maps)[1], torch.where(kept[:, None], seen[0], plain))
+
+
+def test_superpixels_are_chosen_by_sum_or_mean_above_the_limit():
+    """A large segment of low importance and a small one of high importance: each is first by one of the two."""
+    values = torch.zeros(1, 12, 17)
+    values[:, :, :12], values[:, :3, 14:] = 0.2, 0.9  # sums 28.8 and 8.1
+    images, (large, small) = torch.rand(1, 3, 12, 17), ((values == v) for v in (0.2, 0.9))
+    for options, expected in (
+        ({"quantile": 1.0}, large),
+        ({"quantile": 1.0, "reduce": "mean"}, small),
+        ({"threshold": 8.5}, large),
+        ({"threshold": 0.5, "reduce": "mean"}, small),
+        ({"threshold": 30.0}, large & small),  # nothing
+    ):
+        step = aw.Preserve(Shifted(), shape="superpixel", **options)
+        assert torch.equal(step.make_params(images, values, None)["regions"], expected), options
+
+
+def test_pasting_and_clearing_leave_what_they_are_given():
+    target, source, maps = torch.zeros(2, 1, 6, 7), torch.ones(2, 1, 6, 7), torch.ones(2, 6, 7)
+    boxes = torch.tensor([[[0, 0, 2, 3], [1, 1, 4, 4]], [[2, 2, 6, 7], [0, 5, 1, 7]]])
+    for chosen in (boxes, boxes[:, :1], maps > 0):
+        assert paste(target, source, chosen).any()
+        assert not clear(maps, chosen).all()
+        assert not target.any()
+        assert source.all()
+        assert maps.all()
+
+
+@both_ways
 def test_regions_are_important_where_they_are_chosen(follow):
     """Three squares, each by itself; on the moved map where that is followed."""
     images, maps = torch.zeros(30, 3, HEIGHT, WIDTH), torch.stack([whole_map(HEIGHT, WIDTH, 40) for _ in range(30)])
