@@ -152,7 +152,7 @@ def _check_maps(maps: Tensor) -> None:
 
 def _chunks(batch: Tensor) -> Iterator[slice]:
     """Slices of the batch that fit into the cache of a CPU."""
-    step = max(1, _CACHED // batch[0].numel()) if len(batch) else 1
+    step = max(1, _CACHED // math.prod(batch.shape[1:]))
     return (slice(start, start + step) for start in range(0, len(batch), step))
 
 
@@ -240,8 +240,10 @@ def thresholds(
     So a share of at least τ of the windows scores at most the threshold, and more than 1 − τ at least it (ties belong
     to both). quantile: 0 < τ ≤ 1. Returns (N,), float64 for means, else int32.
     """
-    check_quantile(quantile)
-    grid = Grid.of(integral, size, window)
+    return _thresholds(integral, Grid.of(integral, size, window), check_quantile(quantile), reduce)
+
+
+def _thresholds(integral: Tensor, grid: Grid, quantile: float, reduce: Reduce) -> Tensor:
     if integral.device.type != "cpu" or _checked(reduce) == "max":
         return _order_statistic(_scores(integral, grid, reduce), grid, quantile)
     field, result = integral.numpy(), np.empty(len(integral), np.float64 if reduce == "mean" else np.int32)
@@ -322,15 +324,19 @@ def sample(
         raise UserError(f"both quantile={quantile} and threshold are given: give one of them")
     grid = Grid.of(integral, size, window)
     u = u.to(integral.device, torch.float64, non_blocking=True)
+    on_cpu = integral.device.type == "cpu"  # there NumPy's calls on arrays as small as these cost a third of torch's
     if quantile is None and threshold is None and not positive:
+        if on_cpu:
+            grid = grid.arrays()
+            return torch.from_numpy(np.concatenate(grid.spans(*_cells(grid, u[:, :1].numpy())), 1))
         return torch.cat(grid.spans(*_cells(grid, u[:, :1])), 1)
     # A largest value costs as much for one window as for all, so then all are looked at once.
     values = _scores(integral, grid, reduce) if reduce == "max" else None
     if quantile is not None:
         threshold = (
-            thresholds(integral, size, quantile, window, reduce)
+            _thresholds(integral, grid, check_quantile(quantile), reduce)
             if values is None
-            else (_order_statistic(values.clone(), grid, check_quantile(quantile)))
+            else _order_statistic(values.clone(), grid, check_quantile(quantile))
         )
     accept = _Acceptance.of(integral, threshold, keep, positive, nearest)
 
@@ -340,10 +346,9 @@ def sample(
     if u.shape[1] == 1:
         return _enumerate(all_of(slice(None)), grid, accept, u)
     field = integral if values is None else values
-    if integral.device.type != "cpu":  # whether the exact draw is needed cannot be known without waiting
+    if not on_cpu:  # whether the exact draw is needed cannot be known without waiting
         boxes, found = _try(torch.arange(len(u), device=u.device), field, grid, reduce, accept, u[:, :-1])
         return torch.where(found[:, None], boxes, _enumerate(all_of(slice(None)), grid, accept, u[:, -1:]))
-    # NumPy's calls on arrays as small as these cost a third of torch's.
     arrays = np.arange(len(u)), field.numpy(), grid.arrays(), reduce, accept.arrays(), u[:, :-1].numpy()
     boxes, found = _try(*arrays)
     boxes = torch.from_numpy(boxes)
