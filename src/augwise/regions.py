@@ -281,7 +281,10 @@ def _order_statistic(grids: Tensor, grid: Grid, quantile: float) -> Tensor:
 def _at_quantile(values: np.ndarray, quantile: float) -> np.ndarray:
     """The quantile of each row, which is partly sorted for it: 18 times faster than torch's kthvalue."""
     place = _place(quantile, values.shape[1])
-    values.partition(place, axis=1)
+    if 2 * np.count_nonzero(values) < values.size:  # of many equal values a partition takes up to 25 times as long
+        values.sort(1)
+    else:
+        values.partition(place, axis=1)
     return values[:, place]
 
 
