@@ -22,6 +22,7 @@ from .shares import Labels, check_labels, partner_share
 LEVELS = 127
 """Steps in which `evidence_density` counts from 0 to 1: so few that a weight is looked up, not computed, per pixel."""
 _STEPS = 16  # of the search for an offset, Newton's or halving: exact after 8 at sharpness 4, to 1e-8 at the sharpest
+_EXACT = 1e-14  # what the mean of Λ may be off where the search ends before
 _SHARPEST = 20
 _CACHED = 1 << 17  # elements blended at once on a CPU: what its second-level cache holds
 
@@ -91,7 +92,7 @@ def evidence_density(importance: Tensor, quantile: float, length: int | float) -
     for rows in _chunks(importance):
         levels = regions.quantize(importance[rows])
         threshold = regions.thresholds(regions.integral(levels), 1, quantile, "inside")
-        evidence = (levels >= threshold[:, None, None]) & (levels > 0)
+        evidence = (levels >= threshold.to(torch.uint8)[:, None, None]) & (levels > 0)
         density = regions.scores(regions.integral(evidence.to(torch.uint8)), side, "clipped", "mean")
         greatest = density.amax((1, 2), keepdim=True)
         result[rows] = (density / torch.where(greatest > 0, greatest, 1.0)).mul_(LEVELS).round_()
@@ -136,10 +137,14 @@ def _offset(rise: Tensor, frequency: Tensor, share: Tensor, widest: float) -> Te
         weight = _sigmoid(share[:, None], offset.exp()[:, None] * rise)
         part = weight * frequency
         mean = part.sum(1)
+        found = (mean - share).abs() < _EXACT  # and stays, so that no other image of the batch decides its last bits
+        if share.device.type == "cpu" and found.all():
+            break
         above = mean > share
         low, high = torch.where(above, low, offset), torch.where(above, offset, high)
         step = offset - (mean - share) / (mean - (part * weight).sum(1))
-        offset = torch.where((step >= low) & (step <= high), step, (low + high) / 2)
+        moved = torch.where((step >= low) & (step <= high), step, (low + high) / 2)
+        offset = torch.where(found, offset, moved)
     return offset
 
 
