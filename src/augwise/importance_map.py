@@ -91,8 +91,10 @@ class ImportanceMap(tv_tensors.Mask):
             raise UserError(f"top={top} is not a share of the pixels: give a number above 0 and up to 1, such as 0.05")
         flat = values.flatten(-2)
         count = math.ceil(top * flat.shape[-1])
-        order = flat.sort(dim=-1, descending=True, stable=True).indices[..., :count]
-        chosen = torch.zeros_like(flat, dtype=torch.bool).scatter_(-1, order, True)
+        least = flat.topk(count, sorted=False).values.amin(-1, keepdim=True)
+        above, equal = flat > least, flat == least
+        room = count - above.sum(-1, keepdim=True)
+        chosen = above | (equal & (equal.cumsum(-1, dtype=torch.int32) <= room))
         return (chosen & (flat > 0)).unflatten(-1, values.shape[-2:])
 
 

@@ -63,27 +63,24 @@ def quantize(importance: Tensor) -> Tensor:
     importance: (N, H, W) of any real type, ≥ 0. Returns (N, H, W) uint8; a map of zeros stays zeros. A negative or
     non-finite value is an error on the CPU; a GPU would have to stall for that check, so there it is not made.
     """
-    maps = importance.as_subclass(Tensor)
+    maps = importance.detach().as_subclass(Tensor)
     _check_maps(maps)
     maps = maps if maps.is_floating_point() and maps.element_size() >= 4 else maps.float()
+    # Dividing by the maximum first keeps it at exactly 255, whatever its size.
     if maps.device.type != "cpu":
-        return _quantize(maps)
-    result = torch.empty(maps.shape, dtype=torch.uint8)
+        greatest = maps.amax((1, 2), keepdim=True)
+        scaled = maps / torch.where(greatest > 0, greatest, 1)
+        return scaled.mul_(255).round_().maximum(maps.sign()).to(torch.uint8)
+    values, result = maps.numpy(), np.empty(maps.shape, np.uint8)
     for rows in _chunks(maps):
-        result[rows] = _quantize(maps[rows])
-    return result
-
-
-def _quantize(maps: Tensor) -> Tensor:
-    greatest = maps.amax((1, 2), keepdim=True)
-    if maps.device.type == "cpu" and len(maps):
-        least = float(maps.amin())
-        if not (least >= 0 and math.isfinite(float(greatest.max()))):
-            value = least if not least >= 0 else float(greatest.max())
+        part, levels = values[rows], result[rows]
+        greatest, least = part.max((1, 2), keepdims=True), part.min()
+        if not (least >= 0 and np.isfinite(greatest).all()):
+            value = least if not least >= 0 else greatest.max()
             raise UserError(f"an importance map holds the value {value}: maps are finite and nowhere negative")
-    # Dividing first keeps the maximum at exactly 255, whatever its size.
-    scaled = maps / torch.where(greatest > 0, greatest, 1)
-    return scaled.mul_(255).round_().maximum(maps.sign()).to(torch.uint8)
+        levels[:] = np.rint(part / (greatest + (greatest == 0)) * 255)
+        np.maximum(levels, part > 0, out=levels)
+    return torch.from_numpy(result)
 
 
 def in_levels(threshold: float, importance: Tensor, keep: Literal["low", "high"] = "low") -> Tensor:
@@ -132,11 +129,15 @@ def integral(importance: Tensor) -> Tensor:
     if maps.device.type != "cpu":
         result[:, 1:, 1:] = maps.cumsum(2, dtype=torch.int32).cumsum(1, dtype=torch.int32)
         return result
+    sums = result.numpy()
     for rows in _chunks(maps):
-        result[rows, 1:, 1:] = maps[rows].cumsum(2, dtype=torch.int32)
-        lines = result[rows].numpy().swapaxes(0, 1)
-        for above, line in pairwise(lines):  # whole lines at once; a column sum is far slower
-            np.add(above, line, out=line)
+        part = sums[rows]
+        part[:, 1:, 1:] = maps[rows].cumsum(2, dtype=torch.int32).numpy()
+        if len(part) <= 16:
+            np.cumsum(part, 1, out=part)
+        else:  # of many small maps whole lines at once are twice as fast
+            for above, line in pairwise(part.swapaxes(0, 1)):
+                np.add(above, line, out=line)
     return result
 
 
@@ -151,7 +152,7 @@ def _check_maps(maps: Tensor) -> None:
 
 def _chunks(batch: Tensor) -> Iterator[slice]:
     """Slices of the batch that fit into the cache of a CPU."""
-    step = max(1, _CACHED // batch[0].numel()) if len(batch) else 1
+    step = max(1, _CACHED // math.prod(batch.shape[1:]))
     return (slice(start, start + step) for start in range(0, len(batch), step))
 
 
@@ -166,14 +167,18 @@ def scores(integral: Tensor, size: Size, window: Window = "clipped", reduce: Red
 
 
 def _scores(integral: Tensor, grid: Grid, reduce: Reduce) -> Tensor:
-    if reduce not in get_args(Reduce):
-        raise UserError(f"reduce={reduce!r}: give 'sum', 'mean' or 'max'")
-    result = _maxima(integral, grid) if reduce == "max" else _sums(integral, grid, reduce)
+    result = _maxima(integral, grid) if _checked(reduce) == "max" else _sums(integral, grid, reduce)
     if grid.ragged:
         rows, columns = (torch.arange(n, device=integral.device)[None] for n in (grid.height, grid.width))
         fits = (rows < grid.shape[0])[:, :, None] & (columns < grid.shape[1])[:, None]
         result = result.masked_fill_(~fits, -1)
     return result
+
+
+def _checked(reduce: Reduce) -> Reduce:
+    if reduce not in get_args(Reduce):
+        raise UserError(f"reduce={reduce!r}: give 'sum', 'mean' or 'max'")
+    return reduce
 
 
 def _maxima(integral: Tensor, grid: Grid) -> Tensor:
@@ -183,34 +188,40 @@ def _maxima(integral: Tensor, grid: Grid) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _sums(integral: Tensor, grid: Grid, reduce: Reduce) -> Tensor:
-    top, left, bottom, right = grid.all_spans(integral.device)
+def _sums(field: Any, grid: Grid, reduce: Reduce) -> Any:
+    """Sums or means of all windows; field: integral images, arrays if all windows are of one size, or tensors."""
     if isinstance(grid.h, Tensor):
-        image = torch.arange(len(integral), device=integral.device)[:, None]
-        bands = integral[image, bottom] - integral[image, top]
-        left, right = (side.expand(len(integral), -1) for side in (left, right))
+        top, left, bottom, right = grid.all_spans(field.device)
+        image = torch.arange(len(field), device=field.device)[:, None]
+        bands = field[image, bottom] - field[image, top]
+        left, right = (side.expand(len(field), -1) for side in (left, right))
         shape = (-1, bands.shape[1], -1)
         result = bands.gather(2, right[:, None].expand(shape)) - bands.gather(2, left[:, None].expand(shape))
     else:
-        result = _difference(_difference(integral, 1, grid.h, grid.window), 2, grid.w, grid.window)
+        result = _difference(_difference(field, 1, grid.h, grid.window), 2, grid.w, grid.window)
     if reduce == "mean":
-        result = result / ((bottom - top)[:, :, None] * (right - left)[:, None]).double()
+        top, left, bottom, right = grid.all_spans(field.device if isinstance(field, Tensor) else None)
+        result = result / _real((bottom - top)[:, :, None] * (right - left)[:, None])
     return result
 
 
-def _difference(field: Tensor, dim: int, length: int, window: Window) -> Tensor:
-    """End minus begin of every window along one axis of an integral image; slices, far faster than gathers."""
+def _difference(field: Any, dim: int, length: int, window: Window) -> Any:
+    """End minus begin of every window along one axis of integral images, arrays or tensors; slices, far faster than
+    gathers."""
+
+    def cut(lines: Any, begin: int, end: int) -> Any:
+        return lines[:, begin:end] if dim == 1 else lines[:, :, begin:end]
+
     n = field.shape[dim] - 1
     if window == "inside":
-        return field.narrow(dim, length, n - length + 1) - field.narrow(dim, 0, n - length + 1)
-    before, after = length // 2, length - length // 2
-    whole = max(0, n - after + 1)  # windows that end before the border; the others end at it
-    at_border = field.narrow(dim, n, 1)
-    sides = list(at_border.shape)
-    sides[dim] = n - whole
-    result = torch.cat([field.narrow(dim, min(after, n), whole), at_border.expand(sides)], dim)
-    if before < n:
-        result.narrow(dim, before, n - before).sub_(field.narrow(dim, 0, n - before))
+        return cut(field, length, n + 1) - cut(field, 0, n - length + 1)
+    before, after = min(length // 2, n), min(length - length // 2, n)
+    whole = n - after + 1  # windows that end before the border, or just there; the others are cut off
+    result = (torch if isinstance(field, Tensor) else np).empty_like(cut(field, 0, n))
+    cut(result, 0, whole)[:] = cut(field, after, n + 1)
+    cut(result, whole, n)[:] = cut(field, n, n + 1)
+    begun = cut(result, before, n)
+    begun -= cut(field, 0, n - before)
     return result
 
 
@@ -229,15 +240,26 @@ def thresholds(
     So a share of at least τ of the windows scores at most the threshold, and more than 1 − τ at least it (ties belong
     to both). quantile: 0 < τ ≤ 1. Returns (N,), float64 for means, else int32.
     """
-    check_quantile(quantile)
-    grid = Grid.of(integral, size, window)
-    if integral.device.type != "cpu":
+    return _thresholds(integral, Grid.of(integral, size, window), check_quantile(quantile), reduce)
+
+
+def _thresholds(integral: Tensor, grid: Grid, quantile: float, reduce: Reduce) -> Tensor:
+    if integral.device.type != "cpu" or _checked(reduce) == "max":
         return _order_statistic(_scores(integral, grid, reduce), grid, quantile)
-    result = torch.empty(len(integral), dtype=torch.float64 if reduce == "mean" else torch.int32)
-    for rows in _chunks(integral):
-        part = grid.rows_of(rows)
-        result[rows] = _order_statistic(_scores(integral[rows], part, reduce), part, quantile)
-    return result
+    field, result = integral.numpy(), np.empty(len(integral), np.float64 if reduce == "mean" else np.int32)
+    for rows, part in _parts(integral, grid):
+        values = _sums(field[rows], part, reduce)
+        result[rows] = _at_quantile(values.reshape(len(values), -1), quantile)
+    return torch.from_numpy(result)
+
+
+def _parts(integral: Tensor, grid: Grid) -> Iterator[tuple[slice, Grid]]:
+    """A batch on a CPU in parts whose windows are of one size: image by image where every image has its own, since
+    slices are far faster than gathers."""
+    if not isinstance(grid.h, Tensor):
+        return ((rows, grid) for rows in _chunks(integral))
+    sizes = zip(grid.h[:, 0].tolist(), grid.w[:, 0].tolist(), strict=True)
+    return ((slice(i, i + 1), Grid(grid.height, grid.width, h, w, grid.window)) for i, (h, w) in enumerate(sizes))
 
 
 def _order_statistic(grids: Tensor, grid: Grid, quantile: float) -> Tensor:
@@ -251,13 +273,24 @@ def _order_statistic(grids: Tensor, grid: Grid, quantile: float) -> Tensor:
         else:
             values = values.sort(1).values
         return values.gather(1, empty + place)[:, 0]
-    # 0.07 · 100 is a little more than 7 in binary: the decimal number is meant.
-    place = max(1, math.ceil(float(quantile) * values.shape[1] - 1e-9)) - 1
     if values.device.type != "cpu":
-        return values.kthvalue(place + 1, 1).values
-    array = values.numpy()
-    array.partition(place, axis=1)  # 18 times faster than kthvalue
-    return torch.from_numpy(array[:, place])
+        return values.kthvalue(_place(quantile, values.shape[1]) + 1, 1).values
+    return torch.from_numpy(_at_quantile(values.numpy(), quantile))
+
+
+def _at_quantile(values: np.ndarray, quantile: float) -> np.ndarray:
+    """The quantile of each row, which is partly sorted for it: 18 times faster than torch's kthvalue."""
+    place = _place(quantile, values.shape[1])
+    if 2 * np.count_nonzero(values) < values.size:  # of many equal values a partition takes up to 25 times as long
+        values.sort(1)
+    else:
+        values.partition(place, axis=1)
+    return values[:, place]
+
+
+def _place(quantile: float, count: int) -> int:
+    # 0.07 · 100 is a little more than 7 in binary: the decimal number is meant.
+    return max(1, math.ceil(float(quantile) * count - 1e-9)) - 1
 
 
 def sample(
@@ -294,15 +327,19 @@ def sample(
         raise UserError(f"both quantile={quantile} and threshold are given: give one of them")
     grid = Grid.of(integral, size, window)
     u = u.to(integral.device, torch.float64, non_blocking=True)
+    on_cpu = integral.device.type == "cpu"  # there NumPy's calls on arrays as small as these cost a third of torch's
     if quantile is None and threshold is None and not positive:
+        if on_cpu:
+            grid = grid.arrays()
+            return torch.from_numpy(np.concatenate(grid.spans(*_cells(grid, u[:, :1].numpy())), 1))
         return torch.cat(grid.spans(*_cells(grid, u[:, :1])), 1)
     # A largest value costs as much for one window as for all, so then all are looked at once.
     values = _scores(integral, grid, reduce) if reduce == "max" else None
     if quantile is not None:
         threshold = (
-            thresholds(integral, size, quantile, window, reduce)
+            _thresholds(integral, grid, check_quantile(quantile), reduce)
             if values is None
-            else (_order_statistic(values.clone(), grid, check_quantile(quantile)))
+            else _order_statistic(values.clone(), grid, check_quantile(quantile))
         )
     accept = _Acceptance.of(integral, threshold, keep, positive, nearest)
 
@@ -312,10 +349,9 @@ def sample(
     if u.shape[1] == 1:
         return _enumerate(all_of(slice(None)), grid, accept, u)
     field = integral if values is None else values
-    if integral.device.type != "cpu":  # whether the exact draw is needed cannot be known without waiting
+    if not on_cpu:  # whether the exact draw is needed cannot be known without waiting
         boxes, found = _try(torch.arange(len(u), device=u.device), field, grid, reduce, accept, u[:, :-1])
         return torch.where(found[:, None], boxes, _enumerate(all_of(slice(None)), grid, accept, u[:, -1:]))
-    # NumPy's calls on arrays as small as these cost a third of torch's.
     arrays = np.arange(len(u)), field.numpy(), grid.arrays(), reduce, accept.arrays(), u[:, :-1].numpy()
     boxes, found = _try(*arrays)
     boxes = torch.from_numpy(boxes)

@@ -89,10 +89,11 @@ class Grid:
         left, right = self._span(column, self.width, self.w)
         return top, left, bottom, right
 
-    def all_spans(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The same for every row and every column of the grid, (1 or N, rows or columns)."""
-        rows, columns = (self.height, self.width) if self.ragged else self.shape
-        return self.spans(torch.arange(rows, device=device)[None], torch.arange(columns, device=device)[None])
+    def all_spans(self, device: torch.device | None) -> tuple[Any, Any, Any, Any]:
+        """The same for every row and every column of the grid, (1 or N, rows or columns); arrays without a device."""
+        shape = (self.height, self.width) if self.ragged else self.shape
+        cells = (np.arange(n) if device is None else torch.arange(n, device=device) for n in shape)
+        return self.spans(*(cell[None] for cell in cells))
 
     def _span(self, cell: Any, n: int, length: Any) -> tuple[Any, Any]:
         begin = cell - length // 2 if self.window == "clipped" else cell

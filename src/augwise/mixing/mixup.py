@@ -6,6 +6,7 @@ It changes where the two images show, not how much of each.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -21,29 +22,59 @@ from .shares import Labels, check_labels, partner_share
 LEVELS = 127
 """Steps in which `evidence_density` counts from 0 to 1: so few that a weight is looked up, not computed, per pixel."""
 _STEPS = 16  # of the search for an offset, Newton's or halving: exact after 8 at sharpness 4, to 1e-8 at the sharpest
+_EXACT = 1e-14  # what the mean of Λ may be off where the search ends before
 _SHARPEST = 20
 _CACHED = 1 << 17  # elements blended at once on a CPU: what its second-level cache holds
 
 
-def mixup(images: Tensor, partner: Tensor, weights: Tensor) -> Tensor:
+class Weights(NamedTuple):
+    """Λ of every pixel, looked up where it is needed: (N, H, W) float64 would be the largest tensor of all.
+
+    table: (N, K) float64, Λ of each of K steps; steps: (N, H, W) uint8, the step of each pixel; share: mean of Λ over
+    the image, (N,) float64.
+    """
+
+    table: Tensor
+    steps: Tensor
+    share: Tensor
+
+    @property
+    def pixels(self) -> Tensor:
+        """(N, H, W) float64."""
+        return self.of(slice(None))
+
+    def of(self, rows: slice, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Λ of some images, (n, H, W)."""
+        steps = self.steps[rows]
+        return self.table[rows].to(dtype).gather(1, steps.flatten(1).long()).view(steps.shape)
+
+
+def mixup(images: Tensor, partner: Tensor, weights: Tensor | Weights) -> Tensor:
     """Λ a + (1 - Λ) b for every image a and its partner b; integers are rounded.
 
     images: (N, C, H, W), or maps (N, H, W); partner: (N,) int64, row of b; weights: Λ in [0, 1], (N,) one number for
-    an image, or (N, H, W) one for each of its pixels. Blended in float32 (float64 images: float64). Exact where Λ is 0
-    or 1.
+    an image, or (N, H, W) one for each of its pixels, also as `Weights`. Blended in float32 (float64 images: float64).
+    Exact where Λ is 0 or 1.
     """
     images = images.as_subclass(Tensor)
     exact = torch.float64 if images.dtype == torch.float64 else torch.float32
-    partner, weights = (t.to(images.device, non_blocking=True) for t in (partner, weights.to(exact)))
-    weights = weights.view(len(weights), *[1] * (images.ndim - weights.ndim), *weights.shape[1:])
-    on_cpu = images.device.type == "cpu" and len(images)
-    step = max(1, _CACHED // images[0].numel()) if on_cpu else max(1, len(images))
+    partner = partner.to(images.device, non_blocking=True)
+    if isinstance(weights, Tensor):
+        weights = weights.to(exact).to(images.device, non_blocking=True)
     mixed = torch.empty_like(images)
-    for start in range(0, len(images), step):
-        rows = slice(start, start + step)
-        blended = images[partner[rows]].to(exact).lerp_(images[rows].to(exact), weights[rows])
+    for rows in _chunks(images):
+        share = weights.of(rows, exact) if isinstance(weights, Weights) else weights[rows]
+        share = share.view(len(share), *[1] * (images.ndim - share.ndim), *share.shape[1:])
+        blended = images[partner[rows]].to(exact).lerp_(images[rows].to(exact), share)
         mixed[rows] = blended if images.is_floating_point() else blended.round_()
     return mixed
+
+
+def _chunks(batch: Tensor) -> Iterator[slice]:
+    """Slices of the batch that fit into the cache of a CPU; on another device all of it."""
+    n = max(1, len(batch))
+    step = max(1, _CACHED * n // max(1, batch.numel())) if batch.device.type == "cpu" else n
+    return (slice(start, start + step) for start in range(0, len(batch), step))
 
 
 def evidence_density(importance: Tensor, quantile: float, length: int | float) -> Tensor:
@@ -53,23 +84,19 @@ def evidence_density(importance: Tensor, quantile: float, length: int | float) -
     a sparse map, the top 1 - τ of a dense one. Its density at p is the share of such pixels in the square of side
     ``length`` around p (clipped at the border), divided by its largest value in the image.
 
-    importance: (N, H, W); length: pixels, or a share of the shorter side. Returns (N, H, W) int64 in 0 ... `LEVELS`;
+    importance: (N, H, W); length: pixels, or a share of the shorter side. Returns (N, H, W) uint8 in 0 ... `LEVELS`;
     a map of zeros stays zeros.
     """
-    levels = regions.quantize(importance)
-    threshold = regions.thresholds(regions.integral(levels), 1, quantile, "inside")
-    evidence = (levels >= threshold[:, None, None]) & (levels > 0)
     side = regions.resolve_length(length, *importance.shape[-2:])
-    density = regions.scores(regions.integral(evidence.to(torch.uint8)), side, "clipped", "mean")
-    greatest = density.amax((1, 2), keepdim=True)
-    return (density / torch.where(greatest > 0, greatest, 1.0)).mul_(LEVELS).round_().long()
-
-
-class Weights(NamedTuple):
-    """pixels: Λ of every pixel, (N, H, W) float64; share: its mean over the image, (N,) float64."""
-
-    pixels: Tensor
-    share: Tensor
+    result = torch.empty(importance.shape, dtype=torch.uint8, device=importance.device)
+    for rows in _chunks(importance):
+        levels = regions.quantize(importance[rows])
+        threshold = regions.thresholds(regions.integral(levels), 1, quantile, "inside")
+        evidence = (levels >= threshold.to(torch.uint8)[:, None, None]) & (levels > 0)
+        density = regions.scores(regions.integral(evidence.to(torch.uint8)), side, "clipped", "mean")
+        greatest = density.amax((1, 2), keepdim=True)
+        result[rows] = (density / torch.where(greatest > 0, greatest, 1.0)).mul_(LEVELS).round_()
+    return result
 
 
 def guarded_weights(ours: Tensor, theirs: Tensor, share: Tensor, sharpness: float, rescale: bool = True) -> Weights:
@@ -79,16 +106,18 @@ def guarded_weights(ours: Tensor, theirs: Tensor, share: Tensor, sharpness: floa
     Λ = λ exactly. rescale: choose c for each image so that the mean of Λ is λ; without it c = 0 and an image with much
     evidence takes more of the picture.
     """
-    difference = ours - theirs + LEVELS  # 0 ... 2 LEVELS
+    difference = (ours + (LEVELS - theirs)).to(torch.uint8)  # 0 ... 2 LEVELS
     counts = torch.zeros(len(ours), 2 * LEVELS + 1, dtype=torch.int64, device=ours.device)
-    counts.scatter_add_(1, difference.flatten(1), torch.ones_like(difference).flatten(1))
+    one = torch.ones((), dtype=torch.int64, device=ours.device)
+    for rows in _chunks(difference):
+        steps = difference[rows].flatten(1).long()
+        counts[rows] = counts[rows].scatter_add(1, steps, one.expand_as(steps))
     frequency = counts.double() / max(1, difference[:1].numel())
     share = share.to(ours.device, torch.float64, non_blocking=True)
     rise = torch.linspace(-sharpness, sharpness, 2 * LEVELS + 1, dtype=torch.float64, device=ours.device).exp()
     offset = _offset(rise, frequency, share, sharpness) if rescale else torch.zeros_like(share)
     table = _sigmoid(share[:, None], offset.exp()[:, None] * rise)
-    pixels = table.gather(1, difference.flatten(1)).view(difference.shape)
-    return Weights(pixels, (table * frequency).sum(1))
+    return Weights(table, difference, (table * frequency).sum(1))
 
 
 def _sigmoid(share: Tensor, rise: Tensor) -> Tensor:
@@ -108,10 +137,14 @@ def _offset(rise: Tensor, frequency: Tensor, share: Tensor, widest: float) -> Te
         weight = _sigmoid(share[:, None], offset.exp()[:, None] * rise)
         part = weight * frequency
         mean = part.sum(1)
+        found = (mean - share).abs() < _EXACT  # and stays, so that no other image of the batch decides its last bits
+        if share.device.type == "cpu" and found.all():
+            break
         above = mean > share
         low, high = torch.where(above, low, offset), torch.where(above, offset, high)
         step = offset - (mean - share) / (mean - (part * weight).sum(1))
-        offset = torch.where((step >= low) & (step <= high), step, (low + high) / 2)
+        moved = torch.where((step >= low) & (step <= high), step, (low + high) / 2)
+        offset = torch.where(found, offset, moved)
     return offset
 
 
@@ -184,28 +217,29 @@ class Mixup(Mixer):
         partner, maps = params["partner"], None
         if batch.importance is not None:
             maps = batch.importance.as_subclass(Tensor)
-        pixels, share = self._weights(maps, partner, params["share"], batch.images.device)
+        weights = self._weights(maps, partner, params["share"], batch.images.device)
+        share = weights.share if isinstance(weights, Weights) else weights
         weight, importance, evidence = 1 - share, batch.importance, batch.evidence
         if maps is not None:
-            importance = mixup(maps, partner, pixels)
+            importance = mixup(maps, partner, weights)
             whole = maps.sum((1, 2), dtype=torch.float64)
             both = whole, whole[partner.to(whole.device)]
-            ours, theirs = _shown(maps, partner, pixels, both)
+            ours, theirs = _shown(maps, partner, weights, both)
             evidence = evidence + theirs.to(evidence.dtype)
             weight = partner_share(self.labels, weight, ours, theirs, both, self.normalize)
         return Batch.of(
-            mixup(batch.images, partner, pixels),
+            mixup(batch.images, partner, weights),
             label_pairs(batch.labels, partner, weight),
             importance,
             batch.indices,
             evidence,
         )
 
-    def _weights(self, maps: Tensor | None, partner: Tensor, share: Tensor, device: torch.device) -> Weights:
-        """Λ, one number per image (N,) in the plain form, one per pixel (N, H, W) in the guarded one; and its mean."""
+    def _weights(self, maps: Tensor | None, partner: Tensor, share: Tensor, device: torch.device) -> Tensor | Weights:
+        """Λ, one number per image (N,) in the plain form, one per pixel in the guarded one."""
         share = share.to(device, non_blocking=True)
         if self.guard.quantile is None or maps is None or not len(maps):
-            return Weights(share, share)
+            return share
         density = evidence_density(maps, self.guard.quantile, self.length)
         theirs = density[partner.to(density.device)]
         return guarded_weights(density, theirs, share, self.sharpness, self.rescale)
@@ -216,9 +250,16 @@ class Mixup(Mixer):
         return f"{blend}, {guard}, normalize={self.normalize}"
 
 
-def _shown(maps: Tensor, partner: Tensor, pixels: Tensor, whole: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _shown(
+    maps: Tensor, partner: Tensor, weights: Tensor | Weights, whole: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Importance of the base image, Σ Λ η_a, and of its partner, Σ (1 - Λ) η_b, in the picture: (N,) float64 each."""
-    if pixels.ndim == 1:
-        return pixels * whole[0], (1 - pixels) * whole[1]
-    theirs = maps[partner.to(maps.device)]
-    return (pixels * maps).sum((1, 2)), ((1 - pixels) * theirs).sum((1, 2))
+    if isinstance(weights, Tensor):
+        return weights * whole[0], (1 - weights) * whole[1]
+    ours, theirs = torch.empty_like(whole[0]), torch.empty_like(whole[1])
+    partner = partner.to(maps.device)
+    for rows in _chunks(maps):
+        pixels = weights.of(rows)
+        ours[rows] = (pixels * maps[rows]).sum((1, 2))
+        theirs[rows] = ((1 - pixels) * maps[partner[rows]]).sum((1, 2))
+    return ours, theirs

@@ -72,7 +72,6 @@ def mean_colour(images: Tensor) -> Tensor:
     pixels = images.shape[2] * images.shape[3]
     if images.device.type == "cpu":  # NumPy adds bytes up nine times faster at 224 px
         exact = np.uint32 if pixels < 2**24 else np.uint64
-        sums = torch.from_numpy(images.flatten(2).numpy().sum(2, dtype=exact).astype(np.float64))
-    else:
-        sums = images.sum((2, 3)).double()
-    return (sums / pixels).round().to(torch.uint8)
+        sums = images.flatten(2).numpy().sum(2, dtype=exact)
+        return torch.from_numpy(np.rint(sums / pixels).astype(np.uint8))
+    return (images.sum((2, 3)).double() / pixels).round().to(torch.uint8)

@@ -25,8 +25,9 @@ def patch_mask(sides: Tensor, hidden: Tensor, height: int, width: int) -> Tensor
     """
     device, step = sides.device, torch.where(sides > 0, sides, max(height, width))[:, None]
     y, x = (torch.arange(n, device=device) // step for n in (height, width))
-    cells = hidden[torch.arange(len(sides), device=device)[:, None, None], y[:, :, None], x[:, None]]
-    return cells & (sides > 0)[:, None, None]
+    hidden = hidden & (sides > 0)[:, None, None]
+    lines = hidden.gather(1, y[:, :, None].expand(-1, -1, hidden.shape[2]))
+    return lines.gather(2, x[:, None].expand(-1, height, -1))
 
 
 class HideAndSeek(Augmentation):
