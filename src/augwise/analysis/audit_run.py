@@ -141,7 +141,7 @@ def _methods(names: tuple[str, ...]) -> dict[str, nn.Module]:
     chosen = tuple(dict.fromkeys(name for given in names for name in (TEN if given == "ten" else (given,))))
     for name in chosen:
         find(name, methods(), also=("ten",))
-    config = CompareConfig(methods=chosen, arms=("plain", "guarded"), estimators=("occlusion",))
+    config = CompareConfig(methods=chosen, arms=("plain", "guarded"), windows=(), estimators=("occlusion",))
     config.check()
     found: dict[str, nn.Module] = {}
     for cell in cells(config):

@@ -28,16 +28,18 @@ def between(interval: Sequence[float] | None, digits: int = 1) -> str:
 
 def number(value: float | None, digits: int = 2) -> str:
     """-1.234 as ``−1.23``, with a true minus sign; a dash for what was not measured."""
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+    # Adding 0.0 takes the sign of a zero that rounding made.
+    return "–" if value is None or math.isnan(value) else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def points(interval: Interval | None) -> str:
-    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with true minus signs; a dash without one."""
+    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with true minus signs; a dash without one. A line
+    may break before the interval, not within it."""
     if interval is None:
         return "–"
     low, high = interval["low"], interval["high"]
     text = f"{100 * interval['mean']:+.2f}"
-    text += f" (n = {interval['n']})" if low is None or high is None else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
+    text += f" (n = {interval['n']})" if low is None or high is None else f" [{100 * low:+.2f},\N{NO-BREAK SPACE}{100 * high:+.2f}]"
     return text.replace("-", "−")
 
 
