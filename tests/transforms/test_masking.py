@@ -69,3 +69,10 @@ def test_signature_and_help_are_of_the_method_and_then_of_the_guard(make):
     documented = [line.split(":")[0] for line in inspect.getdoc(make).splitlines()[1:] if line and line[0] != " "]
     assert [name for line in documented for name in line.split(", ") if name in names] == names
     assert set(make.__annotations__) == {*names, "return"}
+
+
+def test_colours_change_by_the_strength_asked_for():
+    jitter = colorjitter(0.25).wrapped
+    assert [tuple(span) for span in (jitter.brightness, jitter.contrast, jitter.saturation)] == [(0.75, 1.25)] * 3
+    with pytest.raises(aw.UserError, match=r"strength=1.5"):
+        colorjitter(1.5)

@@ -355,3 +355,22 @@ ROTATE = [[("Rotate", 0.5, 3)]]
 def test_bad_input(make, words):
     with pytest.raises(aw.UserError, match=words):
         make()
+
+
+def test_released_translations_are_rounded_to_the_nearest_pixel():
+    operations = torch.tensor([OPERATIONS.index(name) for name in ("TranslateX", "TranslateX", "TranslateY")])
+    shares = torch.tensor([0.6, 0.3, 0.6], dtype=torch.float64)
+    # -9 + 0.6 * 18 = 1.8, -9 + 0.3 * 18 = -3.6 of 20 pixels; -4.5 + 0.6 * 9 = 0.9 of 10
+    assert magnitude_of(operations, shares, 10, 20).tolist() == [2, -4, 1]
+
+
+def test_each_square_of_an_image_has_a_place_of_its_own():
+    images = torch.ones(1, 1, 8, 20)
+    params = {
+        "operations": torch.full((1, 2), OPERATIONS.index("Cutout")),
+        "magnitudes": torch.full((1, 2), 3.0, dtype=torch.float64),
+        "places": torch.tensor([[[0.5, 0.2], [0.5, 0.8]]], dtype=torch.float64),
+    }
+    erased, maps = aw.FastAutoAugment().transform(images, torch.ones(1, 8, 20), params)
+    assert (erased[0, 0, 4, [4, 16]] != 1).all()
+    assert maps[0, 4, [4, 10, 16]].tolist() == [0, 1, 0]
