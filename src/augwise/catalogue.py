@@ -27,6 +27,7 @@ class Entry:
     strength: the option that a comparison turns up, usual: its value where a comparison names none (None: the
         method's own default); summary: one line for help and report.
     needs_map: of a method, whether its plain form consults the importance map as well.
+    key_points: of an estimator, whether its maps are single points and zero elsewhere; others are dense.
     shared_unit: of an estimator, whether values of two images' maps may be compared as they are. Key points of one
         attack may (each counts 1/ε); drops of log-probability may not: they differ a thousandfold with confidence.
     """
@@ -38,6 +39,7 @@ class Entry:
     strength: str = ""
     usual: float | None = None
     needs_map: bool = False
+    key_points: bool = False
     shared_unit: bool = False
 
     def load(self) -> Callable[..., Any]:
@@ -52,6 +54,7 @@ ENTRIES = (
         "estimator",
         "importance.cdiea:CDIEA",
         "sparse adversarial key points (IPF-RDA, Eq. 5-10)",
+        key_points=True,
         shared_unit=True,
     ),
     Entry(
@@ -81,6 +84,7 @@ ENTRIES = (
         "estimator",
         "importance.uniform:UniformRandom",
         "random key points: no information at all",
+        key_points=True,
         shared_unit=True,
     ),
     Entry(

@@ -75,12 +75,23 @@ def quantize(importance: Tensor) -> Tensor:
     for rows in _chunks(maps):
         part, levels = values[rows], result[rows]
         greatest, least = part.max((1, 2), keepdims=True), part.min()
-        if not (least >= 0 and np.isfinite(greatest).all()):
-            value = least if not least >= 0 else greatest.max()
-            raise UserError(f"an importance map holds the value {value}: maps are finite and nowhere negative")
+        _check_range(least, greatest.max())
         levels[:] = np.rint(part / (greatest + (greatest == 0)) * 255)
         np.maximum(levels, part > 0, out=levels)
     return torch.from_numpy(result)
+
+
+def check_values(importance: Tensor) -> None:
+    """`UserError` where maps hold a negative or non-finite value; on a GPU, which would have to stall, nothing."""
+    if importance.device.type == "cpu" and importance.numel():
+        least, greatest = torch.aminmax(importance.as_subclass(Tensor))
+        _check_range(float(least), float(greatest))
+
+
+def _check_range(least: float, greatest: float) -> None:
+    if not (least >= 0 and math.isfinite(greatest)):
+        value = least if not least >= 0 else greatest
+        raise UserError(f"an importance map holds the value {value}: maps are finite and nowhere negative")
 
 
 def in_levels(threshold: float, importance: Tensor, keep: Literal["low", "high"] = "low") -> Tensor:

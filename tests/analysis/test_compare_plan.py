@@ -223,6 +223,13 @@ def test_a_method_without_a_guard_is_plain_under_it_and_whole_under_soft_labels(
     assert {dict(run.options).get("padding") for run in plan(soft)} == {None, 4, 8}
 
 
+def test_of_a_dense_map_the_top_share_stands_for_its_key_points():
+    config = CompareConfig(methods=("advmask",), estimators=("cdiea", "uniform", "saliency", "live"), seeds=1)
+    for arm in ("plain", "guarded", "control"):
+        top = {c.estimator: dict(run_of(config, c, arm, 0).options).get("top") for c in cells(config)}
+        assert top == {"cdiea": None, "uniform": None, "saliency": 0.15, "live": 0.15}
+
+
 def test_where_evidence_returns_to_is_for_methods_that_move_things():
     moving, still = ("trivialaugment", "autoaugment"), ("cutout", "cutmix", "gridmask", "advmask", "colorjitter")
     config = CompareConfig(methods=(*moving, *still), follows=("image", "map"), estimators=("cdiea",), seeds=1)

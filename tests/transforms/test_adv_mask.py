@@ -220,3 +220,37 @@ def test_shares_are_decimal_numbers():
     assert (0.07 * 100 > 7, 0.29 * 100 < 29) == (True, True)
     masks = square_masks(visit_points(points, u), 10, 10, one, torch.zeros(2).double(), target, 0.29)
     assert masks.sum((1, 2)).tolist() == [7, 29]
+
+
+@pytest.mark.parametrize("policy", [aw.TrivialAugment(), aw.RandomHorizontalFlip(p=1.0)], ids=["policy", "flip"])
+def test_behind_a_policy_squares_lie_where_the_points_have_been_moved(policy):
+    n = 60
+    images, maps = torch.rand(n, 3, 32, 32), some_points(n, 40, 32, 32)
+    batch = aw.Batch.of(images, torch.zeros(n, dtype=torch.int64), maps)
+    moved = aw.Preserve(policy)(batch, generator=torch.Generator().manual_seed(3))
+    assert not torch.equal(moved.importance, batch.importance)
+    mask, _, _ = apply(aw.AdvMask((1, 1), (0.01, 0.02), p=1.0), moved.images, moved.importance)
+    assert mask.any((1, 2)).float().mean() > 0.9
+    assert not (mask & ~(moved.importance > 0)).any()  # squares of one pixel are points
+    assert (mask & (maps == 0)).any()
+
+
+def test_behind_a_foreign_policy_squares_lie_on_the_map_that_was_carried_past():
+    n = 20
+    images, maps = torch.rand(n, 3, 32, 32), some_points(n, 40, 32, 32)
+    batch = aw.Batch.of(images, torch.zeros(n, dtype=torch.int64), maps)
+    steps = torch.nn.Sequential(aw.Preserve(lambda image: 1 - image), aw.AdvMask((1, 1), (0.01, 0.02), fill=0.0, p=1.0))
+    result = steps(batch)
+    hidden = (result.images != 1 - batch.images).any(1)
+    assert hidden.any()
+    assert not (hidden & (maps == 0)).any()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_maps_that_are_none_are_refused(value):
+    maps = some_points(3, 20)
+    maps[1, 4, 5] = value
+    with pytest.raises(aw.UserError, match=f"holds the value {value}: maps are finite and nowhere negative"):
+        aw.AdvMask()(torch.rand(3, 3, HEIGHT, WIDTH), aw.ImportanceMap(maps))
+    with pytest.raises(aw.UserError, match="lengths=5: give the shortest and the longest side"):
+        aw.AdvMask(5)  # pyright: ignore[reportArgumentType]

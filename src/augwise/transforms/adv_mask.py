@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import randomness
+from .. import randomness, regions
 from ..errors import UserError
 from ..guard import check_length
 from ..importance_map import ImportanceMap
-from ..regions import resolve_length
 from ..schedule import Probability, Ramp, check_probability, current
 from .base import Augmentation
 from .erasing import Fill, check_fill_or_name, erase, filled, noise
@@ -53,12 +52,10 @@ class AdvMask(Augmentation):
         top: float | None = None,
     ) -> None:
         super().__init__()
-        if len(lengths) != 2:
-            raise UserError(f"lengths={tuple(lengths)}: give the shortest and the longest side of a square")
-        if not (len(shares) == 2 and 0 < shares[0] <= shares[1] <= 1):
-            raise UserError(
-                f"shares={tuple(shares)}: give the smallest and the largest share hidden, such as (0.2, 0.4)"
-            )
+        if not isinstance(lengths, tuple | list) or len(lengths) != 2:
+            raise UserError(f"lengths={lengths}: give the shortest and the longest side of a square")
+        if not (isinstance(shares, tuple | list) and len(shares) == 2 and 0 < shares[0] <= shares[1] <= 1):
+            raise UserError(f"shares={shares}: give the smallest and the largest share hidden, such as (0.2, 0.4)")
         if not 0 <= overlap <= 1:
             raise UserError(f"overlap={overlap} is out of range: give a share of a square's area, from 0 to 1")
         if top is not None and not 0 < top <= 1:
@@ -89,12 +86,13 @@ class AdvMask(Augmentation):
         target = (low + (high - low) * randomness.uniform(n, generator=generator)) * masked
         u = randomness.uniform(n, VISITS, generator=generator).to(device, non_blocking=True)
         drawn = (t.to(device, non_blocking=True) for t in (length, overlap, target))
+        regions.check_values(importance)
         points = ImportanceMap(importance).points(self.top)
         mask = square_masks(visit_points(points, u), height, width, *drawn, most=high)
         return {"mask": mask, "noise": noise(self.fill, images, height, width, generator)}
 
     def _sides(self, height: int, width: int) -> tuple[int, int]:
-        shortest, longest = (resolve_length(side, height, width) for side in self.lengths)
+        shortest, longest = (regions.resolve_length(side, height, width) for side in self.lengths)
         if shortest > longest:
             raise UserError(
                 f"lengths={self.lengths} is {shortest} to {longest} pixels of an image of {height}x{width}: give the "
