@@ -634,3 +634,25 @@ def test_files_and_page(tmp_path):
     bare = look(Box()).write(tmp_path / "bare").read_text()
     assert "No reference model was given" in bare
     assert "no longer recognised" not in bare.split("<main")[1].split("<tbody>")[0]
+
+
+class _Covered(aw.transforms.Augmentation):
+    """A picture moved by four columns: what is put back at its old place covers what was moved there."""
+
+    def make_params(self, images, importance, generator):  # noqa: ARG002
+        return {}
+
+    def transform(self, images, importance, params):  # noqa: ARG002
+        return images.roll(4, -1), importance.roll(4, -1)
+
+    move = transform
+
+
+def test_a_guard_that_costs_evidence_is_named(tmp_path):
+    arms = {"moved, plain": aw.Preserve(_Covered()), "moved, guarded": aw.Preserve(_Covered(), 12, 0.6)}
+    kept = {"kept, plain": arms["moved, plain"], "kept, guarded": aw.Preserve(_Covered(), 12, 0.6, follow="map")}
+    found = aw.audit(aw.open_source("digits", limit=30), {**arms, **kept}, progress=False, cases=1)
+    (told,) = [line for line in str(found).splitlines() if "guarded loses more than plain" in line]
+    assert told.startswith("moved: ")
+    page = found.write(tmp_path).read_text()
+    assert page.count("guarded loses more than plain") == 1

@@ -78,7 +78,10 @@ def test_autoaugment_has_torchvisions_policies(name):
         (aw.TrivialAugment(), v2.TrivialAugmentWide()),
         (aw.RandAugment(3, 20), v2.RandAugment(3, 20)),
         (aw.AutoAugment("cifar10"), v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10)),
-        (aw.AutoAugment("svhn", "bilinear", 0.5), v2.AutoAugment(interpolation="bilinear", fill=128)),
+        (
+            aw.AutoAugment("svhn", "bilinear", 0.5),
+            v2.AutoAugment(interpolation=v2.InterpolationMode.BILINEAR, fill=128),
+        ),
     ],
     ids=["trivialaugment", "randaugment", "autoaugment", "bilinear-fill"],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from .statistics import wilson
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 BINS = 20
+WORSE = (
+    "guarded loses more than plain, since what is put back at its old place covers what was moved there; --follow map "
+    "returns it to where it was moved"
+)
+"""Why a guard may cost evidence: told wherever `worse_guarded` finds one."""
 COLUMNS = ("importance_lost", "area_lost", "log_prob_drop")
 
 
@@ -213,6 +219,8 @@ def notes(found: Audit) -> list[str]:
             f"The reference model recognises {percent(found.recognises)} of the images as they are; "
             '"no longer recognised" counts among those.'
         )
+    if worse := worse_guarded({a.name: _mean(a.importance_lost) for a in found.transforms}):
+        said.append(f"{', '.join(worse)}: {WORSE}.")
     for a in found.transforms:
         if a.opaque:
             said.append(f"{a.name}: the map cannot follow {', '.join(a.opaque)}, so its losses are not known.")
@@ -222,6 +230,16 @@ def notes(found: Audit) -> list[str]:
         if a.outside > 0:
             said.append(f"{a.name}: {percent(a.outside)} of its pictures have pixels below 0 or above 1.")
     return said
+
+
+def worse_guarded(lost: Mapping[str, float | None]) -> list[str]:
+    """Methods whose guarded form loses more importance than the plain one beside it; lost: means by transform."""
+    arms = ((name.removesuffix(", plain"), mean) for name, mean in lost.items() if name.endswith(", plain"))
+    return [
+        name
+        for name, mean in arms
+        if mean is not None and (guarded := lost.get(f"{name}, guarded")) is not None and guarded > mean
+    ]
 
 
 def percent(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..analysis.audit_result import WORSE, worse_guarded
 from .charts import Chart, histogram
 from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
 from .text import counted, duration, number, share
@@ -14,6 +15,7 @@ _TOLD = {"data", "count", "seed"}  # stand among the facts
 
 def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
     """The page of what `augwise.audit` found and `Audit.write` left."""
+    found = results["transforms"]
     settings = {k: v for k, v in results["settings"].items() if k not in _MACHINE | _TOLD}
     return Page(
         "audit",
@@ -26,7 +28,9 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
             "with_model": results["recognises"] is not None,
             "maps": results["maps"],
             "recognises": results["recognises"],
-            "transforms": [_transform(t, i, gallery["groups"]) for i, t in enumerate(results["transforms"])],
+            "worse": worse_guarded({t["name"]: t["importance_lost"] and t["importance_lost"]["mean"] for t in found}),
+            "why_worse": WORSE,
+            "transforms": [_transform(t, i, gallery["groups"]) for i, t in enumerate(found)],
         },
     )
 
