@@ -123,10 +123,3 @@ def check_length(length: int | float, name: str = "length") -> int | float:
             "shorter side as a float above 0 and up to 1.0 (0.5)"
         )
     return length
-
-
-def check_probability(p: float) -> float:
-    """``p`` itself, if it is a probability."""
-    if not 0 <= p <= 1:
-        raise UserError(f"p={p} is not a probability: give a number from 0 to 1")
-    return p

@@ -309,3 +309,14 @@ def test_labels_by_importance_need_maps():
         for mixer in (aw.Mixup(labels=labels), aw.CutMix(alpha=1.0, labels=labels)):
             with pytest.raises(aw.UserError, match="maps"):
                 mixer(batch)
+
+
+@pytest.mark.parametrize(
+    "mixer", [aw.Mixup(p=aw.Ramp(1.0)), aw.CutMix(length=4, p=aw.Ramp(1.0))], ids=["mixup", "cutmix"]
+)
+def test_the_share_of_mixed_images_may_rise_with_training(mixer):
+    images = torch.rand(400, 3, 8, 8)
+    for share in (0.0, 0.25, 1.0):
+        with aw.progress(share):
+            mixed, _ = mixer(images, torch.zeros(400, dtype=torch.int64), generator=torch.Generator().manual_seed(1))
+        assert float((mixed != images).flatten(1).any(1).float().mean()) == pytest.approx(share, abs=0.06)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from .. import randomness, regions
 from ..errors import UserError
-from ..guard import Guard, check_length, check_probability, side_of
+from ..guard import Guard, check_length, side_of
 from ..regions import Reduce, Window
 from ..sample import Batch
+from ..schedule import Probability, check_probability, current
 from .base import Mixer, label_pairs
 from .shares import Labels, check_labels, partner_share
 
@@ -50,7 +51,8 @@ class CutMix(Mixer):
         inside the partner (IPF-RDA, Alg. 2 line 20).
     window: "clipped" at the border, centre uniform over all pixels (both papers), or "inside" the image.
     reduce: score of a region by "sum", by "mean" or by its largest value, "max".
-    p: probability that an image is mixed at all; an image that is not has weight 1 for itself and 0 for the partner.
+    p: probability that an image is mixed at all, in Python a `Ramp` too; one that is not has weight 1 for
+        itself and 0 for the partner.
     normalize: for labels by importance, make the two maps of a pair sum to 1 first; needed where values of different
         images' maps share no unit (occlusion, saliency).
     threshold: in place of quantile, the same bound on the score for every image, in units of the map; an image with no
@@ -70,7 +72,7 @@ class CutMix(Mixer):
         partner: Partner = "same",
         window: Window = "clipped",
         reduce: Reduce = "sum",
-        p: float = 1.0,
+        p: Probability = 1.0,
         normalize: bool = False,
         threshold: float | None = None,
     ) -> None:
@@ -87,7 +89,7 @@ class CutMix(Mixer):
         self.alpha, self.partner, self.normalize = alpha, partner, normalize
         self.length = None if length is None else check_length(length)
         self.guard = Guard(quantile, window, reduce, threshold)
-        self.p = check_probability(p)
+        self.p: Probability = check_probability(p)
 
     @property
     def guarded(self) -> bool:
@@ -95,7 +97,7 @@ class CutMix(Mixer):
 
     def make_params(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Any]:
         images, n = batch.images, len(batch.images)
-        mixed = randomness.uniform(n, generator=generator) < self.p
+        mixed = randomness.uniform(n, generator=generator) < current(self.p)
         partner = randomness.permutation(n, generator=generator)
         size = self._size(n, *images.shape[-2:], generator=generator)
         mixed &= (size > 0).all(1)

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from .. import randomness, regions
 from ..errors import UserError
-from ..guard import Guard, check_length, check_probability
+from ..guard import Guard, check_length
 from ..sample import Batch
+from ..schedule import Probability, check_probability, current
 from .base import Mixer, label_pairs
 from .shares import Labels, check_labels, partner_share
 
@@ -165,7 +166,8 @@ class Mixup(Mixer):
     labels: "area": the partner's weight is 1 - mean Λ. "importance": Σ (1 - Λ) η_b / (Σ Λ η_a + Σ (1 - Λ) η_b), the
         share of the picture's importance that the partner brought; the area share where either map is all zero.
         "half": the mean of the two. The last two need maps, with a quantile and without one.
-    p: probability that an image is mixed at all; an image that is not has weight 1 for itself and 0 for the partner.
+    p: probability that an image is mixed at all, in Python a `Ramp` too; one that is not has weight 1 for
+        itself and 0 for the partner.
     sharpness: β, from 0 (plain Mixup) to 20 (nearly a cut from one image to the other).
     length: side of the square around a pixel in which its evidence is counted: pixels (int), or share of the shorter
         side (float). It smooths: single key points would make speckles.
@@ -183,7 +185,7 @@ class Mixup(Mixer):
         alpha: float = 1.0,
         quantile: float | None = None,
         labels: Labels = "area",
-        p: float = 1.0,
+        p: Probability = 1.0,
         sharpness: float = 4.0,
         length: int | float = 0.25,
         rescale: bool = True,
@@ -200,7 +202,7 @@ class Mixup(Mixer):
         self.alpha, self.sharpness = alpha, sharpness
         self.length, self.rescale, self.normalize = check_length(length), rescale, normalize
         self.guard = Guard(quantile)
-        self.p = check_probability(p)
+        self.p: Probability = check_probability(p)
 
     @property
     def guarded(self) -> bool:
@@ -208,7 +210,7 @@ class Mixup(Mixer):
 
     def make_params(self, batch: Batch, generator: torch.Generator | None) -> dict[str, Any]:
         n = len(batch.images)
-        mixed = randomness.uniform(n, generator=generator) < self.p
+        mixed = randomness.uniform(n, generator=generator) < current(self.p)
         partner = randomness.permutation(n, generator=generator)
         share = randomness.beta(self.alpha, n, generator=generator)
         return {"partner": partner, "share": torch.where(mixed, share, 1.0)}

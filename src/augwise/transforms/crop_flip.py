@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as vision
 
 from .. import randomness
 from ..errors import UserError
-from ..guard import check_probability
+from ..schedule import Probability, check_probability, current
 from .base import Augmentation, check_fill, check_size, colour
 
 PaddingMode = Literal["constant", "edge", "reflect", "symmetric"]
@@ -142,9 +142,9 @@ class RandomCrop(Augmentation):
 class RandomHorizontalFlip(Augmentation):
     """Mirror left and right with probability ``p``; every image of a batch tosses its own coin; the map goes along."""
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: Probability = 0.5) -> None:
         super().__init__()
-        self.p = check_probability(p)
+        self.p: Probability = check_probability(p)
 
     def make_params(
         self,
@@ -152,7 +152,7 @@ class RandomHorizontalFlip(Augmentation):
         importance: Tensor | None,  # noqa: ARG002
         generator: torch.Generator | None,
     ) -> dict[str, Any]:
-        return {"flipped": randomness.uniform(len(images), generator=generator) < self.p}
+        return {"flipped": randomness.uniform(len(images), generator=generator) < current(self.p)}
 
     def transform(
         self, images: Tensor, importance: Tensor | None, params: dict[str, Any]
