@@ -78,14 +78,16 @@ def test_from_step_s_on_they_are_the_same_batches():
 
 def test_resident_and_loader_with_0_and_2_workers_give_the_same_batches():
     resident = _batches()
-    loaders = [_batches(LoaderReader(WithImportance(source()), CPU, workers)) for workers in (0, 2)]
+    readers = [LoaderReader(WithImportance(source()), CPU, workers) for workers in (0, 2)]
     for epoch, start in ((0, 0), (1, 0), (2, 3)):
-        passes = [b.epoch(epoch, start) for b in (resident, *loaders)]
+        passes = [b.epoch(epoch, start) for b in (resident, *map(_batches, readers))]
         for one, *others in zip(*passes, strict=True):
             for other in others:
                 assert torch.equal(one.images, other.images)
                 assert torch.equal(one.labels, other.labels)
                 assert torch.equal(one.indices, other.indices)
+    for reader in readers:
+        reader.close()
 
 
 def test_two_processes_together_see_what_one_sees():

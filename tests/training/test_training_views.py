@@ -200,6 +200,8 @@ def test_samples_do_not_depend_on_the_workers():
         for workers in (0, 2)
     ]
     none, two = (list(Batches(r, last=[aw.Normalize([0.4], [0.2])], batch_size=8).epoch(1, 1)) for r in readers)
+    for reader in readers:
+        reader.close()
     assert all(torch.equal(a.images, b.images) for a, b in zip(none, two, strict=True))
     assert isinstance(ResidentReader(Resident.load(TRAIN, progress=False, size=30)).resident.stretch, Tensor)
 
