@@ -33,18 +33,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def points(interval: Interval | None) -> str:
-    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with true minus signs; a dash without one.
-
-    A line may break before the interval, not within it.
-    """
+    """``+0.60 [+0.14, +1.05]``: mean and interval in percentage points, with true minus signs; a dash without one."""
     if interval is None:
         return "–"
     low, high = interval["low"], interval["high"]
     text = f"{100 * interval['mean']:+.2f}"
-    if low is None or high is None:
-        text += f" (n = {interval['n']})"
-    else:
-        text += f" [{100 * low:+.2f},\N{NO-BREAK SPACE}{100 * high:+.2f}]"
+    text += f" (n = {interval['n']})" if low is None or high is None else f" [{100 * low:+.2f}, {100 * high:+.2f}]"
     return text.replace("-", "−")
 
 
