@@ -1,27 +1,93 @@
-"""Our own comparison as a table and in words, from its results file: no number and no verdict is typed in."""
+"""Our own comparisons as tables and in words, from their results files: no number and no verdict is typed in."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from augwise.analysis import compare_words as words
 from augwise.analysis.presets import PRESETS
+from augwise.analysis.verdict import corrected, verdict
 
 from .docstrings import escaped
-from .measured import results
+from .measured import results, tables
 
-NAME = "cifar10_5k"
+NAME, TABLES = "cifar10_5k", "cifar10_tables"
+_POOLED = ("guarded-plain", "guarded-control", "guarded-smoothing", "plain-baseline", "guarded-baseline")
+_SHORT = {"estimator": "maps", "quantile": "τ"}
 
 
 def pages() -> dict[str, str]:
-    """The table, and what it amounts to; and the list of comparisons that have a name."""
-    found = results()[NAME]
-    return {f"tables/{NAME}.md": _table(found) + "\n" + _words(found), "tables/presets.md": _presets()}
+    """The first comparison and what it amounts to; the list of comparisons that have a name; those that have run."""
+    found, ran = results()[NAME], tables(TABLES)
+    return {
+        f"tables/{NAME}.md": _table(found) + "\n" + _words(found),
+        "tables/presets.md": _presets(),
+        "tables/pooled.md": _pooled(ran),
+        "tables/tried.md": "\n".join(_section(name, ran[name]) for name in PRESETS if name in ran),
+    }
 
 
 def _presets() -> str:
     lines = ["| preset | its question |", "|---|---|"]
-    lines += [f"| `{p.name}` | {escaped(p.question[0].upper() + p.question[1:])} |" for p in PRESETS.values()]
+    lines += [f"| `{name}` | {_asked(name)} |" for name in PRESETS]
     return "\n".join(lines) + "\n"
+
+
+def _asked(name: str) -> str:
+    question = PRESETS[name].question
+    return escaped(question[0].upper() + question[1:])
+
+
+def _pooled(ran: dict[str, dict[str, Any]]) -> str:
+    """One line per comparison and rule: its differences as means over all its rows, seed by seed."""
+    lines = [
+        "{.numbers}",
+        "| comparison | second arm | rows | − plain | − control | − smoothing | plain − without | second − without | n |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in PRESETS:
+        for rule, pooled in ran.get(name, {}).get("overall_by_rule", {}).items():
+            known = [pooled[d] for d in _POOLED if pooled.get(d)]
+            cells = " | ".join(_interval(pooled[d]) if pooled.get(d) else "" for d in _POOLED)
+            if known:
+                rows, n = max(d["cells"] for d in known), min(d["n"] for d in known)
+                lines.append(f"| [{name}](#{name}) | {words.SECOND[rule]} | {rows} | {cells} | {n} |")
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, found: dict[str, Any]) -> str:
+    """A comparison under its own heading: its question, its table, and what stands behind it."""
+    rows = found["table"]
+    rules, arms, pairs = words.rules(rows), words.arms(rows), words.differences(rows)
+    named = ["method", *words.varying(rows, ("strength", "window", "estimator", *words.DIMENSIONS))]
+    heads = [_SHORT.get(n, n) for n in named] + [words.arm(a, rules) for a in arms]
+    heads += [words.difference(d, rules, " − ") for d in pairs]
+    lines = [f"### {name}", "", f"{_asked(name)} **{escaped(verdict(found).headline)}**", "", "{.numbers}"]
+    lines += [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for row in rows:
+        cells = [words.value(row, n) for n in named]
+        cells += [_percent(row["arms"].get(a)) for a in arms]
+        cells += [_interval(row["differences"][d]) if row["differences"].get(d) else "" for d in pairs]
+        lines.append(f"| {' | '.join(cells)} |")
+    base, tests = found["baseline"], corrected(rows)
+    counts = sorted({arm["n"] for row in rows for arm in row["arms"].values()})
+    clear, kept = (sum(value < 0.05 for value in values) for values in ([t.p for t in tests], [t.adjusted for t in tests]))
+    done = "" if found["complete"] else f" {found['done']} of {found['planned']} runs so far."
+    lines += [
+        "",
+        f"Without it ({words.baseline(found['config']['train'])}): {_percent(base)} (n = {base['n']}). Seeds per arm: "
+        f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))}. Of {len(tests)} differences {clear} exclude "
+        f"zero (\\*), {kept} after Holm's correction; chance alone gives {0.05 * len(tests):.1f}.{done}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(summary: dict[str, Any] | None) -> str:
+    if summary is None:
+        return ""
+    spread = "" if summary["std"] is None else f" ± {100 * summary['std']:.1f}"
+    return f"{100 * summary['mean']:.1f}{spread}"
 
 
 def _table(found: dict[str, Any]) -> str:
@@ -42,6 +108,8 @@ def _table(found: dict[str, Any]) -> str:
 
 
 def _interval(d: dict[str, Any]) -> str:
+    if d["low"] is None:
+        return _points(d["mean"])
     star = " \\*" if d["low"] > 0 or d["high"] < 0 else ""
     return f"{_points(d['mean'])} [{_points(d['low'])}, {_points(d['high'])}]{star}"
 

@@ -38,6 +38,12 @@ def results() -> dict[str, Any]:
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found.items()}
 
 
+def tables(folder: str) -> dict[str, dict[str, Any]]:
+    """The comparisons of one folder of results by their names: ``cifar10_tables/lengths/results.json`` as ``lengths``."""
+    found = sorted((RESULTS / folder).glob("*/results.json"))
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in found}
+
+
 def _ms(value: float) -> str:
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
 
