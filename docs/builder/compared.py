@@ -6,7 +6,7 @@ from typing import Any
 
 from augwise.analysis import compare_words as words
 from augwise.analysis.presets import PRESETS
-from augwise.analysis.verdict import corrected, verdict
+from augwise.analysis.verdict import LEVEL, corrected, verdict
 
 from .docstrings import escaped
 from .measured import results, tables
@@ -42,7 +42,7 @@ def _pooled(ran: dict[str, dict[str, Any]]) -> str:
     """One line per comparison and rule: its differences as means over all its rows, seed by seed."""
     lines = [
         "{.numbers}",
-        "| comparison | second arm | rows | − plain | − control | − smoothing | plain − without | second − without | n |",
+        "| comparison | second arm | rows | − plain | − control | − smoothing | plain − without | − without | n |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in PRESETS:
@@ -71,13 +71,13 @@ def _section(name: str, found: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     base, tests = found["baseline"], corrected(rows)
     counts = sorted({arm["n"] for row in rows for arm in row["arms"].values()})
-    clear, kept = (sum(value < 0.05 for value in values) for values in ([t.p for t in tests], [t.adjusted for t in tests]))
+    clear, kept = sum(t.p < LEVEL for t in tests), sum(t.adjusted < LEVEL for t in tests)
     done = "" if found["complete"] else f" {found['done']} of {found['planned']} runs so far."
     lines += [
         "",
         f"Without it ({words.baseline(found['config']['train'])}): {_percent(base)} (n = {base['n']}). Seeds per arm: "
         f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))}. Of {len(tests)} differences {clear} exclude "
-        f"zero (\\*), {kept} after Holm's correction; chance alone gives {0.05 * len(tests):.1f}.{done}",
+        f"zero (\\*), {kept} after Holm's correction; chance alone gives {LEVEL * len(tests):.1f}.{done}",
         "",
     ]
     return "\n".join(lines)

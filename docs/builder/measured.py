@@ -39,7 +39,7 @@ def results() -> dict[str, Any]:
 
 
 def tables(folder: str) -> dict[str, dict[str, Any]]:
-    """The comparisons of one folder of results by their names: ``cifar10_tables/lengths/results.json`` as ``lengths``."""
+    """The comparisons of one folder of results by name: ``cifar10_tables/lengths/results.json`` as ``lengths``."""
     found = sorted((RESULTS / folder).glob("*/results.json"))
     return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in found}
 
