@@ -48,7 +48,7 @@ def _pooled(ran: dict[str, dict[str, Any]]) -> str:
     for name in PRESETS:
         for rule, pooled in ran.get(name, {}).get("overall_by_rule", {}).items():
             known = [pooled[d] for d in _POOLED if pooled.get(d)]
-            cells = " | ".join(_interval(pooled[d]) if pooled.get(d) else "" for d in _POOLED)
+            cells = " | ".join(_half(pooled[d]) if pooled.get(d) else "" for d in _POOLED)
             if known:
                 rows, n = max(d["cells"] for d in known), min(d["n"] for d in known)
                 lines.append(f"| [{name}](#{name}) | {words.SECOND[rule]} | {rows} | {cells} | {n} |")
@@ -66,7 +66,7 @@ def _section(name: str, found: dict[str, Any]) -> str:
     lines += [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in rows:
         cells = [words.value(row, n) for n in named]
-        cells += [_percent(row["arms"].get(a)) for a in arms]
+        cells += [f"{100 * row['arms'][a]['mean']:.1f}" if a in row["arms"] else "" for a in arms]
         cells += [_interval(row["differences"][d]) if row["differences"].get(d) else "" for d in pairs]
         lines.append(f"| {' | '.join(cells)} |")
     base, tests = found["baseline"], corrected(rows)
@@ -75,19 +75,12 @@ def _section(name: str, found: dict[str, Any]) -> str:
     done = "" if found["complete"] else f" {found['done']} of {found['planned']} runs so far."
     lines += [
         "",
-        f"Without it ({words.baseline(found['config']['train'])}): {_percent(base)} (n = {base['n']}). Seeds per arm: "
+        f"Without it ({words.baseline(found['config']['train'])}): {100 * base['mean']:.1f} (n = {base['n']}). Seeds per arm: "
         f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))}. Of {len(tests)} differences {clear} exclude "
         f"zero (\\*), {kept} after Holm's correction; chance alone gives {LEVEL * len(tests):.1f}.{done}",
         "",
     ]
     return "\n".join(lines)
-
-
-def _percent(summary: dict[str, Any] | None) -> str:
-    if summary is None:
-        return ""
-    spread = "" if summary["std"] is None else f" ± {100 * summary['std']:.1f}"
-    return f"{100 * summary['mean']:.1f}{spread}"
 
 
 def _table(found: dict[str, Any]) -> str:
@@ -112,6 +105,14 @@ def _interval(d: dict[str, Any]) -> str:
         return _points(d["mean"])
     star = " \\*" if d["low"] > 0 or d["high"] < 0 else ""
     return f"{_points(d['mean'])} [{_points(d['low'])}, {_points(d['high'])}]{star}"
+
+
+def _half(d: dict[str, Any]) -> str:
+    """``+0.6 ± 0.4``: the mean and half of its interval, which is symmetric."""
+    if d["low"] is None:
+        return _points(d["mean"])
+    star = " \\*" if d["low"] > 0 or d["high"] < 0 else ""
+    return f"{_points(d['mean'])} ± {50 * (d['high'] - d['low']):.1f}{star}"
 
 
 def _points(share: float) -> str:
