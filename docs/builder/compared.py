@@ -70,14 +70,15 @@ def _section(name: str, found: dict[str, Any]) -> str:
         cells += [_interval(row["differences"][d]) if row["differences"].get(d) else "" for d in pairs]
         lines.append(f"| {' | '.join(cells)} |")
     base, tests = found["baseline"], corrected(rows)
-    counts = sorted({arm["n"] for row in rows for arm in row["arms"].values()})
+    seeds = sorted({arm["n"] for row in rows for arm in row["arms"].values()})
     clear, kept = sum(t.p < LEVEL for t in tests), sum(t.adjusted < LEVEL for t in tests)
-    done = "" if found["complete"] else f" {found['done']} of {found['planned']} runs so far."
     lines += [
         "",
-        f"Without it ({words.baseline(found['config']['train'])}): {100 * base['mean']:.1f} (n = {base['n']}). Seeds per arm: "
-        f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))}. Of {len(tests)} differences {clear} exclude "
-        f"zero (\\*), {kept} after Holm's correction; chance alone gives {LEVEL * len(tests):.1f}.{done}",
+        f"Without it ({words.baseline(found['config']['train'])}): {100 * base['mean']:.1f} (n = {base['n']}).",
+        f"Seeds per arm: {seeds[0] if len(seeds) == 1 else f'{seeds[0]} to {seeds[-1]}'}.",
+        f"Of {len(tests)} differences {clear} exclude zero (\\*), {kept} after Holm's correction; chance alone gives",
+        f"{LEVEL * len(tests):.1f}."
+        + ("" if found["complete"] else f" {found['done']} of {found['planned']} runs so far."),
         "",
     ]
     return "\n".join(lines)
