@@ -26,11 +26,16 @@ _HOME = {
     "CentrePrior": "importance.centre",
     "Estimator": "importance.estimator",
     "FlatPrior": "importance.area",
+    "GradCAM": "importance.grad_cam",
+    "Graded": "importance.graded",
     "GradientSaliency": "importance.saliency",
     "HarrisCorners": "importance.corners",
     "ImportanceStore": "importance.store",
     "LiveSaliency": "importance.live",
     "Occlusion": "importance.occlusion",
+    "PixelIntensity": "importance.intensity",
+    "RISE": "importance.rise",
+    "SmoothGrad": "importance.smoothgrad",
     "UniformRandom": "importance.uniform",
     "estimate": "importance.estimate",
     "export_store": "importance.exchange",
@@ -123,10 +128,15 @@ if TYPE_CHECKING:
     from .importance.estimator import Estimator as Estimator
     from .importance.exchange import export_store as export_store
     from .importance.exchange import import_store as import_store
+    from .importance.grad_cam import GradCAM as GradCAM
+    from .importance.graded import Graded as Graded
+    from .importance.intensity import PixelIntensity as PixelIntensity
     from .importance.live import LiveSaliency as LiveSaliency
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
+    from .importance.rise import RISE as RISE
     from .importance.saliency import GradientSaliency as GradientSaliency
+    from .importance.smoothgrad import SmoothGrad as SmoothGrad
     from .importance.store import ImportanceStore as ImportanceStore
     from .importance.superpixels import superpixels as superpixels
     from .importance.uniform import UniformRandom as UniformRandom

@@ -58,12 +58,43 @@ ENTRIES = (
         shared_unit=True,
     ),
     Entry(
+        "graded",
+        "estimator",
+        "importance.graded:Graded",
+        "sparse attack that erases: what each place cost the true class on the way",
+    ),
+    Entry(
         "occlusion",
         "estimator",
         "importance.occlusion:Occlusion",
         "mean drop of the true class's log-probability when a window over the pixel is covered",
     ),
     Entry("saliency", "estimator", "importance.saliency:GradientSaliency", "absolute input gradient"),
+    Entry(
+        "smoothgrad",
+        "estimator",
+        "importance.smoothgrad:SmoothGrad",
+        "absolute input gradient averaged over noisy copies (Smilkov et al. 2017)",
+    ),
+    Entry(
+        "rise",
+        "estimator",
+        "importance.rise:RISE",
+        "what the true class's score gains where random masks let a pixel be seen (Petsiuk et al. 2018)",
+    ),
+    Entry(
+        "gradcam",
+        "estimator",
+        "importance.grad_cam:GradCAM",
+        "last feature map, weighted by its gradient (Selvaraju et al. 2017)",
+    ),
+    Entry(
+        "intensity",
+        "estimator",
+        "importance.intensity:PixelIntensity",
+        "distance of a pixel's colour from the background, needs no model",
+        shared_unit=True,
+    ),
     Entry("corners", "estimator", "importance.corners:HarrisCorners", "Harris corner response, needs no model"),
     Entry(
         "centre",

@@ -44,3 +44,30 @@ def pool(maps: Tensor, height: int, width: int) -> Tensor:
         return maps
     down, across = (cells(n, size).to(maps) for n, size in zip(maps.shape[1:], (height, width), strict=True))
     return down @ maps @ across.T
+
+
+def square_cells(count: int, height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of about square cells, ``count`` of them along the shorter side."""
+    short = min(height, width)
+    return round(count * height / short), round(count * width / short)
+
+
+def tents(length: int, nodes: int) -> Tensor:
+    """(length, nodes) float64: weights of bilinear enlargement along a side from ``nodes`` cells to ``length`` pixels.
+
+    Values stand at the centres of cells; beyond the outermost centres they go on as they are. Rows sum to 1.
+    """
+    at = ((torch.arange(length, dtype=torch.float64) + 0.5) * nodes / length - 0.5).clamp(0, nodes - 1)
+    return (1 - (at[:, None] - torch.arange(nodes, dtype=torch.float64)).abs()).clamp_min(0)
+
+
+def stretch(maps: Tensor, height: int, width: int) -> Tensor:
+    """Coarse maps (B, h, w) drawn out bilinearly to (B, height, width); means over cells along a side that shrinks.
+
+    As products with constant matrices, so that the way back is exact and repeatable on every device.
+    """
+    down, across = (
+        (tents(size, n) if size >= n else cells(n, size)).to(maps)
+        for n, size in zip(maps.shape[1:], (height, width), strict=True)
+    )
+    return down @ maps @ across.T

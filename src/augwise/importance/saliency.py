@@ -30,10 +30,21 @@ def saliency(
     model: takes the images and returns (N, K) logits, each image's own (in eval mode); images: (N, C, H, W) float;
     labels: (N,) int64 or mixed ones. of: see `GradientSaliency`. Nothing is added to any parameter's gradient.
     """
+    return over_channels(input_gradient(model, images, labels, of).abs(), reduce)
+
+
+def input_gradient(
+    model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor | MixedLabels, of: Of = "log_probability"
+) -> Tensor:
+    """∂ score / ∂x of each image, (N, C, H, W) of the images' type; arguments as in `saliency`."""
     with torch.enable_grad():
         pixels = images.detach().as_subclass(Tensor).requires_grad_()
         (gradient,) = torch.autograd.grad(class_score(model(pixels), labels, of).sum(), pixels)
-    magnitude = gradient.abs()
+    return gradient
+
+
+def over_channels(magnitude: Tensor, reduce: Channels) -> Tensor:
+    """(N, C, H, W) magnitudes as one number per pixel, (N, H, W): the largest or the mean over channels."""
     return magnitude.amax(1) if reduce == "max" else magnitude.mean(1)
 
 
