@@ -24,7 +24,7 @@ def cdiea(
     alpha_start: float = 0.1,
     alpha_end: float = 100.0,
     gradient: str = "full",
-    look: Callable[[Tensor, Tensor], None] = lambda delta, m: None,
+    look: Callable[[Tensor, Tensor], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Image (C, H, W), the encoder's first weight (H W, C H W) and bias (H W,) -> delta (C, H, W), mask m > 0.5 (H, W).
 
@@ -43,7 +43,8 @@ def cdiea(
         delta.requires_grad_()
         seen = delta if gradient == "full" else delta.detach()
         m = torch.sigmoid(alpha * encoder(seen.flatten())).view(1, height, width)
-        look(delta.detach(), m.detach())
+        if look is not None:
+            look(delta.detach(), m.detach())
         mu = nu * (m > 0.5).double().mean().item()
         logits = model((image + delta * m)[None])
         loss = F.cross_entropy(logits, torch.tensor([target], device=image.device)) + mu * m.abs().sum() / m.numel()

