@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,10 +24,12 @@ def cdiea(
     alpha_start: float = 0.1,
     alpha_end: float = 100.0,
     gradient: str = "full",
+    look: Callable[[Tensor, Tensor], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Image (C, H, W), the encoder's first weight (H W, C H W) and bias (H W,) -> delta (C, H, W), mask m > 0.5 (H, W).
 
     Beyond the paper: x + delta is kept in [0, 1], and ``gradient="direct"`` cuts the path through the encoder.
+    look: is shown delta and m (1, H, W) of every step.
     """
     _, height, width = image.shape
     encoder = nn.Linear(weight.shape[1], weight.shape[0], dtype=image.dtype, device=image.device)
@@ -39,6 +43,8 @@ def cdiea(
         delta.requires_grad_()
         seen = delta if gradient == "full" else delta.detach()
         m = torch.sigmoid(alpha * encoder(seen.flatten())).view(1, height, width)
+        if look is not None:
+            look(delta.detach(), m.detach())
         mu = nu * (m > 0.5).double().mean().item()
         logits = model((image + delta * m)[None])
         loss = F.cross_entropy(logits, torch.tensor([target], device=image.device)) + mu * m.abs().sum() / m.numel()

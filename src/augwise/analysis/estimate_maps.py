@@ -64,6 +64,13 @@ class EstimateConfig:
     """Images computed together, the unit of resuming; left out: what suits the method."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+    continuous: bool = False
+    """Of attacks: images that have converged make room for the next ones, which saves steps. A store of its own kind:
+    its points differ a little from those of a run without."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Of the classifier's passes for gradients. auto: bf16 for attacks on GPUs that have it, else float32."""
+    compile: bool = False
+    """Compile these passes with torch.compile; worth it for long runs on a GPU."""
     num_workers: int = 0
     """Processes that read images; worth it where decoding files keeps a GPU waiting."""
     dry_run: bool = False
@@ -118,6 +125,9 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         num_workers=config.num_workers,
         part=None if config.part is None else _part(config.part),
         size=size if stretch else None,
+        continuous=config.continuous,
+        precision=config.precision,
+        compile=config.compile,
     )
     if not isinstance(store, Plan):
         print(f"{config.out}: {describe(store.summary())}")

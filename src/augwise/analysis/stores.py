@@ -140,6 +140,7 @@ def _about(
         "attack succeeded": success,
         "key points": points,
         "kept of each map": None if meta.top is None else f"the top {meta.top:g}; the rest was left out on export",
+        "continuous batching": meta.continuous and ", ".join(f"{k} {v:g}" for k, v in meta.continuous.items()),
         "part": meta.part and f"{meta.part['index'] + 1} of {meta.part['of']}, of {meta.part['rows']} images",
         "size": f"{_size(size)}, {size / meta.rows:.0f} bytes an image",
         "computed with": "; ".join(

@@ -23,10 +23,13 @@ from tqdm import tqdm
 
 from . import store_files as files
 from . import writer
+from .chunks import Chunks, Span
+from .descent import Stop
 from .estimator import Estimator
 from .job import Job, check_method, frozen
 from .processes import Processes
 from .rows import Rows
+from .speed import Precision, Speed, laid_out
 from .store import ImportanceStore
 from .store_files import META, Meta
 
@@ -53,12 +56,14 @@ def estimate(
     model: nn.Module | None, dataset: Any, path: str | Path, method: Estimator, *, dry_run: Literal[False] = False,
     seed: int = ..., chunk_size: int | None = ..., device: torch.device | str | None = ..., progress: bool = ...,
     num_workers: int = ..., part: tuple[int, int] | None = ..., size: int | None = ...,
+    continuous: bool | Stop = ..., precision: Precision = ..., compile: bool = ...,
 ) -> ImportanceStore: ...  # fmt: skip
 @overload
 def estimate(
     model: nn.Module | None, dataset: Any, path: str | Path, method: Estimator, *, dry_run: bool,
     seed: int = ..., chunk_size: int | None = ..., device: torch.device | str | None = ..., progress: bool = ...,
     num_workers: int = ..., part: tuple[int, int] | None = ..., size: int | None = ...,
+    continuous: bool | Stop = ..., precision: Precision = ..., compile: bool = ...,
 ) -> ImportanceStore | Plan: ...  # fmt: skip
 def estimate(
     model: nn.Module | None,
@@ -74,6 +79,9 @@ def estimate(
     num_workers: int = 0,
     part: tuple[int, int] | None = None,
     size: int | None = None,
+    continuous: bool | Stop = False,
+    precision: Precision = "auto",
+    compile: bool = False,
 ) -> ImportanceStore | Plan:
     """Compute one importance map per image and keep them in a store on disk.
 
@@ -89,12 +97,23 @@ def estimate(
     part: (i, n): only share i of n, for several machines with one folder each; join the folders with `augwise.merge`.
     size: look at every image whole, stretched to a square of so many pixels, so that images may be of any size. The
         store then belongs to the images as they are: a map is stretched back over its image when it is read.
+    continuous: of attacks: an image that has converged (`Stop`; True: its defaults) makes room for the next one, so
+        that fewer steps are made. Its map depends on itself alone as ever, but an attack that ends early ends with
+        slightly other points: such a store is another one than without. chunk_size is the number of images attacked at
+        a time; a chunk is written when the last of its images is done, so an interrupted run loses two or three chunks.
+    precision: "bf16" runs the classifier's passes for gradients in bfloat16, in channels_last layout; what decides (is
+        the image recognised, has the attack succeeded) stays in float32. "auto": bf16 for attacks on GPUs that have it,
+        else float32. compile: compile those passes with `torch.compile`; worth it for long runs on a GPU. Both are
+        recorded with the hardware.
+
+    A batch that does not fit into memory is halved, said so, and its chunk done again.
 
     Under torchrun the processes of one machine share the work on one store. Ctrl-C and kills leave a store that the
     same call resumes.
     Raises `UserError` before any work for data, model, method, settings or folder that cannot be used.
     """
     check_method(method, model)
+    stop = (Stop() if continuous else None) if isinstance(continuous, bool) else continuous
     folder, rows = Path(path), Rows(dataset, size)
     with (
         Processes() as processes,
@@ -102,11 +121,15 @@ def estimate(
         ExitStack() as stack,
     ):
         quiet = not progress or processes.rank > 0
+        speed = Speed.of(method, where, precision, compile)
+        stack.enter_context(laid_out(model if method.needs_model else None, where, speed))
         job = Job(
-            model, rows, method, seed=seed, chunk_size=chunk_size, device=where, part=part, progress=not quiet
+            model, rows, method, seed=seed, chunk_size=chunk_size, device=where, part=part, progress=not quiet,
+            continuous=stop, speed=speed,
         )  # fmt: skip
         if dry_run:
-            plan = _plan(job, folder, _planned(job, folder), processes.world)
+            chunks = Chunks(job, lambda text, _: tqdm.write(text, file=sys.stderr))
+            plan = _plan(job, chunks, folder, _planned(job, folder), processes.world)
             if processes.rank == 0:
                 print(plan)
             return plan
@@ -144,21 +167,27 @@ def _fill(job: Job, folder: Path, processes: Processes, num_workers: int, quiet:
     ]
     if not mine:
         return
-    chunks = [job.find(hashes[a:b], labels[a:b]).tolist() for a, b in mine]
+    spans = [Span(a, b, job.find(hashes[a:b], labels[a:b]).tolist(), np.array(hashes[a:b])) for a, b in mine]
+
+    def smaller(text: str, batch: int) -> None:
+        tqdm.write(text, file=sys.stderr)
+        if processes.rank == 0:
+            writer.note_batch(folder, job.meta.environments[0], batch)
+
+    chunks = Chunks(job, smaller)
     if not quiet:
-        flat = [row for chunk in chunks for row in chunk]
-        tqdm.write(str(_plan(job, folder, flat, 1)), file=sys.stderr)
+        flat = [row for span in spans for row in span.rows]
+        tqdm.write(str(_plan(job, chunks, folder, flat, 1)), file=sys.stderr)
     tally = _Tally(job.meta.sparse)
     total = sum(b - a for a, b in mine)
     # One thread writes while the next chunk is computed: waiting for the disk would cost a GPU several per cent.
     with tqdm(total=total, desc=job.method.name, unit="img", disable=quiet) as bar, ThreadPoolExecutor(1) as behind:
         written: Future[None] | None = None
-        for (a, b), (images, classes) in zip(mine, job.load(chunks, num_workers), strict=True):
-            importance, failed = job.compute(images, classes, hashes[a:b])
+        for span, importance, failed in chunks.computed(spans, num_workers, job.continuous):
             if written is not None:
                 written.result()
-            written = behind.submit(writer.write_chunk, folder, a, importance, failed)
-            bar.update(b - a)
+            written = behind.submit(writer.write_chunk, folder, span.start, importance, failed)
+            bar.update(len(failed))
             bar.set_postfix_str(tally.add(importance, failed), refresh=False)
         if written is not None:
             written.result()
@@ -192,9 +221,9 @@ def _planned(job: Job, folder: Path) -> list[int]:
     return [*known.tolist(), *job.find(job.hashes[settle.new], job.labels[settle.new]).tolist()]
 
 
-def _plan(job: Job, folder: Path, pending: list[int], world: int) -> Plan:
+def _plan(job: Job, chunks: Chunks, folder: Path, pending: list[int], world: int) -> Plan:
     meta: Meta = job.meta
-    rate = _rate(job, pending) if pending else float("inf")
+    rate = _rate(job, chunks, pending) if pending else float("inf")
     seconds = len(pending) / rate / world
     size = "×".join(str(side) for side in job.shape)
     text = (
@@ -202,6 +231,8 @@ def _plan(job: Job, folder: Path, pending: list[int], world: int) -> Plan:
         f"on {job.device} ({job.method.cost(*job.shape[1:])}), about {_duration(seconds)} at {rate:.3g} images/s; "
         f"maps go to {folder} ({meta.bytes() / 1e6:.1f} MB)"
     )
+    if job.continuous is not None:
+        text += "\ncontinuous batching: images that have converged leave, so it should take less than that"
     if job.model is not None:
         text += f"\n{_trust(*job.accuracy())}"
     if not pending:
@@ -222,7 +253,7 @@ def _trust(right: int, looked: int, classes: int) -> str:
     return text
 
 
-def _rate(job: Job, pending: list[int]) -> float:
+def _rate(job: Job, chunks: Chunks, pending: list[int]) -> float:
     """Images per second of batches that grow until one takes long enough to tell or is a whole chunk.
 
     A single image comes first: the first call of all pays for set-up, and few images at a time are slower each.
@@ -234,7 +265,7 @@ def _rate(job: Job, pending: list[int]) -> float:
         rows = pending[:size]
         (images, labels), hashes = next(job.load([rows])), job.rows.some(rows)
         start = time.perf_counter()
-        job.compute(images, labels, hashes)
+        chunks.compute(images, labels, hashes)
         seconds = max(time.perf_counter() - start, 1e-9)
         rate = size / seconds
         if (size > 1 and seconds > _QUICK / 4) or seconds > 8 * _QUICK or size == largest:

@@ -37,6 +37,8 @@ class Estimator(ABC):
     """Whether `estimate` must be given a classifier."""
     sparse: ClassVar[bool] = False
     """Whether maps consist of few key points and an attack may fail: then both are reported."""
+    bf16: ClassVar[bool] = False
+    """Whether the gradients it asks a classifier for may come in bfloat16: so where only their signs count."""
     chunk: ClassVar[int] = 128
     """Images per call unless the caller chooses."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,13 @@ from .. import randomness
 from ..errors import UserError
 from ..fingerprints import model_fingerprint
 from .attached import match
-from .estimator import Estimator
+from .continuous import estimate_stream
+from .descent import Stop
+from .estimator import Estimated, Estimator
+from .memory import first_line, out_of_memory
 from .rows import Rows, check_size
+from .sparse import Recipe
+from .speed import PLAIN, Speed, quick
 from .store_files import Meta, environment
 
 _LOOKED_AT = 256  # images on which the classifier's accuracy is told
@@ -46,10 +51,19 @@ class Job:
         device: torch.device,
         part: tuple[int, int] | None,
         progress: bool,
+        continuous: Stop | None = None,
+        speed: Speed = PLAIN,
     ) -> None:
         if chunk_size is not None and chunk_size < 1:
             raise UserError(f"chunk_size={chunk_size}: give at least 1 image per chunk")
+        if continuous is not None and not isinstance(method, Recipe):
+            raise UserError(
+                f"{method.name}: continuous batching is for attacks, whose images are done at different times: leave "
+                "continuous (--continuous) away"
+            )
+        self.continuous, self.speed = continuous, speed
         self.model = model if method.needs_model else None
+        self.fast = None if self.model is None else quick(self.model, device, speed)
         self.method, self.rows, self.seed, self.device = method, rows, seed, device
         self.shape = tuple(rows[0][0].shape)
         method.check(*self.shape[1:])
@@ -78,7 +92,8 @@ class Job:
             chunk=chunk,
             segments=(len(self._own),),
             part=None if part is None else {"index": part[0], "of": part[1], "rows": len(self.rows)},
-            environments=(environment(_device_name(self.device)),),
+            environments=({**environment(_device_name(self.device)), **self.speed.described()},),
+            continuous=None if self.continuous is None else dataclasses.asdict(self.continuous),
         )
 
     def find(self, hashes: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -87,15 +102,39 @@ class Job:
 
     def compute(self, images: Tensor, labels: Tensor, hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Maps (n, H, W) float32 and failures (n,) bool of one chunk of images as `load` gives them."""
-        seeds = [randomness.derive(self.seed, fingerprint) for fingerprint in hashes.tolist()]
         with torch.enable_grad():
-            result = self.method.estimate(self.model, images, labels, seeds)
+            result = self.method.estimate(self.fast, images, labels, self._seeds(hashes))
+        return self._checked(result, images.shape[1:], hashes)
+
+    def compute_stream(
+        self, loaded: Iterable[tuple[Tensor, Tensor]], hashes: np.ndarray, slots: int, stop: Stop
+    ) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
+        """The same for images that come and go: places among all that are loaded, maps and failures, as they are done.
+
+        hashes: of all images, in the order in which ``loaded`` gives them. slots: images computed together.
+        """
+        assert self.fast is not None
+        assert isinstance(self.method, Recipe)
+
+        def batches() -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+            at = 0
+            for images, labels in loaded:
+                yield images, labels, self._seeds(hashes[at : at + len(images)])
+                at += len(images)
+
+        for places, result in estimate_stream(self.fast, batches(), self.method, slots, stop):
+            yield places, *self._checked(result, self.shape, hashes[places])
+
+    def _seeds(self, hashes: np.ndarray) -> list[int]:
+        return [randomness.derive(self.seed, fingerprint) for fingerprint in hashes.tolist()]
+
+    def _checked(self, result: Estimated, shape: tuple[int, ...], hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         importance = result.importance.detach().float().cpu().numpy()
-        expected = (len(images), self.meta.height, self.meta.width)
+        expected = (len(hashes), self.meta.height, self.meta.width)
         if importance.shape != expected:
             raise UserError(
-                f"{self.method.name} returned maps of shape {importance.shape} for images {tuple(images.shape)}: an "
-                f"estimator gives one map per image, here {expected}"
+                f"{self.method.name} returned maps of shape {importance.shape} for {len(hashes)} images of "
+                f"{tuple(shape)}: an estimator gives one map per image, here {expected}"
             )
         wrong = ~np.isfinite(importance).all((1, 2)) | (importance.min((1, 2)) < 0)
         if wrong.any():
@@ -203,6 +242,11 @@ def check_model(model: nn.Module, images: Tensor, largest: int, names: list[str]
     except UserError:
         raise
     except (RuntimeError, ValueError, AssertionError) as error:  # what layers say of a size that they do not fit
+        if out_of_memory(error):
+            raise UserError(
+                f"the memory of {images.device} does not suffice for the model and {len(images)} images of "
+                f"{tuple(images.shape[1:])} ({first_line(error)}): use a smaller model or smaller images"
+            ) from None
         raise UserError(f"the model does not take images of shape {tuple(images.shape[1:])}: {error}") from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(images):
         got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"

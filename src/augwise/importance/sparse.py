@@ -6,13 +6,14 @@ binary. CDIEA (IPF-RDA) and AdvMask's attack are this one loop with two recipes:
 perturbation starts and how alpha moves. The loop knows no recipe by name.
 
 All images of a batch are attacked at once. Losses are summed and every norm, weight, alpha and stopping rule is kept
-per image, so an image's result does not depend on its neighbours. Touches nothing but tensors and the frozen model.
+per image, so an image's result does not depend on its neighbours. The loop's state is in `descent`, images that come
+and go in `continuous`. Touches nothing but tensors and the frozen model.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -20,13 +21,12 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from . import encoders
+from .descent import Descent
+from .descent import unit_l1 as unit_l1
 from .estimator import Estimated, Estimator
 
 LINEAR_LIMIT = 64
 """Longest side in pixels of images for which the fully connected encoder is offered."""
-
-TOUCHED = 1e-3
-"""A pixel counts as perturbed where some |delta_c| exceeds this share of epsilon: above rounding, below one step."""
 
 
 class Start(NamedTuple):
@@ -75,6 +75,7 @@ class Recipe(Estimator):
 
     needs_model: ClassVar[bool] = True
     sparse: ClassVar[bool] = True
+    bf16: ClassVar[bool] = True
 
     epsilon: float = 8 / 255
     """Largest perturbation of a channel of a pixel, in pixel values of [0, 1]."""
@@ -104,6 +105,9 @@ class Recipe(Estimator):
     """How |delta| of the channels becomes one number per pixel in the importance (Eq. 10)."""
     floor: float | None = None
     """Smallest |delta| in the importance, so that a pixel held at 0 or 1 cannot dominate; by default epsilon / 4."""
+    history: encoders.Kept = field(default="full", metadata={"later": True})
+    """How a linear encoder keeps what it has learnt. full: exact; compact: in a third of the memory, with its output
+    off by up to 0.3 % (see `encoders.LowRankLinear`), for many steps of images near 64 px where memory is short."""
 
     def __post_init__(self) -> None:
         positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end")
@@ -119,7 +123,11 @@ class Recipe(Estimator):
                 raise UserError(f"{self.name}: {name} must lie in [0, 1), not {getattr(self, name)}")
         if self.encoder_weight_decay < 0:
             raise UserError(f"{self.name}: encoder_weight_decay must not be negative, not {self.encoder_weight_decay}")
-        for name, choices in (("gradient", ("full", "direct")), ("reduce", ("mean", "max"))):
+        for name, choices in (
+            ("gradient", ("full", "direct")),
+            ("reduce", ("mean", "max")),
+            ("history", ("full", "compact")),
+        ):
             one_of(self.name, name, getattr(self, name), choices)
 
     @abstractmethod
@@ -153,7 +161,13 @@ class Recipe(Estimator):
             seed=self.encoder_seed,
             dtype=images.dtype,
             device=images.device,
+            history=self.history,
+            limit=self.epsilon,
         )
+
+    def memory(self, channels: int, height: int, width: int) -> int:
+        """Bytes that a linear encoder keeps per image (float32), beside the classifier's own needs."""
+        return encoders.LowRankLinear.bytes_per_image(channels, height, width, self.steps, self.history, torch.float32)
 
     def check(self, height: int, width: int) -> None:
         if max(height, width) > LINEAR_LIMIT:
@@ -169,7 +183,10 @@ class Recipe(Estimator):
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
         if model is None:
             raise UserError(f"{self.name} attacks a classifier and was given none: pass a trained model")
-        found = attack(model, images, labels, self, seeds)
+        return self.maps(attack(model, images, labels, self, seeds))
+
+    def maps(self, found: SparseAttack) -> Estimated:
+        """What the attack found, as importance (Eq. 10); all zero where it failed."""
         floor = self.epsilon / 4 if self.floor is None else self.floor
         eta = importance(found.delta, found.mask & found.success[:, None, None], self.reduce, floor)
         return Estimated(eta.float(), ~found.success)
@@ -206,10 +223,36 @@ def attack(
     model: in eval mode, takes pixels in [0, 1], returns (B, K) logits; freeze its parameters to save memory.
     images: (B, C, H, W) floats in [0, 1] of any floating dtype (all arithmetic follows it); labels: (B,) int64.
     seeds: one per image, for recipes that draw; default zeros.
-    Raises `UserError` for a model in training mode, pixels outside [0, 1] and labels outside the model's classes.
+    Raises `UserError` for a model in training mode, one that returns NaN, pixels outside [0, 1] and labels outside the
+    model's classes.
     """
-    if model.training:
-        raise UserError("the model is in training mode, so images would depend on their neighbours: call model.eval()")
+    logits = clean_logits(model, images, labels)
+    start = recipe.start(model, images, labels, logits, seeds if seeds is not None else [0] * len(images))
+    delta = torch.zeros_like(images)
+    mask = torch.zeros_like(images[:, 0], dtype=torch.bool)
+    success = torch.zeros_like(labels, dtype=torch.bool)
+    rows, attempt = start.possible.nonzero()[:, 0], recipe
+    while attempt is not None and len(rows):
+        descent = Descent(model, images[rows], labels[rows], start.rows(rows), attempt)
+        for _ in range(attempt.steps):
+            descent.step()
+        delta[rows], mask[rows] = descent.hard()
+        perturbed = images[rows] + delta[rows] * mask[rows, None]
+        success[rows] = fooled(model(perturbed), labels[rows])
+        rows, attempt = rows[~success[rows]], attempt.retry()
+    return SparseAttack(delta, mask, success, logits.argmax(1) != labels, start.targets)
+
+
+def clean_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The logits of the images as they are; `UserError` where model, images or labels are of no use to an attack."""
+    training = [name or "the model" for name, module in model.named_modules() if module.training]
+    if training:
+        raise UserError(
+            f"the model is in training mode ({training[0]}), so images would depend on their neighbours: call "
+            "model.eval()"
+        )
+    if not images.is_floating_point():
+        raise UserError(f"images are {images.dtype}: the attack needs floats in [0, 1] (images.float() / 255)")
     if not bool(((images >= 0) & (images <= 1)).all()):
         raise UserError("images must lie in [0, 1]; put the normalisation into the model (aw.Normalized)")
     logits = model(images)
@@ -217,52 +260,11 @@ def attack(
         raise UserError(
             f"labels {int(labels.min())} to {int(labels.max())}, but the model has {logits.shape[1]} classes"
         )
-    start = recipe.start(model, images, labels, logits, seeds if seeds is not None else [0] * len(images))
-    delta = torch.zeros_like(images)
-    mask = torch.zeros_like(images[:, 0], dtype=torch.bool)
-    success = torch.zeros_like(labels, dtype=torch.bool)
-    rows, attempt = start.possible.nonzero()[:, 0], recipe
-    while attempt is not None and len(rows):
-        delta[rows], mask[rows] = _optimise(model, images[rows], start.rows(rows), attempt)
-        perturbed = images[rows] + delta[rows] * mask[rows, None]
-        success[rows] = model(perturbed).argmax(1) != labels[rows]
-        rows, attempt = rows[~success[rows]], attempt.retry()
-    return SparseAttack(delta, mask, success, logits.argmax(1) != labels, start.targets)
+    if not bool(logits.isfinite().all()):
+        raise UserError("the model returns NaN or infinite logits: check its weights")
+    return logits
 
 
-def _optimise(model: nn.Module, images: Tensor, start: Start, recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """The loop: dense perturbation (B, C, H, W) and its hard mask (B, H, W)."""
-    low, high = (-images).clamp_min(-recipe.epsilon), (1 - images).clamp_max(recipe.epsilon)
-    delta = start.delta.clamp(low, high)
-    velocity = torch.zeros_like(delta)
-    alpha = images.new_full((len(images), 1, 1), recipe.alpha_start)
-    encoder = recipe.encoder(images)
-    for step in range(recipe.steps):
-        mask = torch.sigmoid(alpha * encoder.forward(delta))
-        grad = _input_gradient(model, images + delta * mask[:, None], start, recipe)
-        mean_weight = recipe.sparsity_weight((mask > 0.5).to(mask.dtype).mean((1, 2)))
-        # L = L_class(x + delta * m) + mu * mean(m), differentiated by hand: autograd sees the classifier alone
-        to_mask = (grad * delta).sum(1) + (mean_weight / mask[0].numel())[:, None, None]
-        through_encoder = encoder.backward(to_mask * alpha * mask * (1 - mask))
-        grad = grad * mask[:, None]
-        if recipe.gradient == "full":
-            grad = grad + through_encoder
-        velocity = recipe.momentum * velocity + unit_l1(grad)
-        delta = (delta - recipe.beta * velocity.sign()).clamp(low, high)
-        encoder.step()
-        alpha = recipe.next_alpha(step, alpha[:, 0, 0], mask)[:, None, None]
-    hard = encoder.forward(delta) > 0  # sigmoid(alpha * h) > 0.5 for every alpha
-    return delta, hard & (delta.abs().amax(1) > TOUCHED * recipe.epsilon)
-
-
-def _input_gradient(model: nn.Module, inputs: Tensor, start: Start, recipe: Recipe) -> Tensor:
-    with torch.enable_grad():
-        inputs = inputs.detach().requires_grad_()
-        loss = recipe.class_loss(model(inputs), start).sum()
-    return torch.autograd.grad(loss, inputs)[0]
-
-
-def unit_l1(grad: Tensor) -> Tensor:
-    """Each image's gradient divided by its L1 norm; a zero gradient stays zero."""
-    norm = grad.abs().sum((1, 2, 3), keepdim=True)
-    return grad / norm.clamp_min(torch.finfo(grad.dtype).tiny)
+def fooled(logits: Tensor, labels: Tensor) -> Tensor:
+    """(B, K), (B,) -> (B,) bool: taken for another class. Logits that are not finite say nothing."""
+    return (logits.argmax(1) != labels) & logits.isfinite().all(1)

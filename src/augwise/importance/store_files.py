@@ -27,6 +27,7 @@ VERSION = 1
 META = "meta.json"
 LOCK = "writer.lock"
 PENDING, DONE, FAILED = 0, 1, 2
+_LATER = ("top", "continuous")  # fields of meta.json that only some stores have
 _HEADER = 128  # bytes before the data of each .npy: NumPy pads so that the number of rows can grow within it
 _UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -54,6 +55,9 @@ class Meta:
     complete: bool = False
     top: float | None = None
     """Of a store that was exported with only the top share of each map's cells: that share; None keeps every value."""
+    continuous: dict[str, Any] | None = None
+    """Of a store that was computed with continuous batching: when an image counted as converged; None: every image had
+    all of its steps."""
 
     @property
     def rows(self) -> int:
@@ -80,10 +84,11 @@ class Meta:
         }
 
     def described(self) -> dict[str, Any]:
-        """All fields as JSON has them; ``top`` only where something was left out."""
+        """All fields as JSON has them; ``top`` and ``continuous`` only where they apply."""
         content = asdict(self)
-        if self.top is None:
-            del content["top"]
+        for name in _LATER:
+            if content[name] is None:
+                del content[name]
         return content
 
     def bytes(self) -> int:
@@ -147,10 +152,12 @@ def parse_meta(content: dict[str, Any]) -> Meta:
     top = content.get("top")
     if top is not None and not (isinstance(top, float | int) and 0 < top <= 1):
         raise ValueError(f"top is {top!r}")
-    fields = {name: content[name] for name in Meta.__dataclass_fields__ if name != "top"}
-    return Meta(
-        **fields | {"segments": segments, "image": image, "environments": tuple(content["environments"])}, top=top
-    )
+    continuous = content.get("continuous")
+    if not isinstance(continuous, dict | None):
+        raise TypeError(f"continuous is {continuous!r}")
+    fields = {name: content[name] for name in Meta.__dataclass_fields__ if name not in _LATER}
+    known = {"segments": segments, "image": image, "environments": tuple(content["environments"])}
+    return Meta(**fields | known, top=top, continuous=continuous)
 
 
 def write_meta(folder: Path, meta: Meta) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from .store_files import DONE, FAILED, META, PENDING, Meta
 _DECIDES = {
     "method": "method", "model": "model", "seed": "seed", "chunk": "chunk_size",
     "image": "image size", "height": "map height", "width": "map width", "top": "kept share of each map",
+    "continuous": "continuous batching",
 }  # fmt: skip
 
 
@@ -203,6 +204,14 @@ def write_chunk(folder: Path, start: int, importance: np.ndarray, failed: np.nda
     files.write_rows(folder, "maps.npy", start, packed)
     files.write_rows(folder, "scale.npy", start, scale)
     files.write_rows(folder, "status.npy", start, np.where(failed, FAILED, DONE).astype(np.uint8))
+
+
+def note_batch(folder: Path, environment: dict[str, Any], largest: int) -> None:
+    """Record that not more than ``largest`` images were computed together from here on, for lack of memory."""
+    meta = files.read_meta(folder)
+    files.write_meta(
+        folder, replace(meta, environments=(*meta.environments, {**environment, "largest_batch": largest}))
+    )
 
 
 def finish(folder: Path) -> None:
