@@ -20,13 +20,13 @@ from ..catalogue import find, methods
 from ..training.config import TrainConfig
 from .compare_config import LIVE
 from .compare_plan import Run
+from .training_data import shaped, training_images
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..data.sources import Source
     from ..importance.attached import AttachedMaps
-    from ..importance.store import ImportanceStore
 
 _SUMMARY = "summary.json"
 
@@ -74,7 +74,6 @@ class Sources(NamedTuple):
 def comparison_sources(settings: TrainConfig) -> Sources:
     """The data of a comparison. Validation images are cut from the whole training split, before ``limit``."""
     from ..data.sources import open_source
-    from .train_run import training_images
 
     s = settings
     train, validation = training_images(s)
@@ -117,15 +116,6 @@ def maps_of(run: Run, store: Path, source: Source) -> AttachedMaps:
 
     maps = shaped(ImportanceStore(store), run.shape, source)
     return maps.deranged(run.seed) if run.arm == "control" else maps
-
-
-def shaped(store: ImportanceStore, shape: str, source: Source) -> AttachedMaps:
-    """The maps of a source as what is pasted back wants them; superpixels are found once and kept beside the store."""
-    if shape != "superpixel":
-        return store.attach(source)
-    import augwise as aw
-
-    return aw.superpixels(store, source).attach(source)
 
 
 def run_all(
