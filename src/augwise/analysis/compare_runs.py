@@ -151,7 +151,7 @@ def run_all(
     ticked = time.monotonic()
     try:
         with _deaf_to_interrupts():
-            left: dict[Future[dict[str, Any]], Job] = {pool.submit(_execute, job): job for job in waiting}
+            left: dict[Future[dict[str, Any]], Job] = {pool.submit(execute, job): job for job in waiting}
         while left:
             for future in wait(left, timeout=1, return_when=FIRST_COMPLETED).done:
                 results[left.pop(future).run] = future.result()
@@ -202,7 +202,7 @@ def _start(threads: int) -> None:
 _sources = lru_cache(maxsize=1)(comparison_sources)
 
 
-def _execute(job: Job) -> dict[str, Any]:
+def execute(job: Job) -> dict[str, Any]:
     """One run, in a process of its own: train, measure, write the summary last."""
     from ..training.results import WEIGHTS, write_json
     from ..training.train import train

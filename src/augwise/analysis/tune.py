@@ -17,7 +17,7 @@ from ..catalogue import Entry, find, methods
 from ..errors import UserError
 from . import tune_words as words
 from .compare_config import LIVE
-from .compare_runs import Job, Sources, comparison_sources, run_all
+from .compare_runs import Job, Sources, comparison_sources, execute, run_all
 from .compare_share import counting, identity_of, out_folder, run_settings
 from .statistics import paired, summarise
 from .training_data import shaped, whole_split
@@ -258,8 +258,7 @@ def _finals(bench: Bench, report: dict[str, Any]) -> None:
     seeds = range(_FRESH + c.train.seed, _FRESH + c.train.seed + c.finals)
     runs = {(arm, seed): bench.run(given, seed) for seed in seeds for arm, given in options.items()}
     jobs = {run: _job(bench, report, run) for run in runs.values()}
-    results: dict[Run, dict[str, Any]] = {}
-    run_all(list(jobs.values()), results, c.jobs, quiet=c.train.quiet)
+    results = _last_runs(c, list(jobs.values()))
     by_arm = {arm: {seed: results[runs[arm, seed]] for seed in seeds} for arm in options}
     scores = {arm: {seed: r["last_accuracy"] for seed, r in found.items()} for arm, found in by_arm.items()}
     report["final"] = {
@@ -269,6 +268,19 @@ def _finals(bench: Bench, report: dict[str, Any]) -> None:
         "differences": {f"{a}-{b}": paired(scores[a], scores[b]) for a, b in _DIFFERENCES if {a, b} <= scores.keys()},
         "seconds": sum(r["seconds"] for r in results.values()),
     }
+
+
+def _last_runs(config: TuneConfig, jobs: list[Job]) -> dict[Run, dict[str, Any]]:
+    """What the last runs measured, those that are finished already not again."""
+    from tqdm import tqdm
+
+    results: dict[Run, dict[str, Any]] = {}
+    if config.jobs != 1:
+        run_all(jobs, results, config.jobs, quiet=config.train.quiet)
+    else:  # a process of its own would be started for nothing
+        for job in tqdm(jobs, desc="runs", unit="run", disable=config.train.quiet):
+            results[job.run] = job.finished({}) or execute(job)
+    return results
 
 
 def _measured(outcomes: list[dict[str, Any]]) -> dict[str, Any]:

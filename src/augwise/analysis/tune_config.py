@@ -33,7 +33,8 @@ class TuneConfig:
     search_seed: int = 0
     """Seed of what is tried; apart from seed, which is that of the first run of every setting."""
     jobs: int | None = None
-    """Last runs at the same time, one thread each on a CPU; default: one per core on a CPU, one on a GPU."""
+    """Last runs at the same time, in processes of their own with one thread each on a CPU; default: one per core on a
+    CPU, one on a GPU. 1: one after the other in this process."""
 
     def check(self) -> None:
         """Raise `UserError` for what cannot be meant, before anything is read."""

@@ -150,15 +150,16 @@ def from_values(entry: Entry, given: Mapping[str, tuple[Any, ...]], width: Mappi
 
 
 def _between(flag: str, low: float, high: float) -> Between:
+    said = f"{flag} {low} {high}"
     if isinstance(low, int) != isinstance(high, int):
         whole, share = (low, high) if isinstance(low, int) else (high, low)
         if share < 1 <= whole and whole > 1:
-            raise UserError(f"{flag} {low} {high}: {whole} is in pixels, {share} a share of the side; give both alike")
+            raise UserError(f"{said}: {whole} is in pixels, {share} a share of the side; give both alike")
         low, high = float(low), float(high)
     try:
         return Between(low, high)
     except UserError as error:
-        raise UserError(f"{flag} {low} {high}: {error}") from None
+        raise UserError(f"{said}: {error}") from None
 
 
 def _counted(count: int) -> str:
