@@ -69,7 +69,7 @@ def remarks(report: dict[str, Any]) -> list[str]:
         said += _edges(report, best)
     for state, what in (
         ("refused", "refused by the method before training, and did not count"),
-        ("failed", "failed in training"),
+        ("failed", "given up, since training failed"),
         ("stopped", "stopped early, behind the median"),
     ):
         n = sum(t.state == state for t in tried)
@@ -94,7 +94,7 @@ def _after(report: dict[str, Any], best: Trial) -> list[str]:
     against = final["differences"].get(f"{name}-without")
     if against is not None:
         said.append(
-            f"Against training without the method {NAMES[name]} makes {points(against)} points on the test images."
+            f"Against training without the method: {points(against)} points on the test images, with {NAMES[name]}."
         )
     return said
 
