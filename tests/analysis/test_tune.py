@@ -11,6 +11,7 @@ import pytest
 
 import augwise as aw
 from augwise.analysis import tune_bench
+from augwise.analysis.compare_runs import comparison_sources
 from augwise.analysis.tune_bench import Bench
 from augwise.analysis.tune_sampler import Known, falls_behind, propose
 from augwise.analysis.tune_trial import Trial, best_of
@@ -99,6 +100,13 @@ def test_the_last_runs_are_paired_and_fresh(done):
     for name, interval in final["differences"].items():
         first, second = (final["arms"][arm]["test"]["values"] for arm in name.split("-"))
         assert interval["mean"] == pytest.approx(np.mean(np.subtract(first, second)))
+    settings = config(None).train
+    data = comparison_sources(settings)
+    settings = replace(settings, seed=10_001, val_share=0.0, limit=None, eval_limit=None)
+    for arm in arms - {"without"}:
+        step = aw.Cutout(**report["trials"][final["number"] if arm == "best" else 0]["options"])
+        directly = aw.train(settings, source=data.train, test=data.test, steps=[step])
+        assert directly["test"]["last_accuracy"] == final["arms"][arm]["test"]["values"][1]
     assert not list(out.glob("runs/*/weights*"))
     assert {p.parent.name.split("-")[-2] for p in out.glob("runs/*/summary.json")} == {"s10000", "s10001"}
     assert not list(out.glob("runs/trial-*"))
