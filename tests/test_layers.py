@@ -16,7 +16,9 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1] / "src" / "augwise"
 WORDS = {"sample", "importance_map", "labels", "regions", "randomness"}
-WORDS |= {"boxes", "errors", "files", "fingerprints", "guard", "items", "maxima", "schedule", "windows"}  # their parts
+# Their parts:
+WORDS |= {"boxes", "errors", "files", "fingerprints", "guard", "integral_images", "items", "maxima", "schedule"}
+WORDS |= {"windows"}
 # From the bottom up; the names of one row do not know each other, unless the row is `SOCIABLE`.
 ROWS = [
     WORDS,

@@ -52,20 +52,23 @@ def configurations(verb: str) -> dict[str, type]:
     return {extra[0].name: config for config, extra in parts} or {"": found[0]}
 
 
-def flags(config: type) -> list[Flag]:
-    """The flags of a configuration, those of the configurations inside it too, as the command line flattens them."""
+def flags(config: type, made: Any = None) -> list[Flag]:
+    """The flags of a configuration, those of the configurations inside it too, as the command line flattens them.
+
+    made: the configuration whose values are the defaults, where the one around it has other ones than the type.
+    """
     hints, lines, result = typing.get_type_hints(config, include_extras=True), _lines(config), []
     for field in dataclasses.fields(config):
         hint, extra = _opened(hints[field.name])
         if dataclasses.is_dataclass(hint):
-            result += flags(hint)  # pyright: ignore
+            result += flags(hint, _made(field, made))  # pyright: ignore
             continue
         said = next((e for e in extra if getattr(e, "help", None) or getattr(e, "name", None)), None)
         name = getattr(said, "name", None) or field.name
         text = getattr(said, "help", None) or lines.get(field.name, "")
         dashed = name.replace("_", "-")
         shown = dashed.upper() if POSITIONAL in extra else f"--{dashed}"
-        result.append(Flag(shown, "" if POSITIONAL in extra else _takes(hint), _default(field), text))
+        result.append(Flag(shown, "" if POSITIONAL in extra else _takes(hint), _default(field, made), text))
     return sorted(result, key=lambda flag: flag.name != "--method")
 
 
@@ -102,7 +105,17 @@ def _takes(hint: Any) -> str:
     )
 
 
-def _default(field: dataclasses.Field) -> str | None:
+def _made(field: dataclasses.Field, around: Any) -> Any:
+    """The configuration that stands in a field by default."""
+    if around is not None:
+        return getattr(around, field.name)
+    return None if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _default(field: dataclasses.Field, made: Any = None) -> str | None:
+    if made is not None:
+        value = getattr(made, field.name)
+        return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
     if field.default_factory is not dataclasses.MISSING:
         return str(field.default_factory())
     if field.default is dataclasses.MISSING:

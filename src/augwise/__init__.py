@@ -74,9 +74,11 @@ _HOME = {
     # verbs
     "Audit": "analysis.audit_result",
     "AuditConfig": "analysis.audit_run",
+    "Between": "analysis.tune_space",
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
     "FinetuneConfig": "recipes.finetune",
+    "OneOf": "analysis.tune_space",
     "QuickstartConfig": "recipes.quickstart",
     "ReportConfig": "report.build",
     "ShowConfig": "analysis.show",
@@ -85,6 +87,7 @@ _HOME = {
     "StoreInfo": "analysis.stores",
     "StoreVerify": "analysis.stores",
     "TrainConfig": "training.config",
+    "TuneConfig": "analysis.tune_config",
     "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
@@ -93,6 +96,7 @@ _HOME = {
     "show": "analysis.show",
     "stores": "analysis.stores",
     "train": "training.train",
+    "tune": "analysis.tune",
 }
 # `report` is a package that can be called, see its __init__.
 _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "report", "training", "transforms"}
@@ -112,6 +116,10 @@ if TYPE_CHECKING:
     from .analysis.stores import StoreInfo as StoreInfo
     from .analysis.stores import StoreVerify as StoreVerify
     from .analysis.stores import stores as stores
+    from .analysis.tune import tune as tune
+    from .analysis.tune_config import TuneConfig as TuneConfig
+    from .analysis.tune_space import Between as Between
+    from .analysis.tune_space import OneOf as OneOf
     from .data.collate import collate as collate
     from .data.pipeline import BatchPipeline as BatchPipeline
     from .data.pipeline import Normalize as Normalize

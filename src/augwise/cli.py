@@ -131,6 +131,19 @@ def _compare(arguments: list[str]) -> None:
     compare(config, title=title, command=f"augwise compare {_quoted(arguments)}")
 
 
+def _tune(arguments: list[str]) -> None:
+    from .analysis.tune_config import TuneConfig
+    from .analysis.tune_space import built_in, from_values
+    from .catalogue import find, methods
+    from .options import with_ranges
+
+    config, name, given, width = with_ranges(TuneConfig, methods(), "advmask", arguments, "tune", _parse, built_in)
+    from .analysis.tune import tune
+
+    options = from_values(find(name, methods()), given, width)
+    tune(config, name, options, command=f"augwise tune {_quoted(arguments)}")
+
+
 def _audit(arguments: list[str]) -> None:
     from .analysis.audit_run import AuditConfig, run_audit
     from .catalogue import methods
@@ -200,5 +213,6 @@ VERBS = {
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),
+    "tune": Verb("search the options of a method on validation images, then ask the test images", _tune, True),
     "report": Verb("build the page of results again, or one page of several", _report),
 }

@@ -42,6 +42,78 @@ def with_method(
     return parsed.config, entry.load()(**options)
 
 
+def with_ranges(
+    config: type,
+    entries: dict[str, Entry],
+    default: str,
+    arguments: list[str],
+    verb: str,
+    parse: Callable[[type, str, list[str]], Any],
+    searched: Callable[[str], Mapping[str, str]],
+) -> tuple[Any, str, dict[str, Any], dict[str, int]]:
+    """As `with_method`, for a verb that tries several values of the method's options: each takes any number of them.
+
+    searched: of a method, what is tried of each option where nobody says, for the help.
+    Returns the configuration, the method's name, the values given of each option as tuples, and how many of them make
+    one setting: 2 of a pair, 0 where there is always one alone.
+    """
+    name, rest = _take(arguments, "--method")
+    name = default if name is None else name
+    target = options_of(find(name, entries))
+    said, about = _notes(target.__doc__ or ""), searched(name)
+    several, width = [], {}
+    for field in dataclasses.fields(target):
+        hint, note = _unwrapped(get_type_hints(target, include_extras=True)[field.name])
+        many, count, how = _several(hint)
+        usual = "" if field.default in (dataclasses.MISSING, None) else f"Usually {_shown(field.default)}."
+        tried = f"Searched where nobody says otherwise: {about[field.name]}." if field.name in about else ""
+        text = " ".join(filter(None, (note or said.get(field.name), usual, how, tried)))
+        several.append((field.name, Annotated[many, _help(text)], dataclasses.field(default=() if count else None)))
+        width[field.name] = count
+    options = dataclasses.make_dataclass(name, several)
+    fields: list[Any] = [_part("config", config), _part("options", options)]
+    fields.append(("method", _choice(entries, name), dataclasses.field(default=name)))
+    parsed = parse(dataclasses.make_dataclass("Command", fields, kw_only=True), verb, rest)
+    given = {f.name: getattr(parsed.options, f.name) for f in dataclasses.fields(parsed.options)}
+    tuples = {k: v if width[k] else (v,) for k, v in given.items() if v not in (None, ())}
+    return parsed.config, name, tuples, width
+
+
+def _unwrapped(hint: Any) -> tuple[Any, str]:
+    """A type without its annotations, and the line of help among them."""
+    if get_origin(hint) is not Annotated:
+        return hint, ""
+    inner, *extra = get_args(hint)
+    return inner, next((e.help for e in extra if getattr(e, "help", None)), "")
+
+
+def _help(text: str) -> Any:
+    import tyro
+
+    return tyro.conf.arg(help=text)
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _several(hint: Any) -> tuple[Any, int, str]:
+    """The type of several values of an option, how many of them make one setting, and what to say of it.
+
+    Numbers and words can be several, pairs of numbers too; what else there is (a colour, a switch) stays single: 0.
+    """
+    kinds = [k for k in (get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)) if k is not type(None)]
+    pairs = [get_args(k) for k in kinds if get_origin(k) is tuple and Ellipsis not in get_args(k)]
+    words = [k for k in kinds if get_origin(k) is Literal]
+    if all(k in (int, float) for k in kinds):
+        return tuple[Union[tuple(kinds)], ...], 1, "Two values: search between them."  # noqa: UP007 - made of a list
+    if len(pairs) == len(kinds) == 1:
+        return tuple[Union[pairs[0]], ...], len(pairs[0]), "Twice as many: search between every two."  # noqa: UP007
+    if len(words) == len(kinds) == 1:
+        return tuple[words[0], ...], 1, "Several: try each."
+    return hint | None, 0, ""
+
+
 def with_preset(
     config: type,
     make: Callable[[str], Any],

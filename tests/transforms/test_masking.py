@@ -30,6 +30,7 @@ each = pytest.mark.parametrize("make", FACTORIES, ids=lambda make: make.__name__
         (gridmask(rotation=90.0, over=0), aw.GridMask(rotation=90.0, p=0.8)),
         (advmask(), aw.AdvMask()),
         (advmask(0.3, (2, 4), 0.2, 0.1, 0.0, 0.6, 0), aw.AdvMask((2, 4), (0.15, 0.3), 0.2, 0.0, 0.6, 0.1)),
+        (advmask(0.5, least=0.12), aw.AdvMask(shares=(0.06, 0.5))),
         (advmask(over=0.25), aw.AdvMask(p=aw.Ramp(0.8, over=0.25))),
         (randaugment(5, 3), aw.RandAugment(3, 5)),
         (autoaugment(), aw.AutoAugment("cifar10")),

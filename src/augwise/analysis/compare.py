@@ -18,9 +18,10 @@ from .compare_config import LIVE
 from .compare_looks import all_touched, mean_doubts, pictures, rehearse
 from .compare_plan import Cell, CompareConfig, Run, arms_of, cells, plan, run_of, strongest
 from .compare_pooled import by_rule, class_changes, listed, overall
-from .compare_runs import Job, comparison_sources, run_all, shaped
+from .compare_runs import Job, comparison_sources, run_all
 from .compare_share import base_model, counting, identity_of, known_outcomes, maps, out_folder, run_settings
 from .compare_table import as_text, baseline, best_strengths, table
+from .training_data import shaped
 
 if TYPE_CHECKING:
     from ..importance.store import ImportanceStore
@@ -53,7 +54,7 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
 
     config.check()
     config = replace(config, train=resolved(config.train))
-    out = out_folder(config)
+    out = out_folder(config.train, "a comparison")
     data = comparison_sources(config.train)
     rehearse(config, data.train)
     base = base_model(config, data.train, data.test)
@@ -129,7 +130,7 @@ def _jobs(
     for run in plan(config):
         folder = out / "runs" / run.key(settings, identities)
         store = out / "maps" / run.estimator if run.estimator and run.estimator != LIVE else None
-        own = replace(run_settings(config, folder), seed=run.seed)
+        own = replace(run_settings(config.train, folder), seed=run.seed)
         jobs.append(Job(config.train, own, run, store, smoothed.get(run)))
     return jobs
 

@@ -13,8 +13,9 @@ from ..catalogue import Entry, find, methods
 from . import compare_words as words
 from .compare_config import LIVE
 from .compare_plan import Arm, Cell, CompareConfig, Run, arms_of, cells, run_of, strongest
-from .compare_runs import build, shaped, steps_of
+from .compare_runs import build, steps_of
 from .compare_share import estimator, run_settings
+from .training_data import shaped
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -115,7 +116,7 @@ def mean_doubts(config: CompareConfig, stores: Stores, source: Source) -> dict[C
     from ..training.train import training_batches
 
     some = limited(source, _DOUBTED, 0) if len(source) > _DOUBTED else source
-    settings = replace(run_settings(config, Path()), out=None, seed=0)
+    settings = replace(run_settings(config.train, Path()), out=None, seed=0)
     found = {}
     for cell in cells(config):
         if "smoothing" not in arms_of(config, cell):

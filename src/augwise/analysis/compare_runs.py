@@ -20,13 +20,13 @@ from ..catalogue import find, methods
 from ..training.config import TrainConfig
 from .compare_config import LIVE
 from .compare_plan import Run
+from .training_data import shaped, training_images
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..data.sources import Source
     from ..importance.attached import AttachedMaps
-    from ..importance.store import ImportanceStore
 
 _SUMMARY = "summary.json"
 
@@ -74,7 +74,6 @@ class Sources(NamedTuple):
 def comparison_sources(settings: TrainConfig) -> Sources:
     """The data of a comparison. Validation images are cut from the whole training split, before ``limit``."""
     from ..data.sources import open_source
-    from .train_run import training_images
 
     s = settings
     train, validation = training_images(s)
@@ -119,15 +118,6 @@ def maps_of(run: Run, store: Path, source: Source) -> AttachedMaps:
     return maps.deranged(run.seed) if run.arm == "control" else maps
 
 
-def shaped(store: ImportanceStore, shape: str, source: Source) -> AttachedMaps:
-    """The maps of a source as what is pasted back wants them; superpixels are found once and kept beside the store."""
-    if shape != "superpixel":
-        return store.attach(source)
-    import augwise as aw
-
-    return aw.superpixels(store, source).attach(source)
-
-
 def run_all(
     jobs: list[Job],
     results: dict[Run, dict[str, Any]],
@@ -161,7 +151,7 @@ def run_all(
     ticked = time.monotonic()
     try:
         with _deaf_to_interrupts():
-            left: dict[Future[dict[str, Any]], Job] = {pool.submit(_execute, job): job for job in waiting}
+            left: dict[Future[dict[str, Any]], Job] = {pool.submit(execute, job): job for job in waiting}
         while left:
             for future in wait(left, timeout=1, return_when=FIRST_COMPLETED).done:
                 results[left.pop(future).run] = future.result()
@@ -212,7 +202,7 @@ def _start(threads: int) -> None:
 _sources = lru_cache(maxsize=1)(comparison_sources)
 
 
-def _execute(job: Job) -> dict[str, Any]:
+def execute(job: Job) -> dict[str, Any]:
     """One run, in a process of its own: train, measure, write the summary last."""
     from ..training.results import WEIGHTS, write_json
     from ..training.train import train

@@ -31,17 +31,17 @@ _SAME_DATA = ("train", "test", "classes", "mean", "std")
 T = TypeVar("T")
 
 
-def out_folder(config: CompareConfig) -> Path:
-    """The comparison's folder, tried; `UserError` without one."""
-    if config.train.out is None:
-        raise UserError("a comparison needs a folder for its runs: give --out")
-    require_writable(config.train.out)
-    return config.train.out
+def out_folder(settings: TrainConfig, what: str = "a comparison") -> Path:
+    """The folder of many runs, tried; `UserError` without one. what: needs it."""
+    if settings.out is None:
+        raise UserError(f"{what} needs a folder for its runs: give --out")
+    require_writable(settings.out)
+    return settings.out
 
 
-def run_settings(config: CompareConfig, folder: Path) -> TrainConfig:
-    """Training settings of a single run; the data come as objects."""
-    return replace(config.train, out=folder, val_share=0.0, limit=None, eval_limit=None, quiet=True, tensorboard=False)
+def run_settings(settings: TrainConfig, folder: Path) -> TrainConfig:
+    """Training settings of a single run among many; the data come as objects."""
+    return replace(settings, out=folder, val_share=0.0, limit=None, eval_limit=None, quiet=True, tensorboard=False)
 
 
 def counting(train: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -61,8 +61,8 @@ def base_model(config: CompareConfig, train_source: Source, test: Source) -> dic
     """
     from ..training.train import train
 
-    folder = out_folder(config) / "base"
-    settings = run_settings(config, folder)
+    folder = out_folder(config.train) / "base"
+    settings = run_settings(config.train, folder)
     if config.base_epochs is not None:
         settings = replace(settings, epochs=config.base_epochs)
     # A seed of its own: no arm shares its initial weights with the network behind the maps.
@@ -87,7 +87,7 @@ def maps(config: CompareConfig, name: str, base: dict[str, Any], source: Source)
     from ..training.devices import device_name
     from ..training.trained import trained
 
-    out, method = out_folder(config), estimator(config, name)
+    out, method = out_folder(config.train), estimator(config, name)
     looked_into = config.maps_from or out / "base"
     model = trained(looked_into, base["data"]["classes"]).model if method.needs_model else None
     where, progress = device_name(config.train.device), not config.train.quiet
@@ -123,7 +123,7 @@ def known_outcomes(
     defaults = asdict(TrainConfig())
     settings = counting(asdict(config.train), defaults)
     found: dict[str, dict[str, Any]] = {}
-    for folder in (*config.share, out_folder(config)):
+    for folder in (*config.share, out_folder(config.train)):
         listed = _listed(folder)
         if not _same_data(listed.get("data", {}), data):
             continue

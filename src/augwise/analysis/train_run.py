@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
 from ..training.config import TrainConfig
+from .training_data import shaped, training_images, whole_split
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from ..data.sources import Source
 
 
 @dataclass(frozen=True)
@@ -92,24 +91,11 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     return result
 
 
-def training_images(settings: TrainConfig) -> tuple[Source, Source | None]:
-    """The images that a run is trained on, and those set aside before ``limit`` (None without ``val_share``)."""
-    from ..data.sources import limited, open_source, split_validation
-
-    s = settings
-    train, validation = open_source(s.data, s.split, **s.opening), None
-    if s.val_share:
-        train, validation = split_validation(train, s.val_share, s.data_seed)
-    return train if s.limit is None else limited(train, s.limit, s.data_seed), validation
-
-
 def _maps(run: TrainRun, superpixel: bool = False) -> tuple[Any, list[nn.Module]]:
     """Maps that are read, and the steps that make them where none are; superpixel: averaged over segments, which are
     found once and kept beside the store."""
-    from ..data.sources import open_source
     from ..importance.live import LiveSaliency
     from ..importance.store import ImportanceStore
-    from ..importance.superpixels import superpixels
 
     if run.maps == "live":
         if superpixel:
@@ -119,6 +105,6 @@ def _maps(run: TrainRun, superpixel: bool = False) -> tuple[Any, list[nn.Module]
     if run.maps is None or not (run.control or superpixel):
         return run.maps, []
     store, s = ImportanceStore(run.maps), run.train
-    found = superpixels(store, open_source(s.data, s.split, **s.opening), progress=not s.quiet) if superpixel else store
-    attached = found.attach(training_images(s)[0])
+    shape, whole = ("superpixel", whole_split(s)) if superpixel else ("rectangle", None)
+    attached = shaped(store, shape, training_images(s)[0], whole, progress=not s.quiet)
     return attached.deranged(s.seed) if run.control else attached, []

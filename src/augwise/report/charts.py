@@ -29,7 +29,8 @@ class Chart(NamedTuple):
 @dataclass(frozen=True)
 class Series:
     """One line. points: (x, y); bars: (low, high) of each point, None for those without; style: the class that
-    colours it and chooses its marker; marked: draw the points; dashed: draw the line so."""
+    colours it and chooses its marker; marked: draw the points; dashed: draw the line so; joined: draw the line at all,
+    else the points alone."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -37,6 +38,7 @@ class Series:
     bars: Sequence[tuple[float, float] | None] = ()
     marked: bool = True
     dashed: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ def _legend(lines: list[list[Series]]) -> str:
             x -= _width(s.name)
             parts.append(_text(x, y + 4, s.name, "name"))
             x -= 13
-            sign = f'<line class="line" x1="{x - 7:.1f}" x2="{x + 7:.1f}" y1="{y}" y2="{y}"{_dash(s)}/>'
+            sign = f'<line class="line" x1="{x - 7:.1f}" x2="{x + 7:.1f}" y1="{y}" y2="{y}"{_dash(s)}/>' * s.joined
             parts.append(f'<g class="{s.style}">{sign}{_marker(s.style, x, y) if s.marked else ""}</g>')
             x -= 20
     return "".join(parts)
@@ -241,7 +243,7 @@ def _legend(lines: list[list[Series]]) -> str:
 
 def _line(s: Series, x: Scale, y: Scale) -> str:
     path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in s.points)
-    parts = [f'<polyline class="line" points="{path}"{_dash(s)}/>']
+    parts = [f'<polyline class="line" points="{path}"{_dash(s)}/>'] if s.joined else []
     for (a, _), bar in zip(s.points, s.bars, strict=False):
         if bar is not None:
             parts.append(

@@ -48,6 +48,7 @@ from .views import CropStretched, evaluation_view, resolved, statistics, trainin
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+OnEpoch = Callable[[dict[str, float]], None]
 # What may differ between two calls of one run: where and how it is watched, and what changes speed alone.
 _FREE = ("out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "threads", "num_workers")
 _FREE += ("broken",)  # which files are left out shows in the data itself
@@ -67,6 +68,7 @@ def train(
     model: nn.Module | None = None,
     observe: Observe | None = None,
     also: Mapping[str, Any] | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
     """Train a classifier and return what ``results.json`` in ``config.out`` holds.
 
@@ -83,6 +85,7 @@ def train(
         curve. By default the share of importance erased, where there are maps, and where labels are softened or
         smoothed their mean doubt.
     also: further data sets by name, measured once at the end: their accuracies stand under "also" in the result.
+    on_epoch: called with each new row of the curve; what it raises ends the run.
 
     Interrupted, the same call goes on where it stopped; finished, it returns the result without training. A folder
     that holds another run is refused with the difference named. The accuracies reported are the last epoch's (also of
@@ -99,7 +102,7 @@ def train(
         accelerator = accelerator_for(config.device, config.precision)
         data = _open(config, source, test, maps)
         run = _Run(config, accelerator, data, flatten_steps(steps), transform, model)
-        return run.finished() or run.go(observe, also or {})
+        return run.finished() or run.go(observe, also or {}, on_epoch)
 
 
 def training_batches(config: TrainConfig, source: Any, maps: Any = None, steps: Any = None) -> Batches:
@@ -196,8 +199,8 @@ class _Run:
             "config": {k: v for k, v in self.settings.items() if k not in _FREE},
             "steps": [_describe(step) for step in [*flatten_steps(transform), *steps]],
             "model": None if model is None else models.fingerprint(model),
-            "data": _fingerprint(data.train),
-            "test": _fingerprint(self._seen(data.test)),
+            "data": fingerprint(data.train),
+            "test": fingerprint(self._seen(data.test)),
             "maps": _maps_fingerprint(data.maps, data.train),
         }
 
@@ -211,17 +214,17 @@ class _Run:
             (self.out / CHECKPOINT).unlink(missing_ok=True)  # killed between results and this
         return found
 
-    def go(self, observe: Observe | None, also: Mapping[str, Any]) -> dict[str, Any]:
+    def go(self, observe: Observe | None, also: Mapping[str, Any], on_epoch: OnEpoch | None = None) -> dict[str, Any]:
         """Train, measure, write, and end whatever reads in the background, also when interrupted."""
         try:
-            return self._go(observe, also)
+            return self._go(observe, also, on_epoch)
         finally:
             for reader in self.readers:
                 reader.close()
             for step in self.live:
                 step.watch(None)
 
-    def _go(self, observe: Observe | None, also: Mapping[str, Any]) -> dict[str, Any]:
+    def _go(self, observe: Observe | None, also: Mapping[str, Any], told: OnEpoch | None) -> dict[str, Any]:
         config = self.config
         checkpoint = self._checkpoint()
         if checkpoint is not None:
@@ -241,7 +244,12 @@ class _Run:
         def measure(candidate: nn.Module, reader: Reader = test) -> float:
             return accuracy(candidate, batches(reader), self.accelerator)
 
-        with self._written_to_tensorboard() as on_epoch:
+        with self._written_to_tensorboard() as written:
+
+            def on_epoch(row: dict[str, float]) -> None:
+                for listener in filter(None, (written, told)):
+                    listener(row)
+
             fitted = fit(
                 objective,
                 self.accelerator,
@@ -443,7 +451,7 @@ def _describe(step: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", f"{step!r}")
 
 
-def _fingerprint(source: Source) -> dict[str, Any]:
+def fingerprint(source: Source) -> dict[str, Any]:
     """Enough of a source to notice that it changed: all labels, and the content of some images."""
     n = len(source)
     some = sorted({int(i) for i in np.linspace(0, n - 1, 16)}) if n else []
