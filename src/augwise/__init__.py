@@ -47,6 +47,8 @@ _HOME = {
     "AdvMask": "transforms.adv_mask",
     "AutoAugment": "transforms.auto_augment",
     "CutMix": "mixing.cutmix",
+    "DCutMix": "mixing.dcutmix",
+    "DMixup": "mixing.dmixup",
     "Cutout": "transforms.cutout",
     "FastAutoAugment": "transforms.fast_auto_augment",
     "GridMask": "transforms.grid_mask",
@@ -58,6 +60,7 @@ _HOME = {
     "RandomErasing": "transforms.random_erasing",
     "RandomHorizontalFlip": "transforms.crop_flip",
     "RandomResizedCrop": "transforms.resized_crop",
+    "SaliencyDCutMix": "mixing.saliency_dcutmix",
     "SmoothLabels": "mixing.soften",
     "SoftenLabels": "mixing.soften",
     "TrivialAugment": "transforms.trivial_augment",
@@ -152,7 +155,10 @@ if TYPE_CHECKING:
     from .importance_map import ImportanceMap as ImportanceMap
     from .labels import MixedLabels as MixedLabels
     from .mixing.cutmix import CutMix as CutMix
+    from .mixing.dcutmix import DCutMix as DCutMix
+    from .mixing.dmixup import DMixup as DMixup
     from .mixing.mixup import Mixup as Mixup
+    from .mixing.saliency_dcutmix import SaliencyDCutMix as SaliencyDCutMix
     from .mixing.soften import SmoothLabels as SmoothLabels
     from .mixing.soften import SoftenLabels as SoftenLabels
     from .models.normalized import Normalized as Normalized

@@ -165,6 +165,17 @@ ENTRIES = (
         "alpha",
         usual=1.0,
     ),
+    Entry("dmixup", "mixing", "mixing.dmixup:DMixup", "blend K images (Jeong et al. 2023)", "k", usual=3),
+    Entry("dcutmix", "mixing", "mixing.dcutmix:DCutMix", "K images in nested boxes (Jeong et al. 2023)", "k", usual=3),
+    Entry(
+        "saliencydcutmix",
+        "mixing",
+        "mixing.saliency_dcutmix:SaliencyDCutMix",
+        "K images in nested boxes, each showing its evidence",
+        "k",
+        usual=3,
+        needs_map=True,
+    ),
     Entry(
         "crop",
         "geometry",

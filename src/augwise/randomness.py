@@ -12,7 +12,7 @@ import hashlib
 import math
 import operator
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -152,13 +152,25 @@ def beta(alpha: float, n: int, generator: torch.Generator | None = None) -> Tens
         raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")
     if alpha == 1:
         return uniform(n, generator=generator)
-    total, rows = _rows(n)
-    # X / (X + Y) of two gammas, as logarithms: X ~ Gamma(alpha + 1) · U^(1 / alpha) underflows where alpha is small.
-    shape = torch.full((total, 2), alpha + 1.0, dtype=torch.float64)
-    gammas = torch._standard_gamma(shape, generator=generator)  # pyright: ignore[reportPrivateImportUsage]
-    uniforms = 1 - torch.rand(total, 2, dtype=torch.float64, generator=generator)
-    logs = (gammas.log() + uniforms.log() / alpha)[rows]
+    logs = _log_gammas(torch.tensor([alpha, alpha], dtype=torch.float64), n, generator)
     return torch.sigmoid(logs[:, 0] - logs[:, 1])
+
+
+def dirichlet(alpha: Sequence[float], n: int, generator: torch.Generator | None = None) -> Tensor:
+    """(n, K) float64 draws of Dir(alpha_1, ..., alpha_K) on the CPU, every alpha above 0; rows sum to 1."""
+    if not len(alpha) or not all(a > 0 for a in alpha):
+        raise UserError(f"alpha={tuple(alpha)} is no parameter of a Dirichlet distribution: give numbers above 0")
+    return _log_gammas(torch.tensor(alpha, dtype=torch.float64), n, generator).softmax(1)
+
+
+def _log_gammas(alpha: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """(n, K) logarithms of draws X_k ~ Gamma(alpha_k), as Gamma(alpha + 1) · U^(1 / alpha): X underflows where alpha is
+    small."""
+    total, rows = _rows(n)
+    shape = (alpha + 1).expand(total, len(alpha)).contiguous()
+    gammas = torch._standard_gamma(shape, generator=generator)  # pyright: ignore[reportPrivateImportUsage]
+    uniforms = 1 - torch.rand(total, len(alpha), dtype=torch.float64, generator=generator)
+    return (gammas.log() + uniforms.log() / alpha)[rows]
 
 
 def permutation(n: int, generator: torch.Generator | None = None) -> Tensor:

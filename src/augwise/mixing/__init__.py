@@ -2,6 +2,9 @@
 
 from .base import Mixer as Mixer
 from .cutmix import CutMix as CutMix
+from .dcutmix import DCutMix as DCutMix
+from .dmixup import DMixup as DMixup
 from .mixup import Mixup as Mixup
+from .saliency_dcutmix import SaliencyDCutMix as SaliencyDCutMix
 from .soften import SmoothLabels as SmoothLabels
 from .soften import SoftenLabels as SoftenLabels

@@ -91,6 +91,17 @@ def label_pairs(labels: Tensor | MixedLabels, partner: Tensor, weight: Tensor) -
     labels: of the batch; partner: (N,) int64, row of the other image; weight: (N,) in [0, 1]. What is mixed already may
     be mixed again, see `MixedLabels.mix`.
     """
-    ours = MixedLabels.of(labels)
-    theirs = MixedLabels(*(part[partner.to(part.device)] for part in ours))
-    return MixedLabels.mix([ours, theirs], torch.stack([1 - weight, weight], 1))
+    own = torch.arange(len(partner), device=partner.device)
+    return label_sets(labels, torch.stack([own, partner], 1), torch.stack([1 - weight, weight], 1))
+
+
+def label_sets(labels: Tensor | MixedLabels, rows: Tensor, weights: Tensor) -> MixedLabels:
+    """Labels of pictures made of K images each.
+
+    labels: of the batch; rows: (N, K) int64, which images a picture is made of, the base image first; weights: (N, K),
+    rows sum to 1. What is mixed already may be mixed again, see `MixedLabels.mix`.
+    """
+    given = MixedLabels.of(labels)
+    rows = rows.to(given.classes.device, non_blocking=True)
+    weights = weights.to(given.classes.device, non_blocking=True)
+    return MixedLabels.mix([MixedLabels(*(part[rows[:, k]] for part in given)) for k in range(rows.shape[1])], weights)

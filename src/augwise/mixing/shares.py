@@ -62,3 +62,20 @@ def partner_share(
         return area
     importance = importance_share(base, pasted, area, whole, normalize)
     return importance if labels == "importance" else (area + importance) / 2
+
+
+def source_shares(labels: Labels, areas: Tensor, shown: Tensor, whole: Tensor, normalize: bool = False) -> Tensor:
+    """Weights of the K images of a picture in its label, (N, K) float64: `partner_share` for any number of images.
+
+    areas: (N, K) their shares of the pixels; shown: (N, K) importance of each that the picture shows; whole: (N, K)
+    sums of their whole maps. By importance a weight is IS_k / Σ_j IS_j over what is shown (IPF-RDA, Eq. 12, for K
+    images); the areas decide where one of the images that have pixels was never judged, or nothing important is shown.
+    """
+    if labels == "area":
+        return areas
+    if normalize:
+        shown = shown / whole.clamp_min(1e-300)
+    total = shown.sum(1, keepdim=True)
+    known = (total > 0) & ((whole > 0) | (areas == 0)).all(1, keepdim=True)
+    importance = torch.where(known, shown / torch.where(known, total, 1.0), areas)
+    return importance if labels == "importance" else (areas + importance) / 2
