@@ -32,6 +32,7 @@ _HOME = {
     "LiveSaliency": "importance.live",
     "Occlusion": "importance.occlusion",
     "UniformRandom": "importance.uniform",
+    "erasure_fidelity": "importance.fidelity",
     "estimate": "importance.estimate",
     "export_store": "importance.exchange",
     "import_store": "importance.exchange",
@@ -71,6 +72,7 @@ _HOME = {
     "AuditConfig": "analysis.audit_run",
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
+    "FidelityConfig": "analysis.fidelity_config",
     "FinetuneConfig": "recipes.finetune",
     "QuickstartConfig": "recipes.quickstart",
     "ReportConfig": "report.build",
@@ -83,6 +85,7 @@ _HOME = {
     "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
+    "fidelity": "analysis.fidelity_run",
     "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
     "show": "analysis.show",
@@ -100,6 +103,8 @@ if TYPE_CHECKING:
     from .analysis.audit_run import AuditConfig as AuditConfig
     from .analysis.compare import compare as compare
     from .analysis.compare_plan import CompareConfig as CompareConfig
+    from .analysis.fidelity_config import FidelityConfig as FidelityConfig
+    from .analysis.fidelity_run import fidelity as fidelity
     from .analysis.show import ShowConfig as ShowConfig
     from .analysis.show import show as show
     from .analysis.stores import StoreExport as StoreExport
@@ -123,6 +128,7 @@ if TYPE_CHECKING:
     from .importance.estimator import Estimator as Estimator
     from .importance.exchange import export_store as export_store
     from .importance.exchange import import_store as import_store
+    from .importance.fidelity import erasure_fidelity as erasure_fidelity
     from .importance.live import LiveSaliency as LiveSaliency
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion

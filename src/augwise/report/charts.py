@@ -29,7 +29,7 @@ class Chart(NamedTuple):
 @dataclass(frozen=True)
 class Series:
     """One line. points: (x, y); bars: (low, high) of each point, None for those without; style: the class that
-    colours it and chooses its marker; marked: draw the points; dashed: draw the line so."""
+    colours it and chooses its marker; marked: draw the points; dashed: draw the line so; joined: draw the line."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -37,6 +37,7 @@ class Series:
     bars: Sequence[tuple[float, float] | None] = ()
     marked: bool = True
     dashed: bool = False
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -241,7 +242,7 @@ def _legend(lines: list[list[Series]]) -> str:
 
 def _line(s: Series, x: Scale, y: Scale) -> str:
     path = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in s.points)
-    parts = [f'<polyline class="line" points="{path}"{_dash(s)}/>']
+    parts = [f'<polyline class="line" points="{path}"{_dash(s)}/>'] if s.joined else []
     for (a, _), bar in zip(s.points, s.bars, strict=False):
         if bar is not None:
             parts.append(
