@@ -79,7 +79,7 @@ class Table:
         own = {name: getattr(self, name)[done] for name in ("hashes", "labels", *_VALUES)}
         all_ = {name: np.concatenate([v, *([self._rest[name]] if self._rest else [])]) for name, v in own.items()}
         buffer = io.BytesIO()
-        np.savez(buffer, **all_)
+        np.savez(buffer, **all_)  # pyright: ignore[reportArgumentType]
         self.file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.file, lambda file: file.write(buffer.getvalue()))
         self.saved = time.monotonic()

@@ -113,10 +113,14 @@ def settings_of(run: dict[str, Any]) -> TrainConfig:
     """The configuration that a run's ``results.json`` tells of."""
     from ..training.config import TrainConfig
 
-    given = {f.name: run["config"][f.name] for f in fields(TrainConfig) if f.name in run["config"]}
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    paths = {name: Path(given[name]) for name in ("checkpoint", "out") if given.get(name) is not None}
-    return TrainConfig(**(given | paths))
+    told = run["config"]
+    given: dict[str, Any] = {f.name: told[f.name] for f in fields(TrainConfig) if f.name in told}
+    for name, value in given.items():
+        if isinstance(value, list):
+            given[name] = tuple(value)
+        elif name in ("checkpoint", "out") and value is not None:
+            given[name] = Path(value)
+    return TrainConfig(**given)
 
 
 def _check_data(run: dict[str, Any], settings: TrainConfig) -> None:

@@ -43,7 +43,7 @@ class Values:
     @property
     def constant(self) -> np.ndarray:
         """(M, N) bool: the map scores all windows of the image alike."""
-        return self.scores.max(2) == self.scores.min(2)
+        return np.ptp(self.scores, 2) == 0
 
 
 def values(

@@ -97,9 +97,9 @@ def fidelity(config: FidelityConfig, command: str = "") -> dict[str, Any]:
         **judge(config, nets, drops, maps, found),
         "left_out": skipped,
     }
-    results["typical"] = typical(results, found, drops) | {"label": None}
-    at = results["typical"]["image"]
-    results["typical"]["label"] = str(source.class_names[int(rows.labels()[at])])
+    shown = typical(results, found, drops)
+    at = shown["image"]
+    results["typical"] = shown | {"label": str(source.class_names[int(rows.labels()[at])])}
     results |= {"seconds": time.monotonic() - began, "environment": environment(torch.device(device))}
     _write_images(config, rows, boxes, nets, drops, maps, found)
     text = as_text(results)

@@ -47,8 +47,8 @@ def report(*results: str | Path, out: str | Path | None = None, title: str | Non
     """Build the page of one or more results and return its path.
 
     results: folders written by the verbs ``train``, ``estimate``, ``evaluate``, ``compare``, ``audit`` and
-        ``fidelity`` (an importance store is one), or JSON files of ``evaluate``; several become chapters of one page, in
-        this order.
+        ``fidelity`` (an importance store is one), or JSON files of ``evaluate``; several become chapters of one page,
+        in this order.
     out: the page; default ``report.html`` in the one folder (beside the one file, under its name), or for several in
         the working directory. title: heading of the page.
 

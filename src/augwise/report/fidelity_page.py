@@ -48,9 +48,11 @@ def _images(data: dict[str, Any]) -> str:
 
 def _headline(maps: list[dict[str, Any]], networks: list[dict[str, Any]]) -> str:
     best = maps[0]
-    said = f"{best['name']} predicts best what erasing costs {networks[0]['name']}: {_say(best['on'][0]['fidelity'])}"
+    said = (
+        f"{best['name']} predicts best what erasing costs: {_say(best['on'][0]['fidelity'])} on {networks[0]['name']}"
+    )
     others = [f"{_say(on['fidelity'])} on {on['network']}" for on in best["on"][1:]]
-    return said + (f"; {' and '.join(others)}" if others else "") + "."
+    return said + (f", whose maps these are; {' and '.join(others)}" if others else "") + "."
 
 
 def _say(found: dict[str, Any]) -> str:
