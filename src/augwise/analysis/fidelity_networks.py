@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -99,10 +100,15 @@ def _trained(config: FidelityConfig, run: Path, count: int, source: Source) -> l
     settings = replace(settings_of(known), quiet=config.quiet, device=config.device, tensorboard=False)
     folders = [config.out / NETWORKS / f"seed-{settings.seed + i}" for i in range(1, count + 1)]
     waiting = [folder for folder in folders if not (folder / RESULTS).exists()]
-    if waiting:
-        _check_data(known, settings)
-        if not config.quiet:
-            print(_told(known, settings, len(waiting), config), file=sys.stderr)
+    try:
+        settings = _on_its_images(run, known, settings)
+    except UserError as error:
+        if config.train_other is not None:
+            raise
+        print(f"no other network to compare with: {error}", file=sys.stderr)
+        return []
+    if waiting and not config.quiet:
+        print(_told(known, settings, len(waiting), config), file=sys.stderr)
     for i, folder in enumerate(folders, 1):
         train(replace(settings, seed=settings.seed + i, out=folder))
     found = [_read(folder, source) for folder in folders]
@@ -123,21 +129,37 @@ def settings_of(run: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**given)
 
 
-def _check_data(run: dict[str, Any], settings: TrainConfig) -> None:
-    """`UserError` where the run's settings do not lead to the images that it was trained on."""
+def _on_its_images(folder: Path, run: dict[str, Any], settings: TrainConfig) -> TrainConfig:
+    """The settings that lead to the images which the run was trained on; `UserError` where none are known to.
+
+    A comparison cuts the images of its runs itself, as the results beside its base model say.
+    """
+    from ..training.train import source_fingerprint
     from .train_run import training_images
 
-    cure = "train another network yourself and give it as --other, or leave it out with --train-other 0"
+    data, cure = run["data"], "train one yourself and give it as --other, or leave it out with --train-other 0"
+    if run["identity"].get("model") is not None:
+        raise UserError(f"it cannot be trained as the run was, whose network was made elsewhere: {cure}")
+    for given in dict.fromkeys([settings, replace(settings, **_cut(folder.resolve().parent))]):
+        try:
+            images, _ = training_images(given)
+        except UserError as error:
+            raise UserError(f"it cannot be trained as the run was ({error}): {cure}") from error
+        if source_fingerprint(images) == run["identity"].get("data") and list(images.class_names) == data["classes"]:
+            return given
+    raise UserError(
+        f"it cannot be trained as the run was, whose settings do not lead to the {data['train']} images of "
+        f"{data['name']} that it was trained on: {cure}"
+    )
+
+
+def _cut(comparison: Path) -> dict[str, Any]:
+    """How the comparison in this folder, if there is one, cut its images."""
     try:
-        images, _ = training_images(settings)
-    except UserError as error:
-        raise UserError(f"no other network can be trained as the run was ({error}): {cure}") from error
-    data = run["data"]
-    if (images.name, len(images), list(images.class_names)) != (data["name"], data["train"], data["classes"]):
-        raise UserError(
-            f"the run was trained on {data['train']} images of {data['name']}, its settings lead to {len(images)} of "
-            f"{images.name}, so no other network can be trained like it: {cure}"
-        )
+        found = json.loads((comparison / "results.json").read_text())
+        return {name: found["config"]["train"][name] for name in ("limit", "val_share", "data_seed")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _told(run: dict[str, Any], settings: TrainConfig, count: int, config: FidelityConfig) -> str:

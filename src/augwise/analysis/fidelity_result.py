@@ -43,7 +43,7 @@ class Values:
     @property
     def constant(self) -> np.ndarray:
         """(M, N) bool: the map scores all windows of the image alike."""
-        return np.ptp(self.scores, 2) == 0
+        return np.asarray(np.ptp(self.scores, 2) == 0)
 
 
 def values(
