@@ -206,7 +206,8 @@ def notes(results: dict[str, Any]) -> list[str]:
             said.append(f"made by another network than {networks[0]['name']}")
         if said:
             told.append(f"{entry['name']}: {'; '.join(said)}.")
-    told += [f"{name} was left out: {reason}" for name, reason in results["left_out"].items()]
+    for name, reason in results["left_out"].items():
+        told.append(f"{name} was left out: {reason.removeprefix(f'{name}: ')}")
     told.append(
         "It favours maps that measure erasing themselves, as occlusion does; what a map is worth in training, training "
         "decides (augwise compare)."

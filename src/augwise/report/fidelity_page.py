@@ -73,7 +73,7 @@ def _points(maps: list[dict[str, Any]], networks: list[dict[str, Any]]) -> list[
         said.append("; ".join(parts) + ".")
     blind = [e["name"] for e in judged if _side(e["on"][0]["over_another"]) < 1]
     if blind:
-        said.append(f"{', '.join(blind)}: no better than the same kind of map of another image, so knows no image.")
+        said.append(f"{', '.join(blind)}: not measurably better than the same kind of map of another image.")
     return said
 
 
