@@ -27,6 +27,7 @@ GROUPS = {
 FUNCTIONS = {
     "regions": "words",
     "randomness": "words",
+    "importance.fidelity": "importance",
     "importance.saliency": "importance",
     "importance.superpixels": "importance",
     "models": "models",

@@ -37,6 +37,7 @@ _HOME = {
     "RISE": "importance.rise",
     "SmoothGrad": "importance.smoothgrad",
     "UniformRandom": "importance.uniform",
+    "erasure_fidelity": "importance.fidelity",
     "estimate": "importance.estimate",
     "export_store": "importance.exchange",
     "import_store": "importance.exchange",
@@ -47,9 +48,9 @@ _HOME = {
     "AdvMask": "transforms.adv_mask",
     "AutoAugment": "transforms.auto_augment",
     "CutMix": "mixing.cutmix",
+    "Cutout": "transforms.cutout",
     "DCutMix": "mixing.dcutmix",
     "DMixup": "mixing.dmixup",
-    "Cutout": "transforms.cutout",
     "FastAutoAugment": "transforms.fast_auto_augment",
     "GridMask": "transforms.grid_mask",
     "HideAndSeek": "transforms.hide_and_seek",
@@ -80,6 +81,7 @@ _HOME = {
     "Between": "analysis.tune_space",
     "CompareConfig": "analysis.compare_plan",
     "EvaluateConfig": "training.config",
+    "FidelityConfig": "analysis.fidelity_config",
     "FinetuneConfig": "recipes.finetune",
     "OneOf": "analysis.tune_space",
     "QuickstartConfig": "recipes.quickstart",
@@ -94,6 +96,7 @@ _HOME = {
     "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
+    "fidelity": "analysis.fidelity_run",
     "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
     "show": "analysis.show",
@@ -112,6 +115,8 @@ if TYPE_CHECKING:
     from .analysis.audit_run import AuditConfig as AuditConfig
     from .analysis.compare import compare as compare
     from .analysis.compare_plan import CompareConfig as CompareConfig
+    from .analysis.fidelity_config import FidelityConfig as FidelityConfig
+    from .analysis.fidelity_run import fidelity as fidelity
     from .analysis.show import ShowConfig as ShowConfig
     from .analysis.show import show as show
     from .analysis.stores import StoreExport as StoreExport
@@ -139,6 +144,7 @@ if TYPE_CHECKING:
     from .importance.estimator import Estimator as Estimator
     from .importance.exchange import export_store as export_store
     from .importance.exchange import import_store as import_store
+    from .importance.fidelity import erasure_fidelity as erasure_fidelity
     from .importance.grad_cam import GradCAM as GradCAM
     from .importance.graded import Graded as Graded
     from .importance.intensity import PixelIntensity as PixelIntensity

@@ -21,19 +21,20 @@ def box_sums(values: Tensor, boxes: Tensor) -> Tensor:
         for i, (top, left, bottom, right) in enumerate(boxes.tolist()):
             result[i] = float(values[i, top:bottom, left:right].sum(dtype=torch.float64))
         return result
-    rows, columns = _axis_masks(boxes.to(values.device, non_blocking=True), height, width)
+    rows, columns = box_spans(boxes.to(values.device, non_blocking=True), height, width)
     return ((rows.double()[:, None] @ values.double())[:, 0] * columns).sum(1)
 
 
 def box_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     """(N, 4) boxes -> (N, height, width) bool, true inside the box."""
-    rows, columns = _axis_masks(boxes, height, width)
+    rows, columns = box_spans(boxes, height, width)
     return rows[:, :, None] & columns[:, None]
 
 
-def _axis_masks(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    y, x = (torch.arange(n, device=boxes.device)[None] for n in (height, width))
-    top, left, bottom, right = boxes[:, :, None].unbind(1)
+def box_spans(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The rows and the columns that boxes (..., 4) reach over: (..., height) and (..., width) bool."""
+    y, x = (torch.arange(n, device=boxes.device) for n in (height, width))
+    top, left, bottom, right = boxes[..., None].unbind(-2)
     return (y >= top) & (y < bottom), (x >= left) & (x < right)
 
 

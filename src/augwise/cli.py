@@ -153,6 +153,15 @@ def _audit(arguments: list[str]) -> None:
     run_audit(config, step, command=f"augwise audit {_quoted(arguments)}")
 
 
+def _fidelity(arguments: list[str]) -> None:
+    from .analysis.fidelity_config import FidelityConfig
+
+    config = _parse(FidelityConfig, "fidelity", arguments)
+    from .analysis.fidelity_run import fidelity
+
+    fidelity(config, command=f"augwise fidelity {_quoted(arguments)}")
+
+
 def _merge(arguments: list[str]) -> None:
     from .analysis.estimate_maps import MergeConfig, merge_parts
 
@@ -207,6 +216,9 @@ VERBS = {
     "audit": Verb("what augmentations destroy in your images: a first look, no maps or model needed", _audit),
     "finetune": Verb("fine-tune a classifier of photographs, plain, guarded and control: table, page", _finetune, True),
     "estimate": Verb("find out once per data set which pixels decide an image's class", _estimate, True),
+    "fidelity": Verb(
+        "how well maps predict what erasing costs a network: every estimator side by side", _fidelity, True
+    ),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),
     "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),

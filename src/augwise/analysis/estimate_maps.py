@@ -101,7 +101,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
 
     if config.num_workers < 0:
         raise UserError(f"--num-workers {config.num_workers}: give 0 (read in this process) or more")
-    size, stretch = _view(config)
+    size, stretch = view_of(config.run, config.size, config.fit)
     source = open_source(
         config.data,
         config.split,
@@ -111,7 +111,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         broken=config.broken,
         progress=not config.quiet,
     )
-    before, began = _done(config.out), time.monotonic()
+    before, began = maps_done(config.out), time.monotonic()
     store = estimate(
         _model(config, source, method),
         source,
@@ -158,13 +158,13 @@ def describe(summary: dict[str, Any]) -> str:
     return text
 
 
-def _view(config: EstimateConfig) -> tuple[int | None, bool]:
-    """Side of the squares that are looked at, and whether they are whole images, stretched."""
-    size, fit = config.size, config.fit
-    if config.run is not None and (size is None or fit is None):
+def view_of(run: Path | None, size: int | None, fit: str | None) -> tuple[int | None, bool]:
+    """Side of the squares that are looked at, and whether they are whole images, stretched; what is left out is that
+    of the run."""
+    if run is not None and (size is None or fit is None):
         from .reference_model import run_settings
 
-        settings = run_settings(config.run)
+        settings = run_settings(run)
         size = size or settings["size"]
         if settings.get("crop") == "resized":
             fit = fit or "stretch"
@@ -182,8 +182,8 @@ def _model(config: EstimateConfig, source: Source, method: Estimator) -> nn.Modu
     return reference_model(source, c.run, c.model, c.checkpoint, c.mean, c.std, method.name)
 
 
-def _done(folder: Path) -> int:
-    """Maps that are there before any work."""
+def maps_done(folder: Path) -> int:
+    """Maps that a folder holds before any work."""
     from ..importance.store import ImportanceStore
     from ..importance.store_files import PENDING
 

@@ -106,7 +106,7 @@ def _identity(bench: Bench, template: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides what a search finds, but for how long it goes on."""
     from ..importance.store import ImportanceStore
     from ..training.checkpoint import plain
-    from ..training.train import fingerprint
+    from ..training.train import source_fingerprint
 
     c = bench.config
     return plain(
@@ -115,8 +115,8 @@ def _identity(bench: Bench, template: Mapping[str, Any]) -> dict[str, Any]:
             "options": {name: str(value) if parameters({name: value}) else value for name, value in template.items()}
             | {name: str(r) for name, r in parameters(template).items()},
             "train": counting(asdict(c.train), asdict(type(c.train)())) | {"seed": c.train.seed},
-            "data": fingerprint(bench.train),
-            "validation": fingerprint(bench.validation),
+            "data": source_fingerprint(bench.train),
+            "validation": source_fingerprint(bench.validation),
             "maps": c.maps if bench.store is None else identity_of(ImportanceStore(bench.store)),
             "seeds": c.seeds,
             "stop_after": c.stop_after,

@@ -63,3 +63,19 @@ def short(value: Any) -> str:
     if isinstance(value, list) and value and not any(isinstance(v, list | dict) for v in value):
         return ", ".join(short(v) for v in value)
     return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """``+0.12``, ``−0.03``; a dash for what was not measured."""
+    text = number(value, digits)
+    return text if text[0] in "−–" else f"+{text}"
+
+
+def seconds(value: float | None) -> str:
+    """A time per item with two significant digits, in ms below a tenth of a second: ``0.5 s``, ``12 ms``, ``0.031 ms``;
+    a dash for what was not measured."""
+    if value is None:
+        return "–"
+    amount, unit = (value, "s") if value >= 0.0995 else (1000 * value, "ms")
+    digits = max(0, 1 - math.floor(math.log10(amount))) if amount > 0 else 0
+    return f"{amount:.{digits}f} {unit}"

@@ -199,8 +199,8 @@ class _Run:
             "config": {k: v for k, v in self.settings.items() if k not in _FREE},
             "steps": [_describe(step) for step in [*flatten_steps(transform), *steps]],
             "model": None if model is None else models.fingerprint(model),
-            "data": fingerprint(data.train),
-            "test": fingerprint(self._seen(data.test)),
+            "data": source_fingerprint(data.train),
+            "test": source_fingerprint(self._seen(data.test)),
             "maps": _maps_fingerprint(data.maps, data.train),
         }
 
@@ -451,7 +451,7 @@ def _describe(step: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", f"{step!r}")
 
 
-def fingerprint(source: Source) -> dict[str, Any]:
+def source_fingerprint(source: Source) -> dict[str, Any]:
     """Enough of a source to notice that it changed: all labels, and the content of some images."""
     n = len(source)
     some = sorted({int(i) for i in np.linspace(0, n - 1, 16)}) if n else []
