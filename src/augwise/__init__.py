@@ -29,8 +29,10 @@ _HOME = {
     "GradientSaliency": "importance.saliency",
     "HarrisCorners": "importance.corners",
     "ImportanceStore": "importance.store",
+    "LiveOnePass": "importance.live_one_pass",
     "LiveSaliency": "importance.live",
     "Occlusion": "importance.occlusion",
+    "OnePass": "importance.one_pass",
     "UniformRandom": "importance.uniform",
     "estimate": "importance.estimate",
     "export_store": "importance.exchange",
@@ -70,8 +72,10 @@ _HOME = {
     "Audit": "analysis.audit_result",
     "AuditConfig": "analysis.audit_run",
     "CompareConfig": "analysis.compare_plan",
+    "DistilConfig": "analysis.distil_run",
     "EvaluateConfig": "training.config",
     "FinetuneConfig": "recipes.finetune",
+    "OnePassSettings": "training.one_pass",
     "QuickstartConfig": "recipes.quickstart",
     "ReportConfig": "report.build",
     "ShowConfig": "analysis.show",
@@ -82,12 +86,14 @@ _HOME = {
     "TrainConfig": "training.config",
     "audit": "analysis.audit",
     "compare": "analysis.compare",
+    "distil": "analysis.distil_run",
     "evaluate": "training.evaluate",
     "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
     "show": "analysis.show",
     "stores": "analysis.stores",
     "train": "training.train",
+    "train_one_pass": "training.one_pass",
 }
 # `report` is a package that can be called, see its __init__.
 _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "report", "training", "transforms"}
@@ -100,6 +106,8 @@ if TYPE_CHECKING:
     from .analysis.audit_run import AuditConfig as AuditConfig
     from .analysis.compare import compare as compare
     from .analysis.compare_plan import CompareConfig as CompareConfig
+    from .analysis.distil_run import DistilConfig as DistilConfig
+    from .analysis.distil_run import distil as distil
     from .analysis.show import ShowConfig as ShowConfig
     from .analysis.show import show as show
     from .analysis.stores import StoreExport as StoreExport
@@ -124,8 +132,10 @@ if TYPE_CHECKING:
     from .importance.exchange import export_store as export_store
     from .importance.exchange import import_store as import_store
     from .importance.live import LiveSaliency as LiveSaliency
+    from .importance.live_one_pass import LiveOnePass as LiveOnePass
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
+    from .importance.one_pass import OnePass as OnePass
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.store import ImportanceStore as ImportanceStore
     from .importance.superpixels import superpixels as superpixels
@@ -151,6 +161,8 @@ if TYPE_CHECKING:
     from .training.config import EvaluateConfig as EvaluateConfig
     from .training.config import TrainConfig as TrainConfig
     from .training.evaluate import evaluate as evaluate
+    from .training.one_pass import OnePassSettings as OnePassSettings
+    from .training.one_pass import train_one_pass as train_one_pass
     from .training.train import train as train
     from .transforms.adv_mask import AdvMask as AdvMask
     from .transforms.auto_augment import AutoAugment as AutoAugment

@@ -64,6 +64,12 @@ ENTRIES = (
         "mean drop of the true class's log-probability when a window over the pixel is covered",
     ),
     Entry("saliency", "estimator", "importance.saliency:GradientSaliency", "absolute input gradient"),
+    Entry(
+        "one_pass",
+        "estimator",
+        "importance.one_pass:OnePass",
+        "a small network that distil trained on the data set: one forward pass per map",
+    ),
     Entry("corners", "estimator", "importance.corners:HarrisCorners", "Harris corner response, needs no model"),
     Entry(
         "centre",

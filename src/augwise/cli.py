@@ -131,6 +131,12 @@ def _compare(arguments: list[str]) -> None:
     compare(config, title=title, command=f"augwise compare {_quoted(arguments)}")
 
 
+def _distil(arguments: list[str]) -> None:
+    from .analysis.distil_run import DistilConfig, distil
+
+    distil(_parse(DistilConfig, "distil", arguments))
+
+
 def _audit(arguments: list[str]) -> None:
     from .analysis.audit_run import AuditConfig, run_audit
     from .catalogue import methods
@@ -194,6 +200,7 @@ VERBS = {
     "audit": Verb("what augmentations destroy in your images: a first look, no maps or model needed", _audit),
     "finetune": Verb("fine-tune a classifier of photographs, plain, guarded and control: table, page", _finetune, True),
     "estimate": Verb("find out once per data set which pixels decide an image's class", _estimate, True),
+    "distil": Verb("train a small network that gives such maps in one forward pass", _distil, True),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),
     "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),
