@@ -189,15 +189,17 @@ def measured(
     images: (N, C, H, W) float in [0, 1], held out; labels: (N,) int64. Occlusion asks the first of the classifiers.
     """
     first = next(iter(networks.values()))
+    height, width = images.shape[-2:]
+    occlusion = Occlusion(grid=(height, width))
     methods: dict[str, tuple[Estimator, str]] = {
         "one_pass": (
             network,
             "1 × forward of a small network" + (" and of the classifier" if network.needs_model else ""),
         ),
-        "centre": (CentrePrior(grid=tuple(images.shape[-2:])), "none"),
-        "occlusion": (o := Occlusion(grid=tuple(images.shape[-2:])), f"{o.forwards(*images.shape[-2:])} × forward"),
+        "centre": (CentrePrior(grid=(height, width)), "none"),
+        "occlusion": (occlusion, f"{occlusion.forwards(height, width)} × forward"),
     }
-    boxes = _windows(len(images), *images.shape[-2:]).to(images.device)
+    boxes = _windows(len(images), height, width).to(images.device)
     drops = {}
     for name, model in networks.items():
 
@@ -213,8 +215,8 @@ def measured(
             return method.estimate(first, images[part], labels[part], [0] * len(images[part])).importance
 
         found = _in_blocks(maps, len(images), name, progress)
-        if found.shape[1:] != images.shape[2:]:
-            found = nn.functional.interpolate(found[:, None], images.shape[2:], mode="bilinear")[:, 0]
+        if found.shape[1:] != (height, width):
+            found = nn.functional.interpolate(found[:, None], (height, width), mode="bilinear")[:, 0]
         taken = (time.perf_counter() - began) / len(images)
         on = {other: _summary(erasure_fidelity(found, boxes, drop)) for other, drop in drops.items()}
         rows.append({"estimator": name, "cost": cost, "seconds_per_image": taken, "on": on})

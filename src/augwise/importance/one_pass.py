@@ -160,7 +160,8 @@ class OnePass(Estimator):
         return {k: v for k, v in self.__dict__.items() if k != "_known"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _known=weakref.WeakSet())
+        for name, value in {**state, "_known": weakref.WeakSet()}.items():
+            object.__setattr__(self, name, value)
 
     def _file(self) -> Saved:
         saved: Saved | None = getattr(self, "_saved", None)

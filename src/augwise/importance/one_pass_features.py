@@ -48,7 +48,11 @@ def feature_layer(model: nn.Module, images: Tensor) -> tuple[str, int]:
 def features_of(model: nn.Module, layer: str, images: Tensor) -> Tensor:
     """The output of the module called ``layer`` in one forward pass of the model: (B, C, h, w)."""
     held: list[Tensor] = []
-    handle = model.get_submodule(layer).register_forward_hook(lambda _module, _inputs, output: held.append(output))
+
+    def hold(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        held.append(output)
+
+    handle = model.get_submodule(layer).register_forward_hook(hold)
     try:
         model(images)
     finally:

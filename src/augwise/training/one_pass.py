@@ -119,6 +119,7 @@ def train_one_pass(
     size: int | None = None,
     device: torch.device | str | None = None,
     progress: bool = True,
+    checkpoint_seconds: float = 20,
 ) -> OnePass:
     """Train a small network that gives an image's importance map in one forward pass, and write it to ``path``.
 
@@ -129,6 +130,7 @@ def train_one_pass(
     path: NAME.safetensors; beside it NAME.checkpoint.pt while unfinished. The same call goes on where it stopped, and
         where it was done returns what is there; files of another training are refused with the difference named.
     device: default where the model is. progress: bars where something takes longer than two seconds.
+    checkpoint_seconds: how often the checkpoint is written while windows are measured, and at most after an epoch.
 
     Before the first epoch "erasing" costs ``windows`` + 1 forward passes of the classifier per image; "attack" costs
     ``attack_steps`` + 1 forward and backward passes per image in every epoch. Same seed, same network (on the CPU with
@@ -142,7 +144,7 @@ def train_one_pass(
     require_writable(path.parent)
     source = as_source(dataset)
     with frozen(model, device) as where:
-        return _Training(model, source, path, settings, size, where, progress).run()
+        return _Training(model, source, path, settings, size, where, progress, checkpoint_seconds).run()
 
 
 class _Training:
@@ -157,6 +159,7 @@ class _Training:
         size: int | None,
         device: torch.device,
         progress: bool,
+        checkpoint_seconds: float,
     ) -> None:
         self.model, self.path, self.settings, self.device, self.progress = model, path, settings, device, progress
         first = source[0][0] if size is None else torch.empty(source[0][0].shape[0], size, size)
@@ -179,7 +182,7 @@ class _Training:
         )
         self.source, self.size = source, size
         self.checkpoint = Checkpoint(
-            path.with_name(f"{path.stem}.checkpoint.pt"), identity=self.identity, every_seconds=20
+            path.with_name(f"{path.stem}.checkpoint.pt"), identity=self.identity, every_seconds=checkpoint_seconds
         )
 
     def run(self) -> OnePass:
@@ -236,7 +239,7 @@ class _Training:
         s, n = self.settings, len(self.images)
         with randomness.stream("one_pass", s.seed, "weights"):
             network = OnePassNetwork(**self._architecture())
-        network = network.to(self.device, memory_format=torch.channels_last)
+        network = network.to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         optimizer = torch.optim.AdamW(network.parameters(), lr=s.lr, weight_decay=s.weight_decay)
         if state["epoch"]:
             network.load_state_dict(state["network"])
