@@ -55,3 +55,11 @@ def digits() -> Digits:
 def estimated(method: aw.Estimator, images: Tensor, labels: Tensor, model: nn.Module) -> Tensor:
     """(N, H, W) maps of uint8 images."""
     return method.estimate(model, images.float() / 255, labels, list(range(len(images)))).importance
+
+
+def one_pass() -> aw.OnePass:
+    """A one-pass network of seconds, trained on the base model's images."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = aw.OnePassSettings(epochs=10, windows=16)
+        path = Path(folder) / "digits.safetensors"
+        return aw.train_one_pass(digits().model, aw.open_source("digits", limit=500), path, settings, progress=False)

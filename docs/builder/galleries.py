@@ -12,7 +12,7 @@ from augwise.analysis.gallery import examples
 from augwise.analysis.touched import erases, touched
 from augwise.report.figures import overlay
 
-from .digits import SHOWN, digits, estimated
+from .digits import SHOWN, digits, estimated, one_pass
 from .pictures import Strips, Tile
 
 ARMS = ("plain", "guarded", "control")
@@ -120,7 +120,8 @@ def estimators() -> Strips:
     ]
     strips: Strips = {}
     for name, entry in catalogue.estimators().items():
-        maps = estimated(entry.load()(**STRONG.get(name, {})), shown.images, shown.labels, shown.model)
+        method = one_pass() if name == "one_pass" else entry.load()(**STRONG.get(name, {}))
+        maps = estimated(method, shown.images, shown.labels, shown.model)
         row = [
             Tile(overlay(t.pixels, m.numpy()), "map", f"{name}: importance of the pixels of the digit {t.caption}")
             for t, m in zip(plain, maps, strict=True)

@@ -31,8 +31,10 @@ _HOME = {
     "GradientSaliency": "importance.saliency",
     "HarrisCorners": "importance.corners",
     "ImportanceStore": "importance.store",
+    "LiveOnePass": "importance.live_one_pass",
     "LiveSaliency": "importance.live",
     "Occlusion": "importance.occlusion",
+    "OnePass": "importance.one_pass",
     "PixelIntensity": "importance.intensity",
     "RISE": "importance.rise",
     "SmoothGrad": "importance.smoothgrad",
@@ -80,10 +82,12 @@ _HOME = {
     "AuditConfig": "analysis.audit_run",
     "Between": "analysis.tune_space",
     "CompareConfig": "analysis.compare_plan",
+    "DistilConfig": "analysis.distil_run",
     "EvaluateConfig": "training.config",
     "FidelityConfig": "analysis.fidelity_config",
     "FinetuneConfig": "recipes.finetune",
     "OneOf": "analysis.tune_space",
+    "OnePassSettings": "training.one_pass",
     "QuickstartConfig": "recipes.quickstart",
     "ReportConfig": "report.build",
     "ShowConfig": "analysis.show",
@@ -95,6 +99,7 @@ _HOME = {
     "TuneConfig": "analysis.tune_config",
     "audit": "analysis.audit",
     "compare": "analysis.compare",
+    "distil": "analysis.distil_run",
     "evaluate": "training.evaluate",
     "fidelity": "analysis.fidelity_run",
     "finetune": "recipes.finetune",
@@ -102,6 +107,7 @@ _HOME = {
     "show": "analysis.show",
     "stores": "analysis.stores",
     "train": "training.train",
+    "train_one_pass": "training.one_pass",
     "tune": "analysis.tune",
 }
 # `report` is a package that can be called, see its __init__.
@@ -115,6 +121,8 @@ if TYPE_CHECKING:
     from .analysis.audit_run import AuditConfig as AuditConfig
     from .analysis.compare import compare as compare
     from .analysis.compare_plan import CompareConfig as CompareConfig
+    from .analysis.distil_run import DistilConfig as DistilConfig
+    from .analysis.distil_run import distil as distil
     from .analysis.fidelity_config import FidelityConfig as FidelityConfig
     from .analysis.fidelity_run import fidelity as fidelity
     from .analysis.show import ShowConfig as ShowConfig
@@ -149,8 +157,10 @@ if TYPE_CHECKING:
     from .importance.graded import Graded as Graded
     from .importance.intensity import PixelIntensity as PixelIntensity
     from .importance.live import LiveSaliency as LiveSaliency
+    from .importance.live_one_pass import LiveOnePass as LiveOnePass
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
+    from .importance.one_pass import OnePass as OnePass
     from .importance.rise import RISE as RISE
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.smoothgrad import SmoothGrad as SmoothGrad
@@ -181,6 +191,8 @@ if TYPE_CHECKING:
     from .training.config import EvaluateConfig as EvaluateConfig
     from .training.config import TrainConfig as TrainConfig
     from .training.evaluate import evaluate as evaluate
+    from .training.one_pass import OnePassSettings as OnePassSettings
+    from .training.one_pass import train_one_pass as train_one_pass
     from .training.train import train as train
     from .transforms.adv_mask import AdvMask as AdvMask
     from .transforms.auto_augment import AutoAugment as AutoAugment

@@ -95,6 +95,12 @@ ENTRIES = (
         "distance of a pixel's colour from the background, needs no model",
         shared_unit=True,
     ),
+    Entry(
+        "one_pass",
+        "estimator",
+        "importance.one_pass:OnePass",
+        "a small network that distil trained on the data set: one forward pass per map",
+    ),
     Entry("corners", "estimator", "importance.corners:HarrisCorners", "Harris corner response, needs no model"),
     Entry(
         "centre",

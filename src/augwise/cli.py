@@ -144,6 +144,12 @@ def _tune(arguments: list[str]) -> None:
     tune(config, name, options, command=f"augwise tune {_quoted(arguments)}")
 
 
+def _distil(arguments: list[str]) -> None:
+    from .analysis.distil_run import DistilConfig, distil
+
+    distil(_parse(DistilConfig, "distil", arguments))
+
+
 def _audit(arguments: list[str]) -> None:
     from .analysis.audit_run import AuditConfig, run_audit
     from .catalogue import methods
@@ -219,6 +225,7 @@ VERBS = {
     "fidelity": Verb(
         "how well maps predict what erasing costs a network: every estimator side by side", _fidelity, True
     ),
+    "distil": Verb("train a small network that gives such maps in one forward pass", _distil, True),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),
     "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),

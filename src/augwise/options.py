@@ -38,7 +38,7 @@ def with_method(
     parsed = parse(command, verb, rest)
     if entry is None:
         return parsed.config, None
-    options = {f.name: getattr(parsed.options, f.name) for f in dataclasses.fields(parsed.options)}
+    options = {f.name: getattr(parsed.options, f.name) for f in dataclasses.fields(parsed.options) if f.init}
     return parsed.config, entry.load()(**options)
 
 

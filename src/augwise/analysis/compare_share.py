@@ -19,6 +19,8 @@ from ..files import require_writable
 from .compare_plan import CompareConfig, Run
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..data.sources import Source
     from ..importance.estimator import Estimator
     from ..importance.store import ImportanceStore
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = ("out", "seed", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "num_workers")
 _ELSEWHERE += ("broken",)  # shows in the data
 _SAME_DATA = ("train", "test", "classes", "mean", "std")
+ONE_PASS = "one_pass"  # the one estimator that is trained before it can be used
 T = TypeVar("T")
 
 
@@ -87,13 +90,18 @@ def maps(config: CompareConfig, name: str, base: dict[str, Any], source: Source)
     from ..training.devices import device_name
     from ..training.trained import trained
 
-    out, method = out_folder(config.train), estimator(config, name)
+    out = out_folder(config.train)
     looked_into = config.maps_from or out / "base"
-    model = trained(looked_into, base["data"]["classes"]).model if method.needs_model else None
     where, progress = device_name(config.train.device), not config.train.quiet
     # Of images of any size whole ones are looked at, so that a map goes through whatever crop its image does.
     size = config.train.size if config.train.crop == "resized" else None
     folder = out / "maps" / name
+    classes = base["data"]["classes"]
+    if name == ONE_PASS:
+        method: Estimator = _one_pass(config, trained(looked_into, classes).model, source, size, where)
+    else:
+        method = estimator(config, name)
+    model = trained(looked_into, classes).model if method.needs_model else None
 
     def found_or_computed() -> ImportanceStore:
         return estimate(model, source, folder, method, device=where, progress=progress, size=size)
@@ -106,6 +114,30 @@ def maps(config: CompareConfig, name: str, base: dict[str, Any], source: Source)
 
         print(f"maps: {describe(store.summary())}")
     return store
+
+
+def _one_pass(config: CompareConfig, model: nn.Module, source: Source, size: int | None, where: str) -> Estimator:
+    """The one-pass network of a comparison, ``OUT/one_pass.safetensors``: trained on its images, found or taken over.
+
+    It looks at the features of the classifier that the other maps come from.
+    """
+    from ..training.one_pass import OnePassSettings, train_one_pass
+
+    file = out_folder(config.train) / "one_pass.safetensors"
+    settings = OnePassSettings(look="features")
+    others = [other / file.name for other in config.share if (other / file.name).is_file()]
+    started = file.exists() or file.with_name(f"{file.stem}.checkpoint.pt").exists()
+
+    def found_or_trained() -> Estimator:
+        return train_one_pass(model, source, file, settings, size=size, device=where, progress=not config.train.quiet)
+
+    for other in [] if started else others:
+        shutil.copyfile(other, file)
+        try:
+            return found_or_trained()
+        except UserError:  # of other images or another classifier
+            file.unlink()
+    return found_or_trained()
 
 
 def known_outcomes(

@@ -21,8 +21,11 @@ class TrainRun:
     train: TrainConfig = field(default_factory=TrainConfig)
     """How it is trained."""
     maps: Literal["live"] | Path | None = None
-    """Folder of the importance store of the training images, which a guarded method needs; or live: the saliency of the
-    model in training, anew for every batch (KeepAugment), which costs a forward and a backward pass a step."""
+    """Folder of the importance store of the training images, which a guarded method needs. Or without a store, anew for
+    every batch: live, the saliency of the model in training (KeepAugment), which costs a forward and a backward pass a
+    step; or FILE.safetensors, the one-pass network that augwise distil wrote, which costs a forward pass of it."""
+    maps_run: Path | None = None
+    """With --maps FILE.safetensors of a network that looks at features: folder of the run that it was trained with."""
     control: bool = False
     """Give each image the map of another one: what a guard gains with that is not evidence-keeping."""
     live_of: Literal["logit", "log_probability", "top_logit"] = "logit"
@@ -54,8 +57,15 @@ class TrainRun:
         if given and self.maps != "live":
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
             raise UserError(f"{flags} without live maps: give --maps live")
+        if self.maps_run is not None and not _is_network(self.maps):
+            raise UserError(f"--maps-run {self.maps_run} has no use without --maps FILE.safetensors: leave it out")
         if self.control and self.maps is None:
             raise UserError("--control deranges importance maps, but there are none: give --maps")
+
+
+def _is_network(maps: Path | str | None) -> bool:
+    """Whether the maps come from a one-pass network's file."""
+    return isinstance(maps, Path) and maps.suffix == ".safetensors"
 
 
 def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
@@ -75,7 +85,7 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
         steps.append(step)
     if run.soften:
         steps.append(SoftenLabels(run.soften, run.soften_power))
-    if (maps is not None or run.maps == "live") and not any(getattr(s, "guarded", False) for s in steps):
+    if run.maps is not None and not any(getattr(s, "guarded", False) for s in steps):
         how = ("--method NAME --quantile 0.6" if step is None else "--quantile 0.6") + ", or --soften 1"
         print(f"the maps are only measured on (column importance_erased), nothing is guarded by them: give {how}")
     result = train(run.train, maps=maps, steps=steps)
@@ -91,15 +101,31 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     return result
 
 
+def _one_pass(run: TrainRun) -> nn.Module:
+    """The step that makes maps with the network in ``--maps``."""
+    from ..importance.live_one_pass import LiveOnePass
+    from ..importance.one_pass import OnePass
+    from ..training.trained import trained
+
+    assert isinstance(run.maps, Path)
+    network = OnePass.load(run.maps)
+    model = None if run.maps_run is None else trained(run.maps_run).model
+    if network.needs_model and model is None:
+        raise UserError(f"{run.maps} looks at features of its classifier: give --maps-run, the folder of that run")
+    return LiveOnePass(network, control=run.control, classifier=model)
+
+
 def _maps(run: TrainRun, superpixel: bool = False) -> tuple[Any, list[nn.Module]]:
     """Maps that are read, and the steps that make them where none are; superpixel: averaged over segments, which are
     found once and kept beside the store."""
     from ..importance.live import LiveSaliency
     from ..importance.store import ImportanceStore
 
+    if superpixel and (run.maps == "live" or _is_network(run.maps)):
+        raise UserError(f"--shape superpixel needs maps that are stored: give --maps FOLDER in place of {run.maps}")
+    if _is_network(run.maps):
+        return None, [_one_pass(run)]
     if run.maps == "live":
-        if superpixel:
-            raise UserError("--shape superpixel needs maps that are stored: give --maps FOLDER in place of live")
         options: dict[str, Any] = {"of": run.live_of, "normalize": run.live_normalize, "scale": run.live_scale}
         return None, [LiveSaliency(**options, control=run.control)]
     if run.maps is None or not (run.control or superpixel):

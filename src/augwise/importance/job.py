@@ -212,8 +212,11 @@ def arguments(method: Estimator) -> dict[str, Any]:
         raise UserError(
             f"{type(method).__name__} is not a dataclass: make it a frozen one, so that a store can say how"
         )
+    # Where something lies on this machine says nothing of what it is.
     fields = [
-        f for f in dataclasses.fields(method) if not f.metadata.get("later") or getattr(method, f.name) != f.default
+        f
+        for f in dataclasses.fields(method)
+        if not f.metadata.get("where") and (not f.metadata.get("later") or getattr(method, f.name) != f.default)
     ]
     values = {f.name: getattr(method, f.name) for f in fields}
     return json.loads(json.dumps(values, default=lambda value: re.sub(r" at 0x[0-9a-f]+", "", repr(value))))

@@ -29,6 +29,7 @@ _PAGES = {
     "audit": "audit_page",
     "tune": "tune_page",
     "fidelity": "fidelity_page",
+    "distil": "distil_page",
 }
 
 
@@ -37,7 +38,7 @@ class ReportConfig:
     """Pages from results: one folder's page anew, or several folders as the chapters of one page."""
 
     results: tuple[Path, ...]
-    """Folders that verbs of augwise wrote (train, estimate, compare, audit, fidelity ...), or JSON files of evaluate."""
+    """Folders that verbs of augwise wrote (train, estimate, compare, audit ...), or JSON files of evaluate."""
     out: Path | None = None
     """The page; left out: report.html in the folder, or with several folders in the working directory."""
     title: str | None = None
@@ -47,9 +48,9 @@ class ReportConfig:
 def report(*results: str | Path, out: str | Path | None = None, title: str | None = None) -> Path:
     """Build the page of one or more results and return its path.
 
-    results: folders that verbs of augwise wrote: ``train``, ``estimate``, ``evaluate``, ``compare``, ``tune``, ``audit``
-        and ``fidelity`` (an importance store is one), or JSON files of ``evaluate``; several become chapters of one
-        page, in this order.
+    results: folders that verbs of augwise wrote: ``train``, ``estimate``, ``evaluate``, ``compare``, ``tune``,
+        ``audit``, ``fidelity`` and ``distil`` (an importance store is one), or JSON files of ``evaluate``; several
+        become chapters of one page, in this order.
     out: the page; default ``report.html`` in the one folder (beside the one file, under its name), or for several in
         the working directory. title: heading of the page.
 
@@ -93,7 +94,7 @@ def load(path: Path) -> Page:
 
 
 def _read(path: Path, file: Path) -> dict[str, Any]:
-    cure = "give a folder that augwise train, estimate, evaluate, compare, tune, audit or fidelity wrote"
+    cure = "give a folder that augwise train, estimate, evaluate, compare, tune, audit, fidelity or distil wrote"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
