@@ -11,19 +11,24 @@ per image, so an image's result does not depend on its neighbours. Touches nothi
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from . import encoders
+from . import encoder_free, encoder_unet, encoders
 from .estimator import Estimated, Estimator
 
 LINEAR_LIMIT = 64
-"""Longest side in pixels of images for which the fully connected encoder is offered."""
+"""Longest side in pixels of images for which the fully connected encoder is offered. Its matrix grows with the fourth
+power of the side: 0.2 GB at 64 px with three channels, 3 GB at 128, 30 GB at 224."""
+
+Kind = Literal["linear", "unet", "shared_unet", "none"]
+"""What lies between perturbation and mask."""
 
 TOUCHED = 1e-3
 """A pixel counts as perturbed where some |delta_c| exceeds this share of epsilon: above rounding, below one step."""
@@ -34,7 +39,7 @@ class Start(NamedTuple):
 
     delta: (B, C, H, W) first perturbation; it is clipped to what is allowed.
     targets: (B,) int64, the class the recipe's loss speaks of (the one to reach, or the one to leave).
-    scale: (B,) a number per image that the recipe's loss may be measured by.
+    scale: (B,) or (B, n) numbers per image that the recipe's loss may be measured by.
     possible: (B,) bool, images worth attacking; the others count as failed at once.
     """
 
@@ -99,17 +104,28 @@ class Recipe(Estimator):
     alpha_start: float = 0.1
     """Sharpness of the mask at the first step."""
     alpha_end: float = 100.0
-    """Sharpness of the mask at the last step."""
+    """Sharpness of the mask at the last step, for a linear encoder and for none."""
     reduce: Literal["mean", "max"] = "mean"
     """How |delta| of the channels becomes one number per pixel in the importance (Eq. 10)."""
     floor: float | None = None
     """Smallest |delta| in the importance, so that a pixel held at 0 or 1 cannot dominate; by default epsilon / 4."""
+    # Fields that came later are left out of a store's arguments where they have their default: old stores go on.
+    encoder_kind: Literal["auto"] | Kind = field(default="auto", metadata={"later": True})
+    """The network from perturbation to mask: one linear layer per image, a small U-Net per image, one U-Net for the
+    whole batch (then images depend on their neighbours: for comparison only) or none, the mask's logits being the
+    parameters (ablation). auto: linear up to 64 px, where its matrix still fits, a U-Net per image above."""
+    unet_alpha_end: float = field(default=10.0, metadata={"later": True})
+    """Sharpness of the mask at the last step for a U-Net, whose output is much larger than a linear layer's. The papers
+    take 10 (IPF-RDA) and 5 (AdvMask)."""
+    mistaken: Literal["attack", "fail"] = field(default="attack", metadata={"later": True})
+    """Images that the model does not recognise even as they are: attacked like the others (they succeed with few
+    points, which say little about their label), or counted as failed at once, with a map of zeros."""
 
     def __post_init__(self) -> None:
-        positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end")
+        positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end", "unet_alpha_end")
         for name in positive + (("floor",) if self.floor is not None else ()):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{self.name}: {name} must be above 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{self.name}: {name} must be above 0 and finite, not {getattr(self, name)}")
         if self.epsilon > 1:
             raise UserError(
                 f"{self.name}: epsilon is in pixel values of [0, 1]: not {self.epsilon}, but {self.epsilon}/255"
@@ -119,7 +135,18 @@ class Recipe(Estimator):
                 raise UserError(f"{self.name}: {name} must lie in [0, 1), not {getattr(self, name)}")
         if self.encoder_weight_decay < 0:
             raise UserError(f"{self.name}: encoder_weight_decay must not be negative, not {self.encoder_weight_decay}")
-        for name, choices in (("gradient", ("full", "direct")), ("reduce", ("mean", "max"))):
+        for name in ("alpha_end", "unet_alpha_end"):
+            if getattr(self, name) < self.alpha_start:
+                raise UserError(
+                    f"{self.name}: {name}={getattr(self, name)} lies below alpha_start={self.alpha_start}, but the mask "
+                    "has to become sharper; the papers go from 0.1 to 100, with a U-Net to 5 or 10"
+                )
+        for name, choices in (
+            ("gradient", ("full", "direct")),
+            ("reduce", ("mean", "max")),
+            ("encoder_kind", ("auto", *get_args(Kind))),
+            ("mistaken", ("attack", "fail")),
+        ):
             one_of(self.name, name, getattr(self, name), choices)
 
     @abstractmethod
@@ -135,36 +162,63 @@ class Recipe(Estimator):
         """(B,) share of the mask above 0.5 -> (B,) weight of the mask's mean in the loss."""
 
     @abstractmethod
-    def next_alpha(self, step: int, alpha: Tensor, mask: Tensor) -> Tensor:
-        """alpha after step ``step`` (from 0): (B,) and the mask (B, H, W) that it made -> (B,)."""
+    def next_alpha(self, step: int | Tensor, alpha: Tensor, mask: Tensor) -> Tensor:
+        """alpha after step ``step`` (from 0; one for all or (B,) of them): (B,) and the mask (B, H, W) that it made ->
+        (B,)."""
 
     def retry(self) -> Recipe | None:
         """The recipe for another attempt, from the same start, on the images that failed; None: no other attempt."""
         return None
 
+    def worth(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B, K) clean logits, (B,) labels -> (B,) bool, which images ``mistaken`` lets be attacked at all.
+
+        Raises `UserError` where the logits are not finite.
+        """
+        if not bool(logits.isfinite().all()):
+            raise UserError(f"{self.name}: the model returns NaN or infinite logits: check its weights and its inputs")
+        right = logits.argmax(1) == labels
+        return right if self.mistaken == "fail" else torch.ones_like(right)
+
+    def kind(self, height: int, width: int) -> Kind:
+        """The encoder for images of this size."""
+        if self.encoder_kind != "auto":
+            return self.encoder_kind
+        return "linear" if max(height, width) <= LINEAR_LIMIT else "unet"
+
+    def last_alpha(self, height: int, width: int) -> float:
+        """alpha at the last step for images of this size."""
+        return self.unet_alpha_end if "unet" in self.kind(height, width) else self.alpha_end
+
     def encoder(self, images: Tensor) -> encoders.Encoder:
         """Fresh encoders for a batch."""
-        return encoders.LowRankLinear(
-            images.shape,
-            self.steps,
-            lr=self.encoder_lr,
-            momentum=self.encoder_momentum,
-            weight_decay=self.encoder_weight_decay,
-            seed=self.encoder_seed,
-            dtype=images.dtype,
-            device=images.device,
-        )
+        sgd = {"lr": self.encoder_lr, "momentum": self.encoder_momentum, "weight_decay": self.encoder_weight_decay}
+        where = {"dtype": images.dtype, "device": images.device}
+        match self.kind(*images.shape[2:]):
+            case "linear":
+                return encoders.LowRankLinear(images.shape, self.steps, **sgd, seed=self.encoder_seed, **where)
+            case "unet":
+                return encoder_unet.UNet(images.shape, **sgd, seed=self.encoder_seed, **where)
+            case "shared_unet":
+                return encoder_unet.SharedUNet(images.shape, **sgd, seed=self.encoder_seed, **where)
+            case "none":
+                return encoder_free.FreeLogits(images.shape, **sgd, **where)
 
     def check(self, height: int, width: int) -> None:
-        if max(height, width) > LINEAR_LIMIT:
+        if self.kind(height, width) == "linear" and max(height, width) > LINEAR_LIMIT:
             gigabytes = 3 * (height * width) ** 2 * 4 / 1e9
             raise UserError(
                 f"{self.name}: the linear encoder does not fit images of {height}x{width} (its weights would need "
-                f"{gigabytes:.1f} GB); it is meant for sides up to {LINEAR_LIMIT} px. Use occlusion, or smaller images"
+                f"{gigabytes:.1f} GB); it is meant for sides up to {LINEAR_LIMIT} px. Use encoder_kind='unet'"
             )
 
-    def cost(self, height: int, width: int) -> str:  # noqa: ARG002
-        return f"{self.steps} forward and backward passes per image"
+    def cost(self, height: int, width: int) -> str:
+        unet = ", each with one of a small U-Net" if "unet" in self.kind(height, width) else ""
+        return f"{self.passes()} forward and backward passes per image{unet}"
+
+    def passes(self) -> str:
+        """How often the classifier is run on an image, in words."""
+        return str(self.steps)
 
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
         if model is None:
