@@ -58,6 +58,14 @@ ENTRIES = (
         shared_unit=True,
     ),
     Entry(
+        "advmask_attack",
+        "estimator",
+        "importance.advmask:AdvMaskAttack",
+        "sparse adversarial key points away from the label, from a dense start (AdvMask, Eq. 1-6)",
+        key_points=True,
+        shared_unit=True,
+    ),
+    Entry(
         "occlusion",
         "estimator",
         "importance.occlusion:Occlusion",

@@ -8,7 +8,7 @@ sparse attack has are in `sparse`. Touches nothing but tensors and the frozen mo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -70,6 +70,8 @@ class AdvMaskAttack(Recipe):
     """How much faster alpha then rises."""
     binary_share: float = 0.99
     """Share of the mask below 0.01 or above 0.99 from which it counts as binary."""
+    unet_alpha_end: float = field(default=5.0, metadata={"later": True})
+    """Sharpness of the mask at the last step for a U-Net (Section 4.1, on images of 64 px and more)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

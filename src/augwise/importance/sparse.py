@@ -27,6 +27,9 @@ LINEAR_LIMIT = 64
 """Longest side in pixels of images for which the fully connected encoder is offered. Its matrix grows with the fourth
 power of the side: 0.2 GB at 64 px with three channels, 3 GB at 128, 30 GB at 224."""
 
+UNET_PIXELS = 1 << 20
+"""Pixels of all images that are attacked together with U-Nets: 20 images of 224 px."""
+
 Kind = Literal["linear", "unet", "shared_unet", "none"]
 """What lies between perturbation and mask."""
 
@@ -171,12 +174,7 @@ class Recipe(Estimator):
         return None
 
     def worth(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(B, K) clean logits, (B,) labels -> (B,) bool, which images ``mistaken`` lets be attacked at all.
-
-        Raises `UserError` where the logits are not finite.
-        """
-        if not bool(logits.isfinite().all()):
-            raise UserError(f"{self.name}: the model returns NaN or infinite logits: check its weights and its inputs")
+        """(B, K) clean logits, (B,) labels -> (B,) bool, which images ``mistaken`` lets be attacked at all."""
         right = logits.argmax(1) == labels
         return right if self.mistaken == "fail" else torch.ones_like(right)
 
@@ -204,6 +202,11 @@ class Recipe(Estimator):
             case "none":
                 return encoder_free.FreeLogits(images.shape, **sgd, **where)
 
+    def at_once(self, height: int, width: int) -> int:
+        """Most images of this size that are attacked together, whatever the chunk: bounds the memory of the U-Nets,
+        each of which takes about as much as a small classifier (0.1 GB for an image of 224 px, both together)."""
+        return max(1, UNET_PIXELS // (height * width)) if "unet" in self.kind(height, width) else 1 << 30
+
     def check(self, height: int, width: int) -> None:
         if self.kind(height, width) == "linear" and max(height, width) > LINEAR_LIMIT:
             gigabytes = 3 * (height * width) ** 2 * 4 / 1e9
@@ -223,7 +226,12 @@ class Recipe(Estimator):
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
         if model is None:
             raise UserError(f"{self.name} attacks a classifier and was given none: pass a trained model")
-        found = attack(model, images, labels, self, seeds)
+        n = self.at_once(*images.shape[2:])
+        parts = [
+            attack(model, images[i : i + n], labels[i : i + n], self, seeds[i : i + n])
+            for i in range(0, max(len(images), 1), n)
+        ]
+        found = SparseAttack(*(torch.cat(values) for values in zip(*parts, strict=True)))
         floor = self.epsilon / 4 if self.floor is None else self.floor
         eta = importance(found.delta, found.mask & found.success[:, None, None], self.reduce, floor)
         return Estimated(eta.float(), ~found.success)
