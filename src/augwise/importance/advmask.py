@@ -130,7 +130,7 @@ class AdvMaskAttack(Recipe):
 
 
 def uniform_start(images: Tensor, epsilon: float, seeds: list[int]) -> Tensor:
-    """U(-epsilon, epsilon) for every channel of every pixel, each image's from its own seed. (B, C, H, W) -> the same."""
+    """U(-epsilon, epsilon) for every channel of every pixel, by its image's seed. (B, C, H, W) -> the same."""
     draws = [randomness.uniform(*images.shape[1:], generator=randomness.generator(s, "dense start")) for s in seeds]
     noise = torch.stack(draws) if draws else torch.zeros(images.shape, dtype=torch.float64)
     return ((2 * noise - 1) * epsilon).to(images)

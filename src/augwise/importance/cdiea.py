@@ -81,7 +81,7 @@ class CDIEA(Recipe):
 
 @lru_cache
 def last_begins(steps: int, last_phase: float) -> int:
-    """The first step of the last phase: the smallest t with t / T > 1 - last_phase, as the paper counts (Algorithm 1)."""
+    """The first step of the last phase: the smallest t with t / T > 1 - last_phase, as Algorithm 1 counts."""
     return next((t for t in range(steps) if t / steps > 1 - last_phase), steps)
 
 

@@ -141,8 +141,8 @@ class Recipe(Estimator):
         for name in ("alpha_end", "unet_alpha_end"):
             if getattr(self, name) < self.alpha_start:
                 raise UserError(
-                    f"{self.name}: {name}={getattr(self, name)} lies below alpha_start={self.alpha_start}, but the mask "
-                    "has to become sharper; the papers go from 0.1 to 100, with a U-Net to 5 or 10"
+                    f"{self.name}: {name}={getattr(self, name)} lies below alpha_start={self.alpha_start}, but the "
+                    "mask has to become sharper; the papers go from 0.1 to 100, with a U-Net to 5 or 10"
                 )
         for name, choices in (
             ("gradient", ("full", "direct")),
