@@ -23,6 +23,7 @@ STRONG: dict[str, dict[str, Any]] = {
     "cutmix": {"length": 18, "window": "inside"},
     "crop": {"padding": 8},
     "cdiea": {"epsilon": 32 / 255},
+    "advmask_attack": {"epsilon": 32 / 255},
     "occlusion": {"stride": 2},
 }
 """Options that show best at 32 px, for entries whose defaults do not, or that have none."""

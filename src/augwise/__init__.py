@@ -22,6 +22,7 @@ _HOME = {
     "UserError": "errors",
     "progress": "schedule",
     # importance
+    "AdvMaskAttack": "importance.advmask",
     "CDIEA": "importance.cdiea",
     "CentrePrior": "importance.centre",
     "Estimator": "importance.estimator",
@@ -144,6 +145,7 @@ if TYPE_CHECKING:
     from .data.sources import open_source as open_source
     from .data.with_importance import WithImportance as WithImportance
     from .errors import UserError as UserError
+    from .importance.advmask import AdvMaskAttack as AdvMaskAttack
     from .importance.area import FlatPrior as FlatPrior
     from .importance.cdiea import CDIEA as CDIEA
     from .importance.centre import CentrePrior as CentrePrior

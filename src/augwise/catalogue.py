@@ -64,6 +64,14 @@ ENTRIES = (
         "sparse attack that erases: what each place cost the true class on the way",
     ),
     Entry(
+        "advmask_attack",
+        "estimator",
+        "importance.advmask:AdvMaskAttack",
+        "sparse adversarial key points away from the label, from a dense start (AdvMask, Eq. 1-6)",
+        key_points=True,
+        shared_unit=True,
+    ),
+    Entry(
         "occlusion",
         "estimator",
         "importance.occlusion:Occlusion",

@@ -12,51 +12,8 @@ from augwise.errors import UserError
 from augwise.importance import sparse
 from augwise.importance.cdiea import CDIEA, wrong_class
 from augwise.importance.encoders import initial_linear
+from reference.attacked import Evidence, H, K, W, network, pictures
 from reference.sparse import cdiea as slow_cdiea
-
-H, W, K = 7, 5, 4
-
-
-def network(dtype: torch.dtype = torch.float64) -> nn.Module:
-    """A small network with batch statistics of its own, easily fooled."""
-    model = nn.Sequential(
-        nn.Conv2d(3, 6, 3, padding=1),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.Conv2d(6, 8, 3, stride=2),
-        nn.Tanh(),
-        nn.Flatten(),
-    )
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        model.append(nn.Linear(8 * 3 * 2, K))
-        for parameter in model.parameters():
-            nn.init.normal_(parameter, std=0.6)
-        model[1].running_mean.normal_(std=0.2)
-        model[1].running_var.uniform_(0.5, 2)
-    return model.to(dtype).eval().requires_grad_(False)
-
-
-def pictures(batch: int, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor, Tensor]:
-    """The network, random images with pixels at and near 0 and 1, and what the network takes them for."""
-    model, images = network(dtype), torch.rand(batch, 3, H, W, dtype=dtype)
-    images[:, :, 0] = 0
-    images[:, 1, 1] = 1
-    images[:, :, 2, ::2] = 0.99
-    images[:, 2, 3] = 0.004
-    return model, images, model(images).argmax(1)
-
-
-class Evidence(nn.Module):
-    """Two classes; class 0 by the sum over channels of weighted pixels. The answer can be had by hand."""
-
-    def __init__(self, weights: Tensor, threshold: float) -> None:
-        super().__init__()
-        self.weights, self.threshold = weights, threshold
-
-    def forward(self, x: Tensor) -> Tensor:
-        score = (x * self.weights).sum((1, 2, 3)) - self.threshold
-        return torch.stack([score, -score], 1)
 
 
 @pytest.mark.parametrize("gradient", ["full", "direct"])
@@ -287,10 +244,11 @@ def test_an_empty_batch_passes():
     assert estimated.failed.shape == (0,)
 
 
-def test_sides_above_64_are_refused_with_the_cure():
+def test_the_linear_encoder_is_refused_above_64_with_the_cure():
     CDIEA().check(64, 64)
-    with pytest.raises(UserError, match=r"224x65.*2\.5 GB.*occlusion"):
-        CDIEA().check(224, 65)
+    CDIEA().check(224, 65)  # a U-Net then
+    with pytest.raises(UserError, match=r"224x65.*2\.5 GB.*encoder_kind='unet'"):
+        CDIEA(encoder_kind="linear").check(224, 65)
 
 
 @pytest.mark.parametrize(

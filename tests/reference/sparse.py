@@ -1,4 +1,8 @@
-"""CDIEA as IPF-RDA's Algorithm 1 reads, one image at a time: an explicit layer, torch's SGD, autograd throughout."""
+"""Sparse attacks as their papers read, one image at a time: an explicit network, torch's SGD, autograd throughout.
+
+CDIEA is IPF-RDA's Algorithm 1; AdvMask's attack is Eq. 1 to 6 of its paper with the start, the schedule and the second
+attempt of the code released for it.
+"""
 
 from __future__ import annotations
 
@@ -59,3 +63,75 @@ def cdiea(
     with torch.no_grad():
         m = torch.sigmoid(alpha * encoder(delta.flatten())).view(height, width)
     return delta, m > 0.5
+
+
+def advmask(
+    model: nn.Module,
+    image: Tensor,
+    label: int,
+    start: Tensor,
+    make_encoder: Callable[[], nn.Module],
+    *,
+    target: int | None = None,
+    steps: int = 100,
+    dense_steps: int = 80,
+    epsilon: float = 8 / 255,
+    beta: float = 2 / 255,
+    sigma: float = 0.9,
+    gamma: float = 10.0,
+    constant: float = 1.0,
+    alpha_start: float = 0.1,
+    alpha_end: float = 100.0,
+) -> tuple[Tensor, Tensor, int]:
+    """Image and first noise (C, H, W) -> delta (C, H, W), mask (H, W) bool, attempts made; 0 where the dense attack
+    already fails. make_encoder: a fresh network (C, H, W) -> (H, W). target: the class to reach; None: away from label.
+    """
+
+    def ce(x: Tensor) -> Tensor:
+        return F.cross_entropy(model(x[None]), torch.tensor([label if target is None else target]))
+
+    def clip(delta: Tensor) -> Tensor:
+        return (image + delta.clamp(-epsilon, epsilon)).clamp(0, 1) - image
+
+    def is_fooled(delta: Tensor) -> bool:
+        return bool(model((image + delta)[None]).argmax(1) != label)
+
+    delta, g = clip(start), torch.zeros_like(image)
+    for _ in range(dense_steps):
+        delta.requires_grad_()
+        grad = torch.autograd.grad(ce(image + delta) if target is not None else -ce(image + delta), delta)[0]
+        g = sigma * g + grad / grad.abs().sum()
+        delta = clip(delta.detach() - beta * g.sign())
+    dense, ce_init, ce_clean = delta, ce(image + delta).item(), ce(image).item()
+    mask = torch.zeros(image.shape[1:], dtype=torch.bool)
+    if not is_fooled(dense):
+        return torch.zeros_like(image), mask, 0
+    attempts = 0
+    while attempts < 2:
+        attempts += 1
+        encoder, delta, g, alpha = make_encoder(), dense, torch.zeros_like(image), alpha_start
+        optimizer = torch.optim.SGD(encoder.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        for t in range(steps):
+            delta = delta.detach().requires_grad_()
+            m = torch.sigmoid(alpha * encoder(delta))
+            now = ce(image + delta * m)
+            loss = (
+                1 - now / ce_init if target is None else (now - ce_init) / max(ce_clean - ce_init, 0.6931471805599453)
+            )
+            loss = max(loss, 0.05 * loss) + (constant + gamma * (m > 0.5).double().mean()) * m.sum() / m.numel()
+            optimizer.zero_grad()
+            loss.backward(inputs=[delta, *encoder.parameters()])
+            g = sigma * g + delta.grad / delta.grad.abs().sum()
+            delta = clip(delta.detach() - beta * g.sign())
+            optimizer.step()
+            rise, binary = (alpha_end - alpha_start) / steps, ((m < 0.01) | (m > 0.99)).double().mean().item()
+            if t < round(steps * 5 / 6):
+                alpha += rise
+            elif binary < 0.99:
+                alpha += 10 * rise
+        with torch.no_grad():
+            mask = torch.sigmoid(alpha * encoder(delta)) > 0.5
+        if is_fooled(delta * mask):
+            break
+        gamma /= 10
+    return delta, mask, attempts

@@ -81,7 +81,8 @@ def base_model(config: CompareConfig, train_source: Source, test: Source) -> dic
 def estimator(config: CompareConfig, name: str) -> Estimator:
     """The estimator called ``name`` as the comparison sets it."""
     make: Any = find(name, estimators()).load()
-    return make(epsilon=config.epsilon, steps=config.attack_steps) if name == "cdiea" else make()
+    attack = name in ("cdiea", "advmask_attack")
+    return make(epsilon=config.epsilon, steps=config.attack_steps) if attack else make()
 
 
 def maps(config: CompareConfig, name: str, base: dict[str, Any], source: Source) -> ImportanceStore:

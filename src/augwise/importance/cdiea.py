@@ -7,6 +7,7 @@ encoders and the constants that every sparse attack has are in `sparse`. Touches
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import torch
@@ -31,8 +32,8 @@ class CDIEA(Recipe):
 
     alpha rises linearly; in the last phase it rises faster for images whose mask is not yet binary. The attack has
     succeeded where the image with the sparse perturbation is not taken for its label; otherwise the map is all zero.
-    An image that the model mistakes already is attacked like any other (y* is then the class it is taken for): it
-    succeeds with few points, and its map says little about its label.
+    An image that the model mistakes already is attacked like any other, unless ``mistaken`` says otherwise (y* is then
+    the class it is taken for): it succeeds with few points, and its map says little about its label.
 
     delta follows the gradient of the whole loss, through the encoder too, and never leaves the valid pixels; the paper
     does not clip to these and prints no steps, beta, momentum, encoder settings or target class. The defaults of beta,
@@ -63,8 +64,8 @@ class CDIEA(Recipe):
                 raise UserError(f"{self.name}: {name} is a share and must lie in [0, 1], not {getattr(self, name)}")
 
     def start(self, model: nn.Module, images: Tensor, labels: Tensor, logits: Tensor, seeds: list[int]) -> Start:  # noqa: ARG002
-        one, every = images.new_ones(len(images)), torch.ones_like(labels, dtype=torch.bool)
-        return Start(torch.zeros_like(images), wrong_class(logits, labels, self.target, seeds), one, every)
+        one, worth = images.new_ones(len(images)), self.worth(logits, labels)
+        return Start(torch.zeros_like(images), wrong_class(logits, labels, self.target, seeds), one, worth)
 
     def class_loss(self, logits: Tensor, start: Start) -> Tensor:
         return F.cross_entropy(logits, start.targets, reduction="none")
@@ -72,12 +73,21 @@ class CDIEA(Recipe):
     def sparsity_weight(self, share: Tensor) -> Tensor:
         return self.nu * share
 
-    def next_alpha(self, step: int, alpha: Tensor, mask: Tensor) -> Tensor:
-        rise = (self.alpha_end - self.alpha_start) / self.steps
-        if step / self.steps <= 1 - self.last_phase:
-            return alpha + rise
-        binary = ((mask < 0.01) | (mask > 0.99)).to(alpha.dtype).mean((1, 2))
-        return alpha + torch.where(binary < self.binary_share, self.last_phase_factor * rise, rise)
+    def next_alpha(self, step: int | Tensor, alpha: Tensor, mask: Tensor) -> Tensor:
+        rise = (self.last_alpha(*mask.shape[1:]) - self.alpha_start) / self.steps
+        faster = (step >= last_begins(self.steps, self.last_phase)) & (binary_share(mask) < self.binary_share)
+        return torch.where(faster, alpha + self.last_phase_factor * rise, alpha + rise)
+
+
+@lru_cache
+def last_begins(steps: int, last_phase: float) -> int:
+    """The first step of the last phase: the smallest t with t / T > 1 - last_phase, as Algorithm 1 counts."""
+    return next((t for t in range(steps) if t / steps > 1 - last_phase), steps)
+
+
+def binary_share(mask: Tensor) -> Tensor:
+    """B(m), how much of a mask is as good as binary: the share below 0.01 or above 0.99 (Eq. 6). (B, H, W) -> (B,)."""
+    return ((mask < 0.01) | (mask > 0.99)).to(mask.dtype).mean((1, 2))
 
 
 def wrong_class(logits: Tensor, labels: Tensor, which: Target, seeds: list[int]) -> Tensor:

@@ -12,21 +12,29 @@ and go in `continuous`. Touches nothing but tensors and the frozen model.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from . import encoders
+from . import encoder_free, encoder_unet, encoders
 from .descent import Descent
 from .descent import unit_l1 as unit_l1
 from .estimator import Estimated, Estimator
 
 LINEAR_LIMIT = 64
-"""Longest side in pixels of images for which the fully connected encoder is offered."""
+"""Longest side in pixels of images for which the fully connected encoder is offered. Its matrix grows with the fourth
+power of the side: 0.2 GB at 64 px with three channels, 3 GB at 128, 30 GB at 224."""
+
+UNET_PIXELS = 1 << 20
+"""Pixels of all images that are attacked together with U-Nets: 20 images of 224 px."""
+
+Kind = Literal["linear", "unet", "shared_unet", "none"]
+"""What lies between perturbation and mask."""
 
 
 class Start(NamedTuple):
@@ -34,7 +42,7 @@ class Start(NamedTuple):
 
     delta: (B, C, H, W) first perturbation; it is clipped to what is allowed.
     targets: (B,) int64, the class the recipe's loss speaks of (the one to reach, or the one to leave).
-    scale: (B,) a number per image that the recipe's loss may be measured by.
+    scale: (B,) or (B, n) numbers per image that the recipe's loss may be measured by.
     possible: (B,) bool, images worth attacking; the others count as failed at once.
     """
 
@@ -100,20 +108,31 @@ class Recipe(Estimator):
     alpha_start: float = 0.1
     """Sharpness of the mask at the first step."""
     alpha_end: float = 100.0
-    """Sharpness of the mask at the last step."""
+    """Sharpness of the mask at the last step, for a linear encoder and for none."""
     reduce: Literal["mean", "max"] = "mean"
     """How |delta| of the channels becomes one number per pixel in the importance (Eq. 10)."""
     floor: float | None = None
     """Smallest |delta| in the importance, so that a pixel held at 0 or 1 cannot dominate; by default epsilon / 4."""
+    # Fields that came later are left out of a store's arguments where they have their default: old stores go on.
+    encoder_kind: Literal["auto"] | Kind = field(default="auto", metadata={"later": True})
+    """The network from perturbation to mask: one linear layer per image, a small U-Net per image, one U-Net for the
+    whole batch (then images depend on their neighbours: for comparison only) or none, the mask's logits being the
+    parameters (ablation). auto: linear up to 64 px, where its matrix still fits, a U-Net per image above."""
+    unet_alpha_end: float = field(default=10.0, metadata={"later": True})
+    """Sharpness of the mask at the last step for a U-Net, whose output is much larger than a linear layer's. The papers
+    take 10 (IPF-RDA) and 5 (AdvMask)."""
+    mistaken: Literal["attack", "fail"] = field(default="attack", metadata={"later": True})
+    """Images that the model does not recognise even as they are: attacked like the others (they succeed with few
+    points, which say little about their label), or counted as failed at once, with a map of zeros."""
     history: encoders.Kept = field(default="full", metadata={"later": True})
     """How a linear encoder keeps what it has learnt. full: exact; compact: in a third of the memory, with its output
     off by up to 0.3 % (see `encoders.LowRankLinear`), for many steps of images near 64 px where memory is short."""
 
     def __post_init__(self) -> None:
-        positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end")
+        positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end", "unet_alpha_end")
         for name in positive + (("floor",) if self.floor is not None else ()):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{self.name}: {name} must be above 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{self.name}: {name} must be above 0 and finite, not {getattr(self, name)}")
         if self.epsilon > 1:
             raise UserError(
                 f"{self.name}: epsilon is in pixel values of [0, 1]: not {self.epsilon}, but {self.epsilon}/255"
@@ -123,9 +142,17 @@ class Recipe(Estimator):
                 raise UserError(f"{self.name}: {name} must lie in [0, 1), not {getattr(self, name)}")
         if self.encoder_weight_decay < 0:
             raise UserError(f"{self.name}: encoder_weight_decay must not be negative, not {self.encoder_weight_decay}")
+        for name in ("alpha_end", "unet_alpha_end"):
+            if getattr(self, name) < self.alpha_start:
+                raise UserError(
+                    f"{self.name}: {name}={getattr(self, name)} lies below alpha_start={self.alpha_start}, but the "
+                    "mask has to become sharper; the papers go from 0.1 to 100, with a U-Net to 5 or 10"
+                )
         for name, choices in (
             ("gradient", ("full", "direct")),
             ("reduce", ("mean", "max")),
+            ("encoder_kind", ("auto", *get_args(Kind))),
+            ("mistaken", ("attack", "fail")),
             ("history", ("full", "compact")),
         ):
             one_of(self.name, name, getattr(self, name), choices)
@@ -143,47 +170,78 @@ class Recipe(Estimator):
         """(B,) share of the mask above 0.5 -> (B,) weight of the mask's mean in the loss."""
 
     @abstractmethod
-    def next_alpha(self, step: int, alpha: Tensor, mask: Tensor) -> Tensor:
-        """alpha after step ``step`` (from 0): (B,) and the mask (B, H, W) that it made -> (B,)."""
+    def next_alpha(self, step: int | Tensor, alpha: Tensor, mask: Tensor) -> Tensor:
+        """alpha after step ``step`` (from 0; one for all or (B,) of them): (B,) and the mask (B, H, W) that it made ->
+        (B,)."""
 
     def retry(self) -> Recipe | None:
         """The recipe for another attempt, from the same start, on the images that failed; None: no other attempt."""
         return None
 
+    def worth(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(B, K) clean logits, (B,) labels -> (B,) bool, which images ``mistaken`` lets be attacked at all."""
+        right = logits.argmax(1) == labels
+        return right if self.mistaken == "fail" else torch.ones_like(right)
+
+    def kind(self, height: int, width: int) -> Kind:
+        """The encoder for images of this size."""
+        if self.encoder_kind != "auto":
+            return self.encoder_kind
+        return "linear" if max(height, width) <= LINEAR_LIMIT else "unet"
+
+    def last_alpha(self, height: int, width: int) -> float:
+        """alpha at the last step for images of this size."""
+        return self.unet_alpha_end if "unet" in self.kind(height, width) else self.alpha_end
+
     def encoder(self, images: Tensor) -> encoders.Encoder:
         """Fresh encoders for a batch."""
-        return encoders.LowRankLinear(
-            images.shape,
-            self.steps,
-            lr=self.encoder_lr,
-            momentum=self.encoder_momentum,
-            weight_decay=self.encoder_weight_decay,
-            seed=self.encoder_seed,
-            dtype=images.dtype,
-            device=images.device,
-            history=self.history,
-            limit=self.epsilon,
-        )
+        sgd = {"lr": self.encoder_lr, "momentum": self.encoder_momentum, "weight_decay": self.encoder_weight_decay}
+        where = {"dtype": images.dtype, "device": images.device}
+        match self.kind(*images.shape[2:]):
+            case "linear":
+                kept = {"history": self.history, "limit": self.epsilon}
+                return encoders.LowRankLinear(images.shape, self.steps, **sgd, seed=self.encoder_seed, **where, **kept)
+            case "unet":
+                return encoder_unet.UNet(images.shape, **sgd, seed=self.encoder_seed, **where)
+            case "shared_unet":
+                return encoder_unet.SharedUNet(images.shape, **sgd, seed=self.encoder_seed, **where)
+            case "none":
+                return encoder_free.FreeLogits(images.shape, **sgd, **where)
+
+    def at_once(self, height: int, width: int) -> int:
+        """Most images of this size that are attacked together, whatever the chunk: bounds the memory of the U-Nets,
+        each of which takes about as much as a small classifier (0.1 GB for an image of 224 px, both together)."""
+        return max(1, UNET_PIXELS // (height * width)) if "unet" in self.kind(height, width) else 1 << 30
 
     def memory(self, channels: int, height: int, width: int) -> int:
         """Bytes that a linear encoder keeps per image (float32), beside the classifier's own needs."""
         return encoders.LowRankLinear.bytes_per_image(channels, height, width, self.steps, self.history, torch.float32)
 
     def check(self, height: int, width: int) -> None:
-        if max(height, width) > LINEAR_LIMIT:
+        if self.kind(height, width) == "linear" and max(height, width) > LINEAR_LIMIT:
             gigabytes = 3 * (height * width) ** 2 * 4 / 1e9
             raise UserError(
                 f"{self.name}: the linear encoder does not fit images of {height}x{width} (its weights would need "
-                f"{gigabytes:.1f} GB); it is meant for sides up to {LINEAR_LIMIT} px. Use occlusion, or smaller images"
+                f"{gigabytes:.1f} GB); it is meant for sides up to {LINEAR_LIMIT} px. Use encoder_kind='unet'"
             )
 
-    def cost(self, height: int, width: int) -> str:  # noqa: ARG002
-        return f"{self.steps} forward and backward passes per image"
+    def cost(self, height: int, width: int) -> str:
+        unet = ", each with one of a small U-Net" if "unet" in self.kind(height, width) else ""
+        return f"{self.passes()} forward and backward passes per image{unet}"
+
+    def passes(self) -> str:
+        """How often the classifier is run on an image, in words."""
+        return str(self.steps)
 
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
         if model is None:
             raise UserError(f"{self.name} attacks a classifier and was given none: pass a trained model")
-        return self.maps(attack(model, images, labels, self, seeds))
+        n = self.at_once(*images.shape[2:])
+        parts = [
+            attack(model, images[i : i + n], labels[i : i + n], self, seeds[i : i + n])
+            for i in range(0, max(len(images), 1), n)
+        ]
+        return self.maps(SparseAttack(*(torch.cat(values) for values in zip(*parts, strict=True))))
 
     def maps(self, found: SparseAttack) -> Estimated:
         """What the attack found, as importance (Eq. 10); all zero where it failed."""
