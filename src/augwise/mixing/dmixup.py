@@ -44,8 +44,9 @@ class DMixup(Mixer):
 
     Images come from K - 1 permutations of the batch. With k=2 this is `Mixup` with Beta(alpha_1, alpha_2).
 
-    k: number of images; 1 leaves all as it is. alpha: one number for all images or one for each; the paper has 1/3 or 1
-    for k=3, 0.2 for k=5.
+    k: number of images; 1 leaves all as it is.
+    alpha: of the Dirichlet distribution, one number for all images or one for each; the paper has 1/3 or 1 for k=3,
+        0.2 for k=5.
     labels: "area": φ. By "importance": φ_k η_k summed over the picture, as a share of the sum over all images (IPF-RDA,
         Eq. 12, for K images); "half": the mean of the two. The last two need maps.
     p: probability that an image is mixed at all, in Python a `Ramp` too.
