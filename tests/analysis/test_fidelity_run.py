@@ -15,10 +15,11 @@ from augwise import randomness
 from augwise.analysis.fidelity_config import FidelityConfig
 from augwise.analysis.fidelity_drops import tables, windows_of
 from augwise.analysis.fidelity_maps import timed
-from augwise.analysis.fidelity_networks import Network
+from augwise.analysis.fidelity_networks import Network, _on_its_images, settings_of
 from augwise.catalogue import estimators
 from augwise.cli import main
 from augwise.data import Subset
+from augwise.data.sources import limited, split_validation
 from augwise.importance.rows import Rows
 from augwise.models.weights import load_weights
 from augwise.training.train import train
@@ -304,3 +305,16 @@ def test_another_network_that_cannot_be_trained_alike_is_said(root, found, capsy
         aw.fidelity(replace(config, train_other=1))
     assert len(aw.fidelity(config)["networks"]) == 1
     assert "no other network to compare with" in capsys.readouterr().err
+
+
+def test_the_images_of_a_comparisons_base_model_are_found_again(tmp_path):
+    """A comparison cuts them itself; the results beside the base model say how."""
+    digits = aw.open_source("digits", "train")
+    rest, _ = split_validation(digits, 0.1, 7)
+    config = aw.TrainConfig(epochs=1, batch_size=20, out=tmp_path / "base", tensorboard=False, quiet=True)
+    run = train(config, source=limited(rest, 60, 7), test=limited(digits, 20, 0))
+    with pytest.raises(aw.UserError, match="do not lead to the 60 images of digits"):
+        _on_its_images(tmp_path / "base", run, settings_of(run))
+    cut = {"limit": 60, "val_share": 0.1, "data_seed": 7}
+    (tmp_path / "results.json").write_text(json.dumps({"config": {"train": cut | {"epochs": 9}}}))
+    assert _on_its_images(tmp_path / "base", run, settings_of(run)) == replace(config, **cut)

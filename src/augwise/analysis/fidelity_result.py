@@ -97,8 +97,8 @@ def judge(
 
 def _used(config: FidelityConfig, table: Table, own: np.ndarray) -> np.ndarray:
     """(N,) bool: images that count on a network, the same ones for all maps."""
-    known = ~np.isnan(own).any(0)
-    return known & table.right if config.only_right else known
+    known = np.isfinite(own.sum(0))  # a NaN in one map's column is one in all
+    return np.logical_and(known, table.right) if config.only_right else known
 
 
 def _network(config: FidelityConfig, network: Network, table: Table, own: np.ndarray) -> dict[str, Any]:
