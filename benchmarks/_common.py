@@ -125,16 +125,23 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def run(about: str | None, measure: Callable[[], dict[str, Any]]) -> None:
-    """Command line of one benchmark: measure with one thread, print every number, write ``--json FILE``."""
+def run(
+    about: str | None, measure: Callable[..., dict[str, Any]], flags: Mapping[str, Mapping[str, Any]] | None = None
+) -> None:
+    """Command line of one benchmark: measure with one thread, print every number, write ``--json FILE``.
+
+    flags: further flags with what `argparse` is to know of them; ``measure`` then gets all options as its argument.
+    """
     parser = argparse.ArgumentParser(description=(about or "").strip().splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the numbers and the environment to this file")
     parser.add_argument("--threads", type=int, default=1, help="threads torch may use (default 1)")
+    for flag, known in (flags or {}).items():
+        parser.add_argument(flag, **known)
     options = parser.parse_args()
     if options.json is not None and not options.json.resolve().parent.is_dir():
         sys.exit(f"{options.json.parent} is no folder: create it, or write elsewhere")
     torch.set_num_threads(options.threads)
-    results = measure()
+    results = measure(options) if flags else measure()
     width = max(map(len, results), default=0)
     for name, value in results.items():
         print(f"{name:{width}}  {_shown(value)}")
