@@ -36,6 +36,8 @@ _HOME = {
     "export_store": "importance.exchange",
     "import_store": "importance.exchange",
     "merge": "importance.merge",
+    "prune": "importance.pruning",
+    "refine": "importance.pruning",
     "superpixels": "importance.superpixels",
     "verify_store": "importance.verify",
     # transforms and mixing
@@ -67,6 +69,7 @@ _HOME = {
     "collate": "data.collate",
     "open_source": "data.sources",
     # verbs
+    "AttackTableConfig": "analysis.attack_table",
     "Audit": "analysis.audit_result",
     "AuditConfig": "analysis.audit_run",
     "CompareConfig": "analysis.compare_plan",
@@ -80,6 +83,7 @@ _HOME = {
     "StoreInfo": "analysis.stores",
     "StoreVerify": "analysis.stores",
     "TrainConfig": "training.config",
+    "attack_table": "analysis.attack_table",
     "audit": "analysis.audit",
     "compare": "analysis.compare",
     "evaluate": "training.evaluate",
@@ -95,6 +99,8 @@ _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from .analysis.attack_table import AttackTableConfig as AttackTableConfig
+    from .analysis.attack_table import attack_table as attack_table
     from .analysis.audit import audit as audit
     from .analysis.audit_result import Audit as Audit
     from .analysis.audit_run import AuditConfig as AuditConfig
@@ -126,6 +132,8 @@ if TYPE_CHECKING:
     from .importance.live import LiveSaliency as LiveSaliency
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
+    from .importance.pruning import prune as prune
+    from .importance.pruning import refine as refine
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.store import ImportanceStore as ImportanceStore
     from .importance.superpixels import superpixels as superpixels

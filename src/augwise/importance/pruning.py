@@ -77,9 +77,7 @@ class _Judge:
     def margins(self, rows: Tensor, masks: Tensor) -> Tensor:
         """(T,) image of each trial and (T, H, W) its open pixels -> (T,)."""
         found = [
-            margin(
-                self.model(self.images[r] + self.delta[r] * m[:, None]), self.labels[r], rows_of(self.targets, r)
-            )
+            margin(self.model(self.images[r] + self.delta[r] * m[:, None]), self.labels[r], rows_of(self.targets, r))
             for r, m in zip(rows.split(self.batch_size), masks.split(self.batch_size), strict=True)
         ]
         return torch.cat(found) if found else self.images.new_empty(0)
@@ -137,9 +135,7 @@ def _close_singles(judge: _Judge, masks: Tensor, rows: Tensor, slack: float) -> 
     return masks
 
 
-def _close_together(
-    judge: _Judge, masks: Tensor, rows: Tensor, costs: Tensor, count: Tensor, slack: float
-) -> None:
+def _close_together(judge: _Judge, masks: Tensor, rows: Tensor, costs: Tensor, count: Tensor, slack: float) -> None:
     """Close the ``count`` cheapest pixels of each row in place, or half as many, and so on; one always can be."""
     while len(rows):
         trial = _without_cheapest(masks[rows], costs, count)
@@ -159,7 +155,7 @@ def refine(
     targets: Tensor | None = None,
     *,
     rounds: int = 20,
-    steps: int = 10,
+    steps: int = 20,
     step: float = 2.0,
     exchange: bool = True,
     slack: float = 1e-4,

@@ -27,6 +27,7 @@ _PAGES = {
     "estimate": "estimate_page",
     "compare": "compare_page",
     "audit": "audit_page",
+    "attack-table": "attack_table_page",
 }
 
 
@@ -35,7 +36,7 @@ class ReportConfig:
     """Pages from results: one folder's page anew, or several folders as the chapters of one page."""
 
     results: tuple[Path, ...]
-    """Folders that train, estimate, evaluate, compare or audit wrote, or JSON files of evaluate."""
+    """Folders that train, estimate, evaluate, compare, audit or attack-table wrote, or JSON files of evaluate."""
     out: Path | None = None
     """The page; left out: report.html in the folder, or with several folders in the working directory."""
     title: str | None = None
@@ -45,8 +46,9 @@ class ReportConfig:
 def report(*results: str | Path, out: str | Path | None = None, title: str | None = None) -> Path:
     """Build the page of one or more results and return its path.
 
-    results: folders written by the verbs ``train``, ``estimate``, ``evaluate``, ``compare`` and ``audit`` (an
-        importance store is one), or JSON files of ``evaluate``; several become chapters of one page, in this order.
+    results: folders written by the verbs ``train``, ``estimate``, ``evaluate``, ``compare``, ``audit`` and
+        ``attack-table`` (an importance store is one), or JSON files of ``evaluate``; several become chapters of one
+        page, in this order.
     out: the page; default ``report.html`` in the one folder (beside the one file, under its name), or for several in
         the working directory. title: heading of the page.
 
@@ -90,7 +92,7 @@ def load(path: Path) -> Page:
 
 
 def _read(path: Path, file: Path) -> dict[str, Any]:
-    cure = "give a folder that augwise train, estimate, evaluate, compare or audit wrote"
+    cure = "give a folder that augwise train, estimate, evaluate, compare, audit or attack-table wrote"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -29,6 +29,7 @@ class LearnedMask(SparsePerturbation):
 
     def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images, labels, targets, seeds = victims
+        self.recipe.check(*images.shape[-2:])
         options: dict[str, Any] = {"epsilon": epsilon}
         if targets is not None:
             if "target" not in {f.name for f in fields(self.recipe)}:

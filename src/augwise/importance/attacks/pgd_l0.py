@@ -77,4 +77,3 @@ class PGDL0(SparsePerturbation):
             move = self.step * epsilon * grad / mean_size(grad)
             found[rows] = project_l0(delta + move, low[rows], high[rows], k[rows])
         return found, fooled
-

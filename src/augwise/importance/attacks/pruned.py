@@ -21,7 +21,7 @@ class Pruned(SparsePerturbation):
     """What finds the perturbation."""
     rounds: int = 0
     """Smaller supports tried by `pruning.refine`; 0: prune alone."""
-    steps: int = 10
+    steps: int = 20
     """Steps for each."""
 
     @property

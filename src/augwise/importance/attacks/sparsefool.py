@@ -62,7 +62,7 @@ class SparseFool(SparsePerturbation):
 
     def _deepfool(self, model: nn.Module, victims: Victims, start: Tensor) -> Tensor:
         """The perturbation of the images that DeepFool reaches from ``start``, in the valid pixels."""
-        images, labels, _, _ = victims
+        images = victims.images
         low, high = box(images, None)
         delta = start.clone()
         rows = torch.arange(len(images), device=images.device)
