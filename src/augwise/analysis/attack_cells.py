@@ -96,4 +96,4 @@ def save(folder: Path, cell: Cell, key: dict[str, Any], done: Done) -> None:
         "cost": np.asarray([done.forwards, done.backwards, done.seconds]),
         "key": np.asarray(json.dumps(key)),
     }
-    write_atomically(folder / FOLDER / cell.file, lambda file: np.savez_compressed(file, **content))
+    write_atomically(folder / FOLDER / cell.file, lambda file: np.savez_compressed(file, **content))  # pyright: ignore[reportArgumentType]

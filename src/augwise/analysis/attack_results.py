@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from ..importance.attacks.pruned import Pruned
 from .attack_list import is_ours
 from .attack_measure import Measured, against, common, measure, row_of
 
@@ -51,7 +52,8 @@ def results_of(
     """Everything that the page needs, as plain data.
 
     ``groups``: one for each goal and bound, and one for each goal of the attacks without bound, with ranked ``rows``
-    (`attack_measure.row_of`, cost per image, ``behind``: changed pixels minus the first's, paired).
+    (`attack_measure.row_of`, cost per image, ``behind``: changed pixels minus the first's, paired; ``ours``: the attack
+    is a learned mask of this library; ``pass``: this library's pruning came after it, whosever it is).
     """
     from .. import __version__
     from ..data.sources import left_out
@@ -103,6 +105,7 @@ def _group(goal: str, epsilon: float | None, members: list[_Judged], victims: Vi
                 "paper": outcome.attack.paper,
                 "settings": repr(outcome.attack),
                 "ours": is_ours(outcome.cell.attack),
+                "pass": isinstance(outcome.attack, Pruned),
                 "keeps_bounds": not broken,
                 **numbers,
                 "common_pixels": shared,

@@ -42,16 +42,16 @@ class AttackTableConfig:
     """Without a run: standard deviation of each channel."""
     attacks: tuple[str, ...] = ()
     """Attacks: cdiea and other learned masks of this library, pgd-l0, greedy, jsma, sparsefool, cw-l0, sapf,
-    sparse-rs, sigma-zero, foolbox-fmn, torchattacks-sparsefool; NAME-pruned takes back what was not needed, NAME-refined (of
-    attacks bounded by epsilon) also moves what stays. Left out: all but those of other libraries."""
+    sparse-rs, sigma-zero, foolbox-fmn, torchattacks-sparsefool; NAME-pruned takes back what was not needed,
+    NAME-refined (of attacks bounded by epsilon) also moves what stays. Left out: all but those of other libraries."""
     epsilons: tuple[str, ...] = ("8/255", "16/255")
     """Bounds of a channel's change in pixel values of [0, 1], as fractions or decimals."""
     targets: tuple[Goal, ...] = ("untargeted",)
     """What counts as success: untargeted (any wrong class), or one class: most_likely wrong one, least_likely one or
     a random one."""
     steps: int = 100
-    """Steps of the learned masks; pgd-l0 takes half for each number of pixels, sigma-zero and foolbox-fmn twice as many,
-    sparse-rs three times as many queries."""
+    """Steps of the learned masks; pgd-l0 takes half for each number of pixels, sigma-zero and foolbox-fmn twice as
+    many, sparse-rs three times as many queries."""
     cw_rounds: int = 24
     """Rounds of cw-l0, 40 steps each; its authors take hundreds of rounds."""
     refine_rounds: int = 20

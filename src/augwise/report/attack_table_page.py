@@ -77,12 +77,16 @@ def _sentence(group: dict[str, Any]) -> str:
         f"{group['title']}: {first['attack']} is sparsest, {first['pixels']['mean']:.1f} pixels on average, "
         f"fooling {share(first['success']['rate'])}"
     )
-    other = next((row for row in group["rows"][1:] if row["ours"] != first["ours"] and row["pixels"]), None)
-    if other is None:
-        return text + "."
-    whose = "of the field’s attacks" if first["ours"] else "of this library’s"
-    best = f"{other['attack']}, {other['pixels']['mean']:.1f} pixels, {share(other['success']['rate'])}"
-    return f"{text}; the best {whose} is {best}."
+    kinds = {
+        "of this library’s learned masks": lambda row: row["ours"],
+        "of the field’s attacks as they are": lambda row: not row["ours"] and not row["pass"],
+    }
+    for whose, fits in kinds.items():
+        best = next((row for row in group["rows"] if row["rank"] and row["pixels"] and fits(row)), None)
+        if best is not None and best is not first:
+            success = share(best["success"]["rate"])
+            text += f"; the best {whose} is {best['attack']}, {best['pixels']['mean']:.1f} pixels, {success}"
+    return text + "."
 
 
 def _published() -> list[dict[str, Any]]:

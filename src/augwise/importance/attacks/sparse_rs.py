@@ -22,7 +22,8 @@ class SparseRS(SparsePerturbation):
 
     Each query puts back ``share`` of the k pixels (falling as queries are spent), takes as many others, and gives new
     colours from {0, 1}^C; it is kept where the margin is not smaller. The paper attacks with a fixed k; here k is
-    halved after each success and doubled or set to the midpoint after a failure, ``searches`` times. No gradients. Not bounded by epsilon.
+    halved after each success and doubled or set to the midpoint after a failure, ``searches`` times. No gradients.
+    Not bounded by epsilon.
     """
 
     paper: ClassVar[str] = "Croce et al. 2022, Sparse-RS"

@@ -118,5 +118,5 @@ def cross(normal: Tensor, gap: Tensor, low: Tensor, high: Tensor) -> Tensor:
     sorted_w, sorted_room = w.gather(1, order), room.gather(1, order)
     gained = sorted_w * sorted_room
     before = gained.cumsum(1) - gained
-    share = ((gap.abs()[:, None] - before) / gained.clamp_min(torch.finfo(w.dtype).tiny)).clamp(0, 1)
+    share = ((gap.abs()[:, None] - before) / gained.clamp_min(torch.finfo(w.dtype).tiny)).clamp(0, 1) * (gained > 0)
     return torch.zeros_like(w).scatter(1, order, sorted_room * share).view_as(normal)
