@@ -45,6 +45,8 @@ _HOME = {
     "export_store": "importance.exchange",
     "import_store": "importance.exchange",
     "merge": "importance.merge",
+    "prune": "importance.pruning",
+    "refine": "importance.pruning",
     "superpixels": "importance.superpixels",
     "verify_store": "importance.verify",
     # transforms and mixing
@@ -79,6 +81,7 @@ _HOME = {
     "collate": "data.collate",
     "open_source": "data.sources",
     # verbs
+    "AttackTableConfig": "analysis.attack_table",
     "Audit": "analysis.audit_result",
     "AuditConfig": "analysis.audit_run",
     "Between": "analysis.tune_space",
@@ -98,6 +101,7 @@ _HOME = {
     "StoreVerify": "analysis.stores",
     "TrainConfig": "training.config",
     "TuneConfig": "analysis.tune_config",
+    "attack_table": "analysis.attack_table",
     "audit": "analysis.audit",
     "compare": "analysis.compare",
     "distil": "analysis.distil_run",
@@ -117,6 +121,8 @@ _MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from .analysis.attack_table import AttackTableConfig as AttackTableConfig
+    from .analysis.attack_table import attack_table as attack_table
     from .analysis.audit import audit as audit
     from .analysis.audit_result import Audit as Audit
     from .analysis.audit_run import AuditConfig as AuditConfig
@@ -164,6 +170,8 @@ if TYPE_CHECKING:
     from .importance.occlusion import Occlusion as Occlusion
     from .importance.one_pass import OnePass as OnePass
     from .importance.rise import RISE as RISE
+    from .importance.pruning import prune as prune
+    from .importance.pruning import refine as refine
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.smoothgrad import SmoothGrad as SmoothGrad
     from .importance.store import ImportanceStore as ImportanceStore

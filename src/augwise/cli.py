@@ -197,6 +197,13 @@ def _stores(arguments: list[str]) -> None:
     s.stores(_parse(kinds, "stores", arguments or ["--help"]))  # pyright: ignore[reportArgumentType]
 
 
+def _attack_table(arguments: list[str]) -> None:
+    from .analysis.attack_table import AttackTableConfig, attack_table
+
+    config = _parse(AttackTableConfig, "attack-table", arguments)
+    attack_table(config, command=f"augwise attack-table {_quoted(arguments)}")
+
+
 def _report(arguments: list[str]) -> None:
     from .report.build import ReportConfig, report
 
@@ -232,6 +239,7 @@ VERBS = {
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),
+    "attack-table": Verb("sparse attacks side by side: success, pixels changed, norms, cost", _attack_table, True),
     "tune": Verb("search the options of a method on validation images, then ask the test images", _tune, True),
     "report": Verb("build the page of results again, or one page of several", _report),
 }

@@ -25,7 +25,13 @@ Batch = tuple[Tensor, Tensor, list[int]]
 
 CONVERGED = Stop()
 
-_OWN = ("alpha_start", "alpha_end", "unet_alpha_end", "reduce", "floor")  # what attempts that share a batch may differ in, of a Recipe's
+_OWN = (
+    "alpha_start",
+    "alpha_end",
+    "unet_alpha_end",
+    "reduce",
+    "floor",
+)  # what attempts that share a batch may differ in, of a Recipe's
 
 
 class Left(NamedTuple):

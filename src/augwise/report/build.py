@@ -30,6 +30,7 @@ _PAGES = {
     "tune": "tune_page",
     "fidelity": "fidelity_page",
     "distil": "distil_page",
+    "attack-table": "attack_table_page",
 }
 
 
@@ -49,8 +50,8 @@ def report(*results: str | Path, out: str | Path | None = None, title: str | Non
     """Build the page of one or more results and return its path.
 
     results: folders that verbs of augwise wrote: ``train``, ``estimate``, ``evaluate``, ``compare``, ``tune``,
-        ``audit``, ``fidelity`` and ``distil`` (an importance store is one), or JSON files of ``evaluate``; several
-        become chapters of one page, in this order.
+        ``audit``, ``fidelity``, ``distil`` and ``attack-table`` (an importance store is one), or JSON files of
+        ``evaluate``; several become chapters of one page, in this order.
     out: the page; default ``report.html`` in the one folder (beside the one file, under its name), or for several in
         the working directory. title: heading of the page.
 
@@ -94,7 +95,7 @@ def load(path: Path) -> Page:
 
 
 def _read(path: Path, file: Path) -> dict[str, Any]:
-    cure = "give a folder that augwise train, estimate, evaluate, compare, tune, audit, fidelity or distil wrote"
+    cure = "give a folder that a verb of augwise wrote, such as train, estimate, compare, audit or fidelity"
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
