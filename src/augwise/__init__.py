@@ -169,9 +169,9 @@ if TYPE_CHECKING:
     from .importance.merge import merge as merge
     from .importance.occlusion import Occlusion as Occlusion
     from .importance.one_pass import OnePass as OnePass
-    from .importance.rise import RISE as RISE
     from .importance.pruning import prune as prune
     from .importance.pruning import refine as refine
+    from .importance.rise import RISE as RISE
     from .importance.saliency import GradientSaliency as GradientSaliency
     from .importance.smoothgrad import SmoothGrad as SmoothGrad
     from .importance.store import ImportanceStore as ImportanceStore

@@ -76,7 +76,7 @@ class Chunks:
         left = dict.fromkeys(span.start for span in spans)
         while left:
             again = [span for span in spans if span.start in left]
-            size = self.limit or self.job.meta.chunk
+            size = min(self.limit or self.job.meta.chunk, self.job.method.at_once(*self.job.shape[1:]))
             try:
                 for done in self._stream(again, num_workers, stop, size):
                     del left[done.span.start]
@@ -119,11 +119,10 @@ class Chunks:
 
     def _needed(self) -> str:
         recipe = self.job.method
-        if not isinstance(recipe, Recipe):
+        needed = recipe.memory(*self.job.shape) if isinstance(recipe, Recipe) else 0
+        if not needed or not isinstance(recipe, Recipe):
             return ""
-        return (
-            f"; {recipe.memory(*self.job.shape) / 1e6:.3g} MB of it for what the encoder learns in {recipe.steps} steps"
-        )
+        return f"; {needed / 1e6:.3g} MB of it for what the encoder learns in {recipe.steps} steps"
 
     def _halve(self, size: int, why: str) -> None:
         release()

@@ -49,6 +49,11 @@ class Estimator(ABC):
         """Height and width of the maps of images of this size: the image's own, unless the method uses a grid."""
         return height, width
 
+    def at_once(self, height: int, width: int) -> int:  # noqa: ARG002
+        """Most images of this size that are worked on together, however many there are: what memory allows. No bound
+        (a large number) unless a method knows one."""
+        return 1 << 30
+
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         """Rough work per image of this size in words, such as "100 forward and backward passes per image"."""
         return "not stated by this method"

@@ -72,7 +72,7 @@ class Job:
         hashes, labels = rows.hashes(progress), rows.labels(progress)
         if self.model is not None:
             check_model(self.model, self._images([0, len(rows) - 1])[0], int(labels.max()), rows.class_names)
-        chunk = chunk_size or method.chunk
+        chunk = chunk_size or min(method.chunk, method.at_once(*self.shape[1:]))
         self._own = _share(len(rows), chunk, part)
         self.hashes, self.labels = hashes[self._own], labels[self._own]
         self.meta = self._describe(chunk, part)

@@ -209,12 +209,15 @@ class Recipe(Estimator):
                 return encoder_free.FreeLogits(images.shape, **sgd, **where)
 
     def at_once(self, height: int, width: int) -> int:
-        """Most images of this size that are attacked together, whatever the chunk: bounds the memory of the U-Nets,
-        each of which takes about as much as a small classifier (0.1 GB for an image of 224 px, both together)."""
-        return max(1, UNET_PIXELS // (height * width)) if "unet" in self.kind(height, width) else 1 << 30
+        """Bounds the memory of the U-Nets, each of which takes about as much as a small classifier (0.1 GB for an image
+        of 224 px, both together)."""
+        unet = "unet" in self.kind(height, width)
+        return max(1, UNET_PIXELS // (height * width)) if unet else super().at_once(height, width)
 
     def memory(self, channels: int, height: int, width: int) -> int:
-        """Bytes that a linear encoder keeps per image (float32), beside the classifier's own needs."""
+        """Bytes that a linear encoder keeps per image (float32), beside the classifier's own needs; 0 of other kinds."""
+        if self.kind(height, width) != "linear":
+            return 0
         return encoders.LowRankLinear.bytes_per_image(channels, height, width, self.steps, self.history, torch.float32)
 
     def check(self, height: int, width: int) -> None:
