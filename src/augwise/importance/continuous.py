@@ -64,8 +64,8 @@ def attack_stream(
         raise UserError(f"slots={slots}: at least 1 image must be attacked at a time")
     if recipe.encoder_kind == "shared_unet":
         raise UserError(
-            f"{recipe.name}: encoder_kind='shared_unet' trains one network for a whole batch, in which no image can take "
-            "another's place: use static batching, or encoder_kind='unet'"
+            f"{recipe.name}: encoder_kind='shared_unet' trains one network for a whole batch, in which no image can "
+            "take another's place: use static batching, or encoder_kind='unet'"
         )
     return _Stream(model, recipe, slots, stop).run(iter(batches))
 

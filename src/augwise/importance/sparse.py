@@ -215,7 +215,7 @@ class Recipe(Estimator):
         return max(1, UNET_PIXELS // (height * width)) if unet else super().at_once(height, width)
 
     def memory(self, channels: int, height: int, width: int) -> int:
-        """Bytes that a linear encoder keeps per image (float32), beside the classifier's own needs; 0 of other kinds."""
+        """Bytes that a linear encoder keeps per image (float32), beside the classifier; 0 of others."""
         if self.kind(height, width) != "linear":
             return 0
         return encoders.LowRankLinear.bytes_per_image(channels, height, width, self.steps, self.history, torch.float32)
