@@ -360,7 +360,7 @@ def test_ink_on_paper():
         (lambda: Graded(rate=float("nan")), "rate=nan"),
         (lambda: Graded(momentum=1.0), "momentum=1.0"),
         (lambda: Graded(fill="blue"), "blue"),
-        (lambda: Graded().check(12, 48), "cells=16"),
+        (lambda: Graded().check(9, 48), "cells=12"),
         (lambda: PixelIntensity("white"), "white"),
         (lambda: PixelIntensity(255), "255"),
         (lambda: RISE().estimate(None, *pictures(1), [0]), "needs a classifier"),

@@ -82,7 +82,7 @@ class Graded(Estimator):
 
     steps: int = 16
     """steps of the attack, one forward and one backward pass each"""
-    cells: int = 16
+    cells: int = 12
     """cells of the mask along the shorter side, at most one per pixel"""
     nu: float = 0.3
     """weight of sparsity against the largest gradient: more erases fewer cells at a time"""
