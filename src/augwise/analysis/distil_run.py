@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .. import __version__, randomness
+from .. import __version__
 from ..errors import UserError
 from ..importance.centre import CentrePrior
+from ..importance.fidelity import erasure_drops, fidelity, random_windows, window_scores
 from ..importance.occlusion import Occlusion
 from ..importance.one_pass import OnePass
-from ..importance.one_pass_losses import box_scores, erasure_drops, random_boxes
 from ..training.one_pass import OnePassSettings, train_one_pass
-from ..windows import resolve_length
+from .bootstrap import Bootstrapped, bootstrap
 
 if TYPE_CHECKING:
     from ..data.sources import Source
@@ -33,7 +33,6 @@ _WINDOWS = 24
 _LENGTH = 0.375  # 12 of 32 pixels
 _SHOWN = 12
 _BLOCK = 32
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -199,12 +198,12 @@ def measured(
         "centre": (CentrePrior(grid=(height, width)), "none"),
         "occlusion": (occlusion, f"{occlusion.forwards(height, width)} × forward"),
     }
-    boxes = _windows(len(images), height, width).to(images.device)
+    boxes = random_windows(range(len(images)), height, width, _LENGTH, _WINDOWS).to(images.device)
     drops = {}
     for name, model in networks.items():
 
         def erased(part: slice, model: nn.Module = model) -> Tensor:
-            return erasure_drops(model, images[part], labels[part], boxes[part])
+            return erasure_drops(model, images[part], labels[part], boxes[part]).drops
 
         drops[name] = _in_blocks(erased, len(images), f"erasing, {name}", progress)
     rows = []
@@ -215,27 +214,11 @@ def measured(
             return method.estimate(first, images[part], labels[part], [0] * len(images[part])).importance
 
         found = _in_blocks(maps, len(images), name, progress)
-        if found.shape[1:] != (height, width):
-            found = nn.functional.interpolate(found[:, None], (height, width), mode="bilinear")[:, 0]
         taken = (time.perf_counter() - began) / len(images)
-        on = {other: _summary(erasure_fidelity(found, boxes, drop)) for other, drop in drops.items()}
+        scores = window_scores(found, boxes, (height, width))
+        on = {other: _summary(fidelity(scores, drop)) for other, drop in drops.items()}
         rows.append({"estimator": name, "cost": cost, "seconds_per_image": taken, "on": on})
     return rows
-
-
-def erasure_fidelity(maps: Tensor, boxes: Tensor, drops: Tensor) -> Tensor:
-    """Spearman's rank correlation of each map's window sums with what erasing the windows costs, (N,) float64.
-
-    maps: (N, H, W); boxes: (N, K, 4); drops: (N, K). 0 for maps that score all windows alike.
-    """
-    ranks = []
-    for values in (box_scores(maps.double(), boxes), drops.double()):
-        less = (values[:, None, :] < values[:, :, None]).sum(2).double()
-        equal = (values[:, None, :] == values[:, :, None]).sum(2).double()
-        rank = less + (equal - 1) / 2
-        ranks.append(rank - rank.mean(1, keepdim=True))
-    a, b = ranks
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1)).clamp_min(1e-12)
 
 
 def as_text(results: dict[str, Any]) -> str:
@@ -261,22 +244,14 @@ def as_text(results: dict[str, Any]) -> str:
     return "\n".join([about, *lines])
 
 
-def _windows(n: int, height: int, width: int) -> Tensor:
-    side = resolve_length(_LENGTH, height, width)
-    return random_boxes(n, _WINDOWS, height, width, side, side, randomness.generator("distil", "held out"))
-
-
 def _in_blocks(work: Callable[[slice], Tensor], n: int, what: str, progress: bool) -> Tensor:
     bar = tqdm(range(0, n, _BLOCK), desc=what, delay=2, leave=False, disable=not progress)
     return torch.cat([work(slice(start, min(start + _BLOCK, n))) for start in bar])
 
 
-def _summary(values: Tensor) -> dict[str, float]:
-    """Mean, deviation, and the interval of the mean by a bootstrap over images."""
-    values = values.cpu()
-    draws = torch.randint(len(values), (_RESAMPLES, len(values)), generator=randomness.generator("distil", "bootstrap"))
-    low, high = torch.quantile(values[draws].mean(1), torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return {"n": len(values), "mean": values.mean().item(), "std": values.std().item(), "low": low, "high": high}
+def _summary(values: Tensor) -> Bootstrapped:
+    """Mean, deviation and interval over the images whose windows cost something."""
+    return bootstrap(values[~values.isnan()][:, None].cpu().numpy())[0]
 
 
 @torch.no_grad()

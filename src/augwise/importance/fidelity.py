@@ -125,7 +125,9 @@ def erasure_drops(
     scores, right = [], []
     for which in torch.arange(n * (k + 1), device=images.device).split(batch_size):
         image = which // (k + 1)
-        logits = model(fill_boxes(images[image], whole[which], colour[image], inplace=True)).double()
+        erased = fill_boxes(images[image], whole[which], colour[image], inplace=True)
+        # Channels last, as convolutions like them: twice as fast on a processor.
+        logits = model(erased.contiguous(memory_format=torch.channels_last)).double()
         scores.append(log_probability(logits, labels[image]))
         right.append(logits.argmax(1) == labels[image])
     if not scores:

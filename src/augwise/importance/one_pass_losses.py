@@ -9,15 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..boxes import fill_boxes
 from ..randomness import integers, uniform
-from .class_score import log_probability
 from .sparse import unit_l1
 
 FLAT = 1e-12
 """Sum of squared deviations of the drops, in nats², below which an image's windows are taken to cost all the same."""
-
-_AT_ONCE = 256
 
 
 def random_boxes(
@@ -50,27 +46,6 @@ def box_scores(maps: Tensor, boxes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def erasure_drops(model: nn.Module, images: Tensor, labels: Tensor, boxes: Tensor) -> Tensor:
-    """log p_y(x) − log p_y(x with window k filled with the image's mean colour), in nats: (N, K).
-
-    model: frozen, in eval mode, pixels in [0, 1] to logits; images: (N, C, H, W) float in [0, 1]; labels: (N,) int64;
-    boxes: (N, K, 4). Costs K + 1 forward passes per image. Negative where erasing helped.
-    """
-    n, k = boxes.shape[:2]
-    each = torch.arange(n, device=images.device).repeat_interleave(k)
-    colour = images.mean((2, 3), keepdim=True)
-    erased = fill_boxes(images[each], boxes.flatten(0, 1).to(images.device), colour[each], inplace=True)
-    scores = [log_probability(model(x), y) for x, y in zip(_parts(erased), _parts(labels[each]), strict=True)]
-    whole = log_probability(model(images), labels)
-    return whole[:, None] - torch.cat(scores).view(n, k)
-
-
-def _parts(values: Tensor) -> tuple[Tensor, ...]:
-    """In portions that stay in a processor's cache, pictures as convolutions like them: three times as fast."""
-    whole = values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
-    return whole.split(_AT_ONCE)
-
-
 def erasing_loss(scores: Tensor, drops: Tensor) -> Tensor:
     """1 − the correlation of an image's window scores with its drops, mean over the images: a scalar in [0, 2].
 

@@ -25,6 +25,7 @@ from ..errors import UserError
 from ..files import require_writable
 from ..fingerprints import model_fingerprint
 from ..importance.cdiea import wrong_class
+from ..importance.fidelity import erasure_drops
 from ..importance.job import check_model, frozen
 from ..importance.one_pass import OnePass, load_one_pass, read_out, save_one_pass
 from ..importance.one_pass_features import feature_layer, features_of
@@ -33,7 +34,6 @@ from ..importance.one_pass_losses import (
     box_scores,
     dense_attack,
     erasing_loss,
-    erasure_drops,
     random_boxes,
 )
 from ..importance.one_pass_network import SMALLEST, OnePassNetwork
@@ -224,9 +224,8 @@ class _Training:
         with _bar(n, "erasing", "image", self.progress, done) as bar:
             for start in range(done, n, step):
                 rows = slice(start, min(start + step, n))
-                drops[rows] = (
-                    erasure_drops(self.model, self._pixels(rows), self.labels[rows], boxes[rows]).float().cpu()
-                )
+                erased = erasure_drops(self.model, self._pixels(rows), self.labels[rows], boxes[rows])
+                drops[rows] = erased.drops.float().cpu()
                 bar.update(rows.stop - start)
                 state |= {"measured": rows.stop, "drops": drops}
                 if self.checkpoint.due():
