@@ -6,7 +6,7 @@ import numpy as np
 
 from augwise.analysis.attack_measure import Measured, row_of
 from augwise.analysis.attack_results import text_table
-from augwise.report import report
+from augwise.report.build import report
 from augwise.report.gallery import write_gallery
 from augwise.training.results import write_json
 from report.browser import check_page

@@ -45,7 +45,6 @@ def box_scores(maps: Tensor, boxes: Tensor) -> Tensor:
     )
 
 
-@torch.no_grad()
 def erasing_loss(scores: Tensor, drops: Tensor) -> Tensor:
     """1 − the correlation of an image's window scores with its drops, mean over the images: a scalar in [0, 2].
 
