@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -194,8 +192,6 @@ def test_stores_from_before_keep_their_arguments():
     assert arguments(CDIEA())["alpha_end"] == 100.0
     assert arguments(CDIEA(encoder_kind="shared_unet"))["encoder_kind"] == "shared_unet"
     assert arguments(CDIEA(mistaken="fail"))["mistaken"] == "fail"
-    later = [f.name for f in dataclasses.fields(CDIEA) if f.metadata.get("later")]
-    assert later == ["encoder_kind", "unet_alpha_end", "mistaken"]
 
 
 def test_a_unet_attack_finds_key_points_on_an_image_above_64_px():

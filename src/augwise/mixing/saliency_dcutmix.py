@@ -54,7 +54,14 @@ class SaliencyDCutMix(Mixer):
         of the pixels alone, `fine_grained`, which the paper takes from OpenCV, or `spectral_residual`.
     place: where the box lies in the last image's box: "nearest" to the place that the window had in its own image, or
         "uniform" as in `DCutMix`.
-    All else as in `DCutMix`; it draws the same numbers, and one window per image where the saliency is unknown.
+    k: number of images; 1 leaves all as it is.
+    alpha: of the Dirichlet distribution, one number for all images or one for each.
+    labels: "area", "importance" or "half", as in `DCutMix`.
+    p: probability that an image is mixed at all, in Python a `Ramp` too.
+    per_batch: one φ and one set of sizes for the whole batch rather than per image.
+    normalize: for labels by importance, make every map sum to 1 first, see `CutMix`.
+
+    It draws the numbers of `DCutMix`, and a window of every image for the case that its saliency is unknown.
     """
 
     def __init__(
