@@ -61,7 +61,7 @@ _ALL = (
         {
             "methods": ("cutout", "trivialaugment"),
             "strengths": (8, 12, 16, 20, 24),
-            "estimators": ("cdiea", "occlusion"),
+            "estimators": ("cdiea",),
         },
     ),
     Preset(
@@ -70,7 +70,7 @@ _ALL = (
         {
             "methods": ("cutout", "trivialaugment"),
             "quantiles": (0.2, 0.4, 0.6, 0.8),
-            "estimators": ("cdiea", "occlusion"),
+            "estimators": ("cdiea",),
         },
     ),
     Preset(
