@@ -192,3 +192,12 @@ def test_equals_captums(layer):
         images, labels.tolist(), relu_attributions=True
     )
     torch.testing.assert_close(grad_cam(model, images, labels, layer, "logit"), theirs[:, 0].detach())
+
+
+def test_a_wrong_layer_leaves_no_store_behind(tmp_path):
+    images, model = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8), aw.models.build("small_cnn", 2).eval()
+    data = [(image, i % 2) for i, image in enumerate(images)]
+    with pytest.raises(UserError, match="layer 'nowhere'"):
+        aw.estimate(model, data, tmp_path / "maps", aw.GradCAM(layer="nowhere"), progress=False)
+    assert not (tmp_path / "maps").exists()
+    assert len(aw.estimate(model, data, tmp_path / "maps", aw.GradCAM(), progress=False)) == 3

@@ -45,6 +45,12 @@ class Estimator(ABC):
     def check(self, height: int, width: int) -> None:  # noqa: B027  (most methods fit every size)
         """Raise `UserError` where the method does not fit images of this size, naming what to use instead."""
 
+    def check_model(self, model: nn.Module | None, images: Tensor) -> None:  # noqa: B027  (most methods take any model)
+        """Raise `UserError` where the method does not fit the model, before any work is kept.
+
+        model, images: as in `estimate`, some images of the data.
+        """
+
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the maps of images of this size: the image's own, unless the method uses a grid."""
         return height, width

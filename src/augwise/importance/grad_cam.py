@@ -110,6 +110,9 @@ class GradCAM(Estimator):
         check_grid(self.grid)
         check_saliency(self.of, "max", None)
 
+    def check_model(self, model: nn.Module | None, images: Tensor) -> None:
+        self.estimate(model, images[:1], images.new_zeros(len(images[:1]), dtype=torch.int64), [0])
+
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(self.grid, height, width)
 

@@ -70,8 +70,10 @@ class Job:
         rows.check_repeatable()
         rows.check_sizes(self.shape, progress)
         hashes, labels = rows.hashes(progress), rows.labels(progress)
+        some = self._images([0, len(rows) - 1])[0]
         if self.model is not None:
-            check_model(self.model, self._images([0, len(rows) - 1])[0], int(labels.max()), rows.class_names)
+            check_model(self.model, some, int(labels.max()), rows.class_names)
+        method.check_model(self.model, some)
         chunk = chunk_size or min(method.chunk, method.at_once(*self.shape[1:]))
         self._own = _share(len(rows), chunk, part)
         self.hashes, self.labels = hashes[self._own], labels[self._own]

@@ -107,6 +107,9 @@ class OnePass(Estimator):
         if min(height, width) < SMALLEST:
             raise UserError(f"one_pass: images of {height}x{width} are too small: {SMALLEST} pixels a side at least")
 
+    def check_model(self, model: nn.Module | None, images: Tensor) -> None:
+        self.maps(images[:1], torch.zeros(len(images[:1]), dtype=torch.int64, device=images.device), model)
+
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(self.grid, height, width)
 
