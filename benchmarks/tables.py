@@ -15,9 +15,6 @@ aside for validation: about 20 s a run on a core of its own. On a GPU: ``--model
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +24,10 @@ from augwise.analysis.compare import compare
 from augwise.analysis.compare_plan import CompareConfig
 from augwise.analysis.presets import PRESETS
 from augwise.errors import UserError
-from augwise.report.build import report
 from augwise.training.config import TrainConfig
 
-RESULTS = Path(__file__).parent / "results"
+from .publish import RESULTS, publish
+
 _LARGEST = 3_000_000  # bytes of a page that is published
 
 
@@ -63,7 +60,7 @@ def work(options: argparse.Namespace) -> None:
             refused[name] = str(error)
         finally:  # also when the time is up: what is there is a table
             if options.publish and (options.out / name / "results.json").exists():
-                publish(options.out / name, RESULTS / options.publish / name)
+                publish(options.out / name, RESULTS / options.publish / name, _LARGEST)
     for name, reason in refused.items():
         print(f"{name} was left out: {reason}")
 
@@ -89,26 +86,6 @@ def settings(name: str, options: argparse.Namespace) -> CompareConfig:
         length = options.length
         changes["length"] = int(length) if length >= 1 and length.is_integer() else length
     return CompareConfig.preset(name, train, **changes)
-
-
-def publish(folder: Path, to: Path) -> None:
-    """Results, table and page of a comparison in ``to``; of paths only the last part is kept."""
-    found = json.loads((folder / "results.json").read_text())
-    config = found["config"]
-    config["train"] |= {"data": _end(config["train"]["data"]), "out": folder.name}
-    config["share"] = [Path(path).name for path in config["share"]]
-    config["maps_from"] = config["maps_from"] and Path(config["maps_from"]).name
-    to.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        made = Path(name)
-        (made / "results.json").write_text(json.dumps(found, indent=2) + "\n")
-        if (folder / "gallery.json").exists():
-            shutil.copy(folder / "gallery.json", made)
-        page = report(made)
-        shutil.copy(made / "results.json", to)
-        shutil.copy(folder / "table.txt", to)
-        if page.stat().st_size < _LARGEST:
-            shutil.copy(page, to)
 
 
 def _title(name: str, data: str) -> str:

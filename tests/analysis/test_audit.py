@@ -621,6 +621,7 @@ def test_files_and_page(tmp_path):
     assert report["transforms"][2]["not_followed"] == ["<lambda>"]
     per_class = report["transforms"][0]["per_class"]
     assert [(c["class"], c["images"]) for c in per_class] == [("left", 20), ("right", 20)]
+    assert (tmp_path / "out" / "table.txt").read_text() == f"{found}\n"
     rows = list(csv.DictReader((tmp_path / "out" / "images.csv").read_text().splitlines()))
     assert len(rows) == 3 * N
     assert float(rows[1]["area_lost"]) == pytest.approx(150 / 384, rel=1e-4)

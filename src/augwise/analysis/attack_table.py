@@ -77,7 +77,7 @@ def attack_table(config: AttackTableConfig, command: str = "") -> dict[str, Any]
     from tqdm import tqdm
 
     from ..data.sources import open_source
-    from ..files import require_writable
+    from ..files import require_writable, write_atomically
     from ..report.build import report
     from ..report.gallery import write_gallery
     from ..training.devices import device_name
@@ -118,7 +118,7 @@ def attack_table(config: AttackTableConfig, command: str = "") -> dict[str, Any]
     write_json(config.out / RESULTS, results)
     write_gallery(config.out, shown)
     text = text_table(results)
-    (config.out / "table.txt").write_text(text, encoding="utf-8")
+    write_atomically(config.out / "table.txt", lambda file: file.write(text.encode()))
     print(text)
     print(report(config.out))
     return results

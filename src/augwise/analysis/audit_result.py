@@ -135,7 +135,7 @@ class Audit:
         }
 
     def write(self, folder: str | Path, title: str = "Audit", command: str = "") -> Path:
-        """Write ``results.json``, ``images.csv`` (a line per image and transform), ``gallery.json`` and
+        """Write ``results.json``, ``table.txt``, ``images.csv`` (a line per image and transform), ``gallery.json`` and
         ``report.html``; the page's path.
 
         title and command head the page.
@@ -148,6 +148,7 @@ class Audit:
         folder = Path(folder)
         require_writable(folder)
         write_json(folder / RESULTS, {**self.to_dict(), "title": title, "command": command})
+        write_atomically(folder / "table.txt", lambda file: file.write(f"{self}\n".encode()))
         write_atomically(folder / "images.csv", lambda file: file.write(self._csv().encode()))
         groups = [audit_group(a.name, heading, cases) for a in self.transforms for heading, cases in a.cases.items()]
         write_gallery(folder, groups)

@@ -65,7 +65,7 @@ class AuditConfig:
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     out: Path = Path("audit")
-    """Folder for results.json, images.csv, gallery.json and report.html."""
+    """Folder for results.json, table.txt, images.csv, gallery.json and report.html."""
     quiet: bool = False
     """No progress bar."""
 
