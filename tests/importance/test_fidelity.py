@@ -30,6 +30,7 @@ class Bent(nn.Module):
     def __init__(self, classes: int = 4):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(classes, 3, HEIGHT, WIDTH, dtype=torch.float64) / 9)
+        self.eval()
 
     def forward(self, images):
         return torch.einsum("nchw,kchw->nk", (2 * images.double()).sin(), self.weight)
@@ -41,6 +42,7 @@ class Linear(nn.Module):
     def __init__(self, weight):
         super().__init__()
         self.weight = weight
+        self.eval()
 
     def forward(self, images):
         odds = (images.double() * self.weight).sum((1, 2, 3))
@@ -197,6 +199,8 @@ def test_what_cannot_be_meant_is_refused(arguments, message):
     with pytest.raises(UserError, match="give float pixels"):
         erasure_fidelity(Bent(), torch.rand(2, HEIGHT, WIDTH), torch.zeros(2, 3, HEIGHT, WIDTH, dtype=torch.uint8),
                          torch.zeros(2, dtype=torch.long), [0, 1])  # fmt: skip
+    with pytest.raises(UserError, match="training mode"):
+        erasure_fidelity(Bent().train(), torch.rand(2, HEIGHT, WIDTH), *images_of(2), [0, 1])
     with pytest.raises(UserError, match="one map"):
         erasure_fidelity(Bent(), torch.rand(3, HEIGHT, WIDTH), *images_of(2), [0, 1])
 

@@ -147,6 +147,8 @@ def test_bad_input_is_refused():
     model, images, labels, _, delta, mask = attacked(2)
     with pytest.raises(UserError, match="training mode"):
         aw.prune(model.train(), images, labels, delta, mask)
+    with pytest.raises(UserError, match="training mode"):
+        aw.refine(model, images, labels, delta, mask, EPSILON, rounds=0)
     model.eval()
     with pytest.raises(UserError, match="bool mask"):
         prune(model, images, labels, delta, mask.double())

@@ -19,7 +19,8 @@ from .. import randomness
 from ..errors import UserError
 from .cdiea import Target, binary_share, wrong_class
 from .class_score import log_probability
-from .sparse import Recipe, Start, one_of, unit_l1
+from .descent import bounds, unit_l1
+from .sparse import Recipe, Start, one_of
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def momentum_pgd(
     (B, C, H, W), pixels in [0, 1], images + delta too. The loss is `log_probability`, whose gradient does not vanish in
     rounding where the model is certain; where there is none at all, delta stays. Returns the last delta.
     """
-    low, high = (-images).clamp_min(-epsilon), (1 - images).clamp_max(epsilon)
+    low, high = bounds(images, epsilon)
     delta, velocity = delta.clamp(low, high), torch.zeros_like(delta)
     for _ in range(steps):
         with torch.enable_grad():

@@ -19,6 +19,7 @@ from ..errors import UserError
 from ..importance_map import ImportanceMap
 from ..windows import Grid, Window, resolve_length
 from .class_score import log_probability
+from .eval_mode import check_eval
 
 Fill = Literal["mean"] | float
 FEWEST = 3
@@ -114,6 +115,7 @@ def erasure_drops(
 
     images: (N, C, H, W) float in [0, 1]; labels: (N,) int64; boxes: (N, K, 4), from `random_windows`.
     """
+    check_eval(model)
     check_fill(fill)
     if not images.is_floating_point():
         raise UserError(f"images are {images.dtype}: give float pixels in [0, 1], such as images.float() / 255")

@@ -24,6 +24,7 @@ from .attached import match
 from .continuous import estimate_stream
 from .descent import Stop
 from .estimator import Estimated, Estimator
+from .eval_mode import check_eval
 from .memory import first_line, out_of_memory
 from .rows import Rows, check_size
 from .sparse import Recipe
@@ -235,12 +236,7 @@ def check_method(method: Any, model: nn.Module | None) -> None:
 
 def check_model(model: nn.Module, images: Tensor, largest: int, names: list[str] | None) -> None:
     """`UserError` unless the model is in eval mode and gives finite logits for the classes of the data."""
-    training = [name or "the model" for name, module in model.named_modules() if module.training]
-    if training:
-        raise UserError(
-            f"the model is in training mode ({training[0]}): call model.eval() first, or its maps would depend on the "
-            "other images of a batch"
-        )
+    check_eval(model)
     try:
         with torch.no_grad():
             logits = model(images)

@@ -21,6 +21,7 @@ from ..files import write_atomically
 from ..fingerprints import model_fingerprint
 from ..labels import MixedLabels
 from .estimator import Estimated, Estimator
+from .eval_mode import check_eval
 from .grid import Grid, check_grid, map_size, pool
 from .one_pass_features import features_of
 from .one_pass_network import SMALLEST, OnePassNetwork
@@ -148,6 +149,7 @@ class OnePass(Estimator):
                 f"the network in {self.path} looks at features of the classifier that it was trained with: give that "
                 "model (--run), or train a network that looks at the image alone (look='image')"
             )
+        check_eval(model)
         known: weakref.WeakSet[nn.Module] = self.__dict__["_known"]
         if model not in known:
             found = model_fingerprint(model)

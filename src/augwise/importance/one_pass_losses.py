@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..randomness import integers, uniform
-from .sparse import unit_l1
+from .advmask import momentum_pgd
 
 FLAT = 1e-12
 """Sum of squared deviations of the drops, in nats², below which an image's windows are taken to cost all the same."""
@@ -65,17 +65,19 @@ def dense_attack(
     """A perturbation of all pixels towards the classes ``targets``, (B, C, H, W): |δ| ≤ ε and x + δ in [0, 1].
 
     δ ← clip(δ − (2 ε / steps) · sign(g)), g the accumulated ∇_δ CE(f(x + δ), y*) as in IPF-RDA, Eq. 9, with every
-    pixel open. One step is a signed gradient of length ε (what goes beyond it is cut).
+    pixel open: `momentum_pgd` from 0. One step is a signed gradient of length ε (what goes beyond it is cut).
     """
-    low, high = (-images).clamp_min(-epsilon), (1 - images).clamp_max(epsilon)
-    delta, velocity = torch.zeros_like(images), torch.zeros_like(images)
-    for _ in range(steps):
-        with torch.enable_grad():
-            pixels = (images + delta).requires_grad_()
-            loss = F.cross_entropy(model(pixels), targets, reduction="sum")
-        velocity = momentum * velocity + unit_l1(torch.autograd.grad(loss, pixels)[0])
-        delta = (delta - 2 * epsilon / steps * velocity.sign()).clamp(low, high)
-    return delta
+    return momentum_pgd(
+        model,
+        images,
+        torch.zeros_like(images),
+        targets,
+        towards=True,
+        epsilon=epsilon,
+        steps=steps,
+        beta=2 * epsilon / steps,
+        momentum=momentum,
+    )
 
 
 def attack_loss(model: nn.Module, images: Tensor, targets: Tensor, delta: Tensor, mask: Tensor, nu: float) -> Tensor:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .descent import bounds
+from .eval_mode import check_eval
 from .margin import margin, margin_gradient, rows_of
 
 
@@ -44,8 +46,6 @@ def prune(
     batch_size: images per forward pass.
     Returns (B, H, W) bool. An image that ``delta * mask`` does not fool by ``slack`` keeps its mask.
     """
-    if model.training:
-        raise UserError("the model is in training mode, so images would depend on their neighbours: call model.eval()")
     if delta.shape != images.shape or mask.shape != images[:, 0].shape or mask.dtype != torch.bool:
         raise UserError(
             f"prune needs delta of the images' shape {tuple(images.shape)} and a bool mask "
@@ -71,6 +71,7 @@ class _Judge:
         targets: Tensor | None,
         batch_size: int,
     ) -> None:
+        check_eval(model)
         self.model, self.images, self.labels, self.delta, self.targets = model, images, labels, delta, targets
         self.batch_size = batch_size
 
@@ -183,17 +184,17 @@ def refine(
     mask = _close_blocks(judge, mask & (delta != 0).any(1), rows, slack)
     delta = delta * mask[:, None]
     cut = images.new_full((len(images),), 0.2)
-    low, high = (-images).clamp_min(-epsilon), (1 - images).clamp_max(epsilon)
+    low, high = bounds(images, epsilon)
     for _ in range(rounds):
         open_ = mask[rows].sum((1, 2))
         rows = rows[(open_ > 1) & (cut[rows] > 0)]
         for part in rows.split(batch_size):
             before = mask[part].sum((1, 2))
             less = (cut[part] * before).long().clamp_min(1)
-            bounds = low[part], high[part]
+            room = low[part], high[part]
             if not exchange:
-                bounds = bounds[0] * mask[part][:, None], bounds[1] * mask[part][:, None]
-            args = images[part], labels[part], rows_of(targets, part), delta[part], bounds, before - less
+                room = room[0] * mask[part][:, None], room[1] * mask[part][:, None]
+            args = images[part], labels[part], rows_of(targets, part), delta[part], room, before - less
             found, good = _squeezed(model, *args, epsilon, steps, step, slack)
             delta[part[good]], mask[part[good]] = found[good], (found[good] != 0).any(1)
             lost = part[~good]
@@ -207,14 +208,15 @@ def _squeezed(
     labels: Tensor,
     targets: Tensor | None,
     delta: Tensor,
-    bounds: tuple[Tensor, Tensor],
+    room: tuple[Tensor, Tensor],
     k: Tensor,
     epsilon: float,
     steps: int,
     size: float,
     slack: float,
 ) -> tuple[Tensor, Tensor]:
-    """The perturbation of at most k (B,) pixels that the steps reach, and whether it fools the model."""
+    """The perturbation of at most k (B,) pixels that the steps reach, and whether it fools the model; room: its least
+    and largest values."""
     found = delta.clone()
     fooled = torch.zeros_like(labels, dtype=torch.bool)
     rows = torch.arange(len(images), device=images.device)
@@ -227,7 +229,7 @@ def _squeezed(
         if not len(rows) or step == steps:
             break
         move = size * (1 - step / steps) * epsilon * grad / mean_size(grad)
-        found[rows] = project_l0(found[rows] + move, bounds[0][rows], bounds[1][rows], k[rows])
+        found[rows] = project_l0(found[rows] + move, room[0][rows], room[1][rows], k[rows])
     return found, fooled
 
 

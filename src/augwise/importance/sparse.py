@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from ..errors import UserError
 from . import encoder_free, encoder_unet, encoders
 from .descent import Descent
-from .descent import unit_l1 as unit_l1
 from .estimator import Estimated, Estimator
+from .eval_mode import check_eval
 
 LINEAR_LIMIT = 64
 """Longest side in pixels of images for which the fully connected encoder is offered. Its matrix grows with the fourth
@@ -306,12 +306,7 @@ def attack(
 
 def clean_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The logits of the images as they are; `UserError` where model, images or labels are of no use to an attack."""
-    training = [name or "the model" for name, module in model.named_modules() if module.training]
-    if training:
-        raise UserError(
-            f"the model is in training mode ({training[0]}), so images would depend on their neighbours: call "
-            "model.eval()"
-        )
+    check_eval(model)
     if not images.is_floating_point():
         raise UserError(f"images are {images.dtype}: the attack needs floats in [0, 1] (images.float() / 255)")
     if not bool(((images >= 0) & (images <= 1)).all()):

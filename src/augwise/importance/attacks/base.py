@@ -13,7 +13,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ... import randomness
 from ...errors import UserError
+from ..descent import bounds
 from ..margin import rows_of
 
 
@@ -62,8 +64,7 @@ class SparsePerturbation(ABC):
 
 def box(images: Tensor, epsilon: float | None) -> tuple[Tensor, Tensor]:
     """Least and largest perturbation of every entry, by epsilon (None: no bound) and the valid pixels."""
-    low, high = -images, 1 - images
-    return (low, high) if epsilon is None else (low.clamp_min(-epsilon), high.clamp_max(epsilon))
+    return (-images, 1 - images) if epsilon is None else bounds(images, epsilon)
 
 
 def at_least(owner: str, **values: float) -> None:
@@ -75,7 +76,5 @@ def at_least(owner: str, **values: float) -> None:
 
 def uniform(seeds: list[int], shape: torch.Size, tag: str, like: Tensor) -> Tensor:
     """(B, *shape) numbers in [0, 1), those of each image from its own seed, of the type and device of ``like``."""
-    from ... import randomness
-
     draws = [randomness.uniform(1, *shape, generator=randomness.generator(seed, tag)) for seed in seeds]
     return torch.cat(draws).to(like) if draws else like.new_empty(0, *shape)
