@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import UserError
+
+DAMAGED = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises where an archive is cut short, garbled or lacks a part."""
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], Any]) -> None:

@@ -163,6 +163,9 @@ def test_interrupted_drops_go_on(tmp_path):
     assert rest.calls == whole.calls - 3
     for name in ("drops", "log_probability", "right"):
         assert (getattr(resumed, name) == getattr(expected, name)).all()
+    file.write_bytes(file.read_bytes()[:999])  # cut short: done again
+    (again,) = tables(config, [Network("n", rest, {})], rows, boxes, "cpu")
+    assert (again.drops == expected.drops).all()
     other = replace(config, fill=0.5)
     assert (tables(other, [Network("n", rest, {})], rows, boxes, "cpu")[0].drops != expected.drops).any()
 

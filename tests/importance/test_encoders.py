@@ -128,6 +128,9 @@ def test_rows_that_are_kept_go_on_as_they_were(history):
     some.keep(rows)
     for mine, all_of_them in zip(drive(some, inputs[4:6, rows]), drive(whole, inputs[4:6]), strict=True):
         torch.testing.assert_close(mine, all_of_them[rows], rtol=1e-12, atol=1e-13)
+    pull = torch.tensor([0.0, torch.nan, 0.0], dtype=torch.float64)[:, None, None]
+    some.backward(some.forward(inputs[5, rows] + pull[:, None]) + pull)  # what a broken model leaves of one image
+    some.step()
     some.restart(torch.tensor([1]))
     fresh = drive(make(1, 6, history=history, limit=0.5), inputs[6:9, :1])
     for mine, alone in zip(drive(some, inputs[6:9, rows]), fresh, strict=True):

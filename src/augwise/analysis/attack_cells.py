@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..files import write_atomically
+from ..files import DAMAGED, write_atomically
 from .attack_measure import Counted
 
 if TYPE_CHECKING:
@@ -53,12 +53,12 @@ def load(folder: Path, cell: Cell, key: dict[str, Any]) -> Done | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if json.loads(str(kept["key"])) != key:
                 return None
             cost = kept["cost"].tolist()
             return Done(torch.from_numpy(kept["delta"]), int(cost[0]), int(cost[1]), float(cost[2]))
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is damaged ({error}): remove it, and the cell is computed again") from None
 
 

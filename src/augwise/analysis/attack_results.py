@@ -116,8 +116,10 @@ def _group(goal: str, epsilon: float | None, members: list[_Judged], victims: Vi
         )
     ranked = sorted(range(len(rows)), key=lambda i: (not rows[i]["keeps_bounds"], rows[i]["with_failures"]))
     best = members[ranked[0]].measured
+    kept = [row["with_failures"] for row in rows if row["keeps_bounds"]]
     for place, i in enumerate(ranked):
-        rows[i]["rank"] = place + 1 if rows[i]["keeps_bounds"] else None
+        better = sum(other < rows[i]["with_failures"] for other in kept)  # equals share a rank
+        rows[i]["rank"] = better + 1 if rows[i]["keeps_bounds"] else None
         rows[i]["behind"] = against(members[i].measured, best) if place else None
     return {"goal": goal, "epsilon": epsilon, "common": count, "rows": [rows[i] for i in ranked]}
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from .. import randomness
 from ..errors import UserError
-from ..files import write_atomically
+from ..files import DAMAGED, write_atomically
 from ..fingerprints import model_fingerprint
 from ..importance.fidelity import check_fill, erasure_drops, random_windows
 from ..importance.rows import check_size
@@ -51,9 +51,9 @@ class Table:
     def _load(self) -> None:
         """Take over what is in the file, whichever images it was computed for."""
         try:
-            with np.load(self.file) as found:  # never unpickles
+            with self.file.open("rb") as opened, np.load(opened) as found:  # never unpickles
                 known = {name: found[name] for name in ("hashes", "labels", *_VALUES)}
-        except (OSError, ValueError, KeyError):
+        except DAMAGED:  # computed again
             return
         there = _keys(known["hashes"], known["labels"])
         at = {key: row for row, key in enumerate(there)}

@@ -118,9 +118,9 @@ class AdvMaskAttack(Recipe):
 
     def next_alpha(self, step: int | Tensor, alpha: Tensor, mask: Tensor) -> Tensor:
         rise = (self.last_alpha(*mask.shape[1:]) - self.alpha_start) / self.steps
-        last = torch.as_tensor(step, device=alpha.device) >= round(self.steps * (1 - self.last_phase))
-        unfinished = torch.where(binary_share(mask) < self.binary_share, alpha + self.last_phase_factor * rise, alpha)
-        return torch.where(last, unfinished, alpha + rise)
+        last, binary = step >= round(self.steps * (1 - self.last_phase)), binary_share(mask) >= self.binary_share
+        faster = torch.where(last & ~binary, alpha + self.last_phase_factor * rise, alpha + rise)
+        return torch.where(last & binary, alpha, faster)
 
     def retry(self) -> AdvMaskAttack | None:
         return replace(self, gamma=self.gamma / 10, attempts=self.attempts - 1) if self.attempts > 1 else None

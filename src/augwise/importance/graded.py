@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .class_score import log_probability
 from .estimator import Estimated, Estimator
-from .grid import Grid, check_grid, map_size, square_cells, stretch
+from .grid import Grid, check_grid, map_size, square_cells, stretch, stretching
 
 _CLOSED = -2.0  # first logit of the mask: 12 % erased, so that the attack begins near the image as it is
 
@@ -49,11 +49,12 @@ def erasing_attack(
     erasure = background - pixels
     cell = torch.full((len(pixels), *mask_size), _CLOSED, dtype=exact, device=pixels.device)
     velocity, cost = torch.zeros_like(cell), torch.zeros_like(cell)
+    down, across = stretching(cell, *pixels.shape[-2:])
     for _ in range(steps):
         mask = torch.sigmoid(cell)
         with torch.enable_grad():
             mask.requires_grad_()
-            erased = stretch(mask, *pixels.shape[-2:]).to(pixels.dtype)
+            erased = (down @ mask @ across).to(pixels.dtype)
             score = log_probability(model(pixels + erasure * erased[:, None]).to(exact), labels)
             (gradient,) = torch.autograd.grad(score.sum(), mask)
         mask = mask.detach()

@@ -66,8 +66,14 @@ def stretch(maps: Tensor, height: int, width: int) -> Tensor:
 
     As products with constant matrices, so that the way back is exact and repeatable on every device.
     """
+    down, across = stretching(maps, height, width)
+    return down @ maps @ across
+
+
+def stretching(maps: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The matrices of `stretch`, (height, h) and (w, width), for loops: making them waits for the device."""
     down, across = (
         (tents(size, n) if size >= n else cells(n, size)).to(maps)
         for n, size in zip(maps.shape[1:], (height, width), strict=True)
     )
-    return down @ maps @ across.T
+    return down, across.T

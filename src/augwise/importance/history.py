@@ -20,8 +20,8 @@ BLOCK_BYTES = 1 << 21
 class History(ABC):
     """Pairs (delta_s, u_s) of the last ``capacity`` steps for each of B images.
 
-    Place ``s mod capacity`` holds step s. An image that begins anew has u = 0 at all places written so far, which makes
-    its former steps vanish from every sum, each term being proportional to u_s.
+    Place ``s mod capacity`` holds step s. An image that begins anew has zeros at all places written so far, which makes
+    its former steps vanish from every sum. Zeros in both: 0 times a NaN, which a broken model may leave, is a NaN.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -70,7 +70,8 @@ class FullHistory(History):
             yield slice(None), self.deltas[:, :filled], self.grads[:, :filled]
 
     def forget(self, rows: Tensor) -> None:
-        self.grads[:, : self.filled].index_fill_(0, rows, 0)
+        for kept in (self.deltas, self.grads):
+            kept[:, : self.filled].index_fill_(0, rows, 0)
 
     def keep(self, rows: Tensor) -> None:
         self.deltas = _gathered(self.deltas, rows, self.filled)
@@ -122,7 +123,8 @@ class CompactHistory(History):
         return self.filled * (self.deltas.shape[2] + self.grads.shape[2]) * self.dtype.itemsize
 
     def forget(self, rows: Tensor) -> None:
-        self.scale[:, : self.filled].index_fill_(0, rows, 0)
+        for kept in (self.grads, self.scale):  # what 8 bits hold is finite
+            kept[:, : self.filled].index_fill_(0, rows, 0)
 
     def keep(self, rows: Tensor) -> None:
         self.deltas = _gathered(self.deltas, rows, self.filled)

@@ -39,6 +39,11 @@ class Pruned(SparsePerturbation):
         """Whether the attack is."""
         return self.attack.targeted
 
+    @property
+    def package(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """What the attack needs."""
+        return self.attack.package
+
     def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images, labels, targets, _ = victims
         delta = self.attack.perturb(model, victims, epsilon)
