@@ -15,7 +15,7 @@ from augwise import randomness
 from augwise.analysis.fidelity_config import FidelityConfig
 from augwise.analysis.fidelity_drops import tables, windows_of
 from augwise.analysis.fidelity_maps import timed
-from augwise.analysis.fidelity_networks import Network, _on_its_images, settings_of
+from augwise.analysis.fidelity_networks import Network, _on_its_images, check_fits, settings_of
 from augwise.catalogue import estimators
 from augwise.cli import main
 from augwise.data import Subset
@@ -179,6 +179,17 @@ def test_drops_that_are_not_finite_are_refused(tmp_path):
     config = FidelityConfig(windows=5, length=3, out=tmp_path / "a", quiet=True)
     with pytest.raises(aw.UserError, match="NaN"):
         tables(config, [Network("n", Broken(), {})], rows, windows_of(config, rows.hashes(), 8, 8), "cpu")
+
+
+def test_a_network_that_says_the_same_of_all_images_is_refused_before_any_work():
+    class Blind(Stopping):
+        def forward(self, images):
+            return 0 * super().forward(images)
+
+    rows = Rows(source(9))
+    check_fits(Stopping(), rows, "run")
+    with pytest.raises(aw.UserError, match="blind: the model returns the same logits for all of 8 different images"):
+        check_fits(Blind(), rows, "blind")
 
 
 def test_clipped_windows_misclassified_images_and_a_given_store(root, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from copy import deepcopy
 from functools import cache
 
 import numpy as np
@@ -43,6 +44,13 @@ def classifier() -> nn.Module:
             loss.backward()
             optimizer.step()
     return model.eval().requires_grad_(False)
+
+
+def blind() -> nn.Module:
+    model = SmallCNN(10).eval()
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    return model
 
 
 def settings(**changes) -> aw.OnePassSettings:
@@ -261,6 +269,8 @@ def test_a_store_says_which_network_made_it_but_not_where_that_lay(few, tmp_path
     (tmp_path / "moved.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes())
     moved = aw.OnePass.load(tmp_path / "moved.safetensors")
     assert len(aw.estimate(model, few, tmp_path / "maps", moved, progress=False)) == len(few)
+    with pytest.raises(UserError, match="training mode"):
+        network.maps(few.images[:2] / 255, torch.zeros(2, dtype=torch.long), deepcopy(model).train())
     with pytest.raises(UserError, match="reads the features of the classifier"):
         aw.LiveOnePass(network, classifier=SmallCNN(10).eval())
     with pytest.raises(UserError, match="give that model"):
@@ -358,6 +368,8 @@ def test_bad_images_labels_and_settings(network, few, tmp_path):
         (SmallCNN(10), tmp_path / "a.safetensors", "training mode"),
         (SmallCNN(3).eval(), tmp_path / "b.safetensors", "knows 3 classes"),
         (SmallCNN(10, 1).eval(), tmp_path / "c.safetensors", "does not take images"),
+        (blind(), tmp_path / "d.safetensors", "same logits for all of"),
+        (classifier(), written(tmp_path / "e.safetensors"), "belongs to another run: settings: unset there"),
     ]:
         with pytest.raises(UserError, match=says):
             aw.train_one_pass(model, few, path, settings(), progress=False)

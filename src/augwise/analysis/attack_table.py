@@ -169,6 +169,7 @@ def _victims(config: AttackTableConfig, source: Source, model: Any, device: str)
     from .. import randomness
     from ..importance.attacks.base import Victims
     from ..importance.cdiea import wrong_class
+    from ..importance.classifier import check_varies
 
     pictures = [source[i] for i in range(len(source))]
     if len({tuple(image.shape) for image, _ in pictures}) > 1:
@@ -180,6 +181,7 @@ def _victims(config: AttackTableConfig, source: Source, model: Any, device: str)
         logits = torch.cat([model(part) for part in images.split(config.batch_size)])
     if not bool(logits.isfinite().all()):
         raise UserError("the model returns logits that are not finite: nothing can be said of attacks on it")
+    check_varies(images, logits)
     rows = (logits.argmax(1) == labels).nonzero()[:, 0]
     if not len(rows):
         raise UserError(f"the model recognises none of the {len(labels)} images: there is nothing to attack")

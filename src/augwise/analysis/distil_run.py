@@ -21,8 +21,12 @@ from ..importance.centre import CentrePrior
 from ..importance.fidelity import erasure_drops, fidelity, random_windows, window_scores
 from ..importance.occlusion import Occlusion
 from ..importance.one_pass import OnePass
+from ..importance.rows import Rows
+from ..importance.speed import wait_for
+from ..report.text import interval
 from ..training.one_pass import OnePassSettings, train_one_pass
 from .bootstrap import Bootstrapped, bootstrap
+from .fidelity_networks import check_fits
 
 if TYPE_CHECKING:
     from ..data.sources import Source
@@ -102,7 +106,10 @@ def distil(config: DistilConfig) -> dict[str, Any]:
     source = open_source(config.data, config.split, limit=config.limit, seed=config.data_seed, **opening)
     held_out = open_source(config.data, config.held_out, limit=config.held_out_limit, seed=config.data_seed, **opening)
     device = torch.device(device_name(config.device))
-    networks = _classifiers(config, source, device)
+    networks = _classifiers(config, source)
+    for name, model in networks.items():
+        check_fits(model, Rows(held_out), name)
+        model.to(device)
     began, there = time.monotonic(), (config.out / NETWORK).exists()
     network = train_one_pass(
         next(iter(networks.values())),
@@ -124,16 +131,16 @@ def _size_of(run: Path | None) -> int | None:
     return run_settings(run)["size"]
 
 
-def _classifiers(config: DistilConfig, source: Source, device: torch.device) -> dict[str, nn.Module]:
+def _classifiers(config: DistilConfig, source: Source) -> dict[str, nn.Module]:
     """The classifier that is asked, first, and the others, by what the table calls them."""
     from .reference_model import reference_model
 
     c = config
     own = reference_model(source, c.run, c.model, c.checkpoint, c.mean, c.std, "distil")
-    found: dict[str, nn.Module] = {"the same network": own.to(device)}
+    found: dict[str, nn.Module] = {"the same network": own}
     for i, run in enumerate(c.others, 1):
         name = "another network" if len(c.others) == 1 else f"another network, {i}"
-        found[name] = reference_model(source, run, None, None, None, None, "distil").to(device)
+        found[name] = reference_model(source, run, None, None, None, None, "distil")
     return found
 
 
@@ -214,6 +221,7 @@ def measured(
             return method.estimate(first, images[part], labels[part], [0] * len(images[part])).importance
 
         found = _in_blocks(maps, len(images), name, progress)
+        wait_for(images.device)
         taken = (time.perf_counter() - began) / len(images)
         scores = window_scores(found, boxes, (height, width))
         on = {other: _summary(fidelity(scores, drop)) for other, drop in drops.items()}
@@ -229,7 +237,7 @@ def as_text(results: dict[str, Any]) -> str:
     body = [
         [
             r["estimator"],
-            *(f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}]" for s in r["on"].values()),
+            *(interval(s) for s in r["on"].values()),
             f"{1000 * r['seconds_per_image']:.2f}",
             r["cost"],
         ]

@@ -20,6 +20,7 @@ from ..files import DAMAGED, write_atomically
 from ..fingerprints import model_fingerprint
 from ..importance.fidelity import check_fill, erasure_drops, random_windows
 from ..importance.rows import check_size
+from ..importance.speed import wait_for
 from .fidelity_config import FidelityConfig
 from .fidelity_networks import Network
 
@@ -121,8 +122,7 @@ def tables(config: FidelityConfig, networks: list[Network], rows: Rows, boxes: T
                     before, start = int(found[i].done[block].sum()), time.perf_counter()
                     model = networks[i].model.to(device)
                     erased = erasure_drops(model, images, classes, boxes[block].to(device), config.fill, size)
-                    if images.device.type == "cuda":
-                        torch.cuda.synchronize(images.device)
+                    wait_for(images.device)
                     found[i].fill(block, *erased, time.perf_counter() - start)
                     if time.monotonic() - found[i].saved > _OFTEN:
                         found[i].save()

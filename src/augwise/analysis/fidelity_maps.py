@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..importance.attached import AttachedMaps
 from ..importance.estimate import estimate
 from ..importance.job import frozen
+from ..importance.speed import wait_for
 from ..importance.store import ImportanceStore
 from .estimate_maps import maps_done
 from .fidelity_config import FidelityConfig
@@ -145,8 +146,7 @@ def timed(method: Estimator, tell: Callable[[int, float], None]) -> Estimator:
         def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
             start = time.perf_counter()
             result = super().estimate(model, images, labels, seeds)
-            if images.device.type == "cuda":
-                torch.cuda.synchronize(images.device)
+            wait_for(images.device)
             tell(len(images), time.perf_counter() - start)
             return result
 

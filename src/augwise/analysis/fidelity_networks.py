@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..training.config import TrainConfig
 
 NETWORKS = "networks"
+_LOOKED_AT = 8  # images that every network is shown before any work
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def networks(config: FidelityConfig, source: Source, rows: Rows) -> list[Network
     found = [Network(_name(where), model, {"where": str(where)} | _settings(c.run))]
     found += [_read(folder, source) for folder in c.other]
     for network in found:
-        _check(network, rows)
+        check_fits(network.model, rows, network.about["where"])
     count = (0 if c.other or c.run is None else 1) if c.train_other is None else c.train_other
     if count and c.run is not None:
         found += _trained(c, c.run, count, source)
@@ -79,15 +80,23 @@ def _named_apart(found: Sequence[Network]) -> list[Network]:
     return [n if names.count(n.name) == 1 else replace(n, name=n.about["where"]) for n in found]
 
 
-def _check(network: Network, rows: Rows) -> None:
-    """`UserError` for a network that does not fit these images: their size, channels or classes."""
+def check_fits(model: nn.Module, rows: Rows, where: str) -> None:
+    """`UserError`, naming ``where`` it is from, for a network that does not fit these images (their size, channels or
+    classes), or says the same of all of them."""
+    import torch
+
+    from ..importance.classifier import check_varies
     from ..importance.job import check_model
 
-    images = rows[0][0][None].float() / 255
+    spread = torch.linspace(0, len(rows) - 1, min(len(rows), _LOOKED_AT)).long().tolist()
+    some = [rows[row][0] for row in spread]
+    images = torch.stack([image for image in some if image.shape == some[0].shape]).float() / 255
     try:
-        check_model(network.model, images, int(rows.labels().max()), rows.class_names)
+        check_model(model, images, int(rows.labels().max()), rows.class_names)
+        with torch.no_grad():
+            check_varies(images, model(images))
     except UserError as error:
-        raise UserError(f"{network.about['where']}: {error}") from error
+        raise UserError(f"{where}: {error}") from error
 
 
 def _trained(config: FidelityConfig, run: Path, count: int, source: Source) -> list[Network]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..importance.fidelity import fidelity, window_scores
-from ..report.text import counted, number, seconds, signed
-from .bootstrap import Bootstrapped, bootstrap
+from ..report.text import counted, interval, seconds
+from .bootstrap import bootstrap
 from .fidelity_config import FidelityConfig
 from .fidelity_drops import Table
 from .fidelity_maps import CENTRE, RANDOM, Judged
@@ -168,15 +168,6 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     """Names to the left, numbers to the right."""
     padded = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
     return "  ".join(padded).rstrip()
-
-
-def interval(found: Bootstrapped | None, sign: bool = False) -> str:
-    """``0.63 [0.62, 0.64]``, or with a sign in front; a dash where there is none."""
-    if found is None:
-        return "–"
-    say = signed if sign else number
-    low, high = found["low"], found["high"]
-    return say(found["mean"]) + ("" if low is None or high is None else f" [{say(low)}, {say(high)}]")
 
 
 def notes(results: dict[str, Any]) -> list[str]:

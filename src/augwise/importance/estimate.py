@@ -240,9 +240,11 @@ def _plan(job: Job, chunks: Chunks, folder: Path, pending: list[int], world: int
     return Plan(meta.rows, len(pending), meta.bytes(), rate, seconds, text)
 
 
-def _trust(right: int, looked: int, classes: int) -> str:
+def _trust(right: int, looked: int, classes: int, same: bool) -> str:
     """How well the classifier does on these images: maps of one that guesses say nothing about the images."""
     text = f"the classifier is right on {100 * right / looked:.0f} % of {looked} of these images"
+    if same and looked > 1:
+        return f"{text} and says the same of all of them: its maps will say nothing; check its weights"
     # Three standard deviations above the share that blind guessing would get right.
     chance = 1 / classes
     if right / looked <= chance + 3 * (chance * (1 - chance) / looked) ** 0.5:

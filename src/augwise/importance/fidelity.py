@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..importance_map import ImportanceMap
 from ..windows import Grid, Window, resolve_length
 from .class_score import log_probability
-from .eval_mode import check_eval
+from .classifier import check_eval
 
 Fill = Literal["mean"] | float
 FEWEST = 3

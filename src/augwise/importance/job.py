@@ -21,10 +21,10 @@ from .. import randomness
 from ..errors import UserError
 from ..fingerprints import model_fingerprint
 from .attached import match
+from .classifier import check_eval
 from .continuous import estimate_stream
 from .descent import Stop
 from .estimator import Estimated, Estimator
-from .eval_mode import check_eval
 from .memory import first_line, out_of_memory
 from .rows import Rows, check_size
 from .sparse import Recipe
@@ -147,18 +147,19 @@ class Job:
             )
         return importance, result.failed.detach().cpu().numpy().astype(bool)
 
-    def accuracy(self) -> tuple[int, int, int]:
-        """How many images the model gets right, of how many that are looked at (spread over the data), and how many
-        classes it knows."""
+    def accuracy(self) -> tuple[int, int, int, bool]:
+        """How many images the model gets right, of how many that are looked at (spread over the data), how many classes
+        it knows, and whether it says the same of all of them."""
         rows = np.linspace(0, len(self.rows) - 1, min(_LOOKED_AT, len(self.rows))).astype(int).tolist()
-        right, classes = 0, 1
+        right, first, same = 0, torch.empty(0, 1), True
         assert self.model is not None
         for start in range(0, len(rows), 32):
             images, labels = self._images(rows[start : start + 32])
             with torch.no_grad():
                 logits = self.model(images)
-            right, classes = right + int((logits.argmax(1) == labels).sum()), logits.shape[1]
-        return right, len(rows), classes
+            first = logits[:1] if start == 0 else first
+            right, same = right + int((logits.argmax(1) == labels).sum()), same and bool((logits == first).all())
+        return right, len(rows), first.shape[1], same
 
     def load(self, chunks: list[list[int]], num_workers: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (n, C, H, W) float32 in [0, 1] and labels (n,) int64 of lists of rows, on the device."""

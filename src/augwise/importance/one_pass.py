@@ -20,8 +20,8 @@ from ..errors import UserError
 from ..files import write_atomically
 from ..fingerprints import model_fingerprint
 from ..labels import MixedLabels
+from .classifier import check_eval
 from .estimator import Estimated, Estimator
-from .eval_mode import check_eval
 from .grid import Grid, check_grid, map_size, pool
 from .one_pass_features import features_of
 from .one_pass_network import SMALLEST, OnePassNetwork

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .classifier import check_eval
 from .descent import bounds
-from .eval_mode import check_eval
 from .margin import margin, margin_gradient, rows_of
 
 

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from . import encoder_free, encoder_unet, encoders
+from .classifier import check_eval
 from .descent import Descent
 from .estimator import Estimated, Estimator
-from .eval_mode import check_eval
 
 LINEAR_LIMIT = 64
 """Longest side in pixels of images for which the fully connected encoder is offered. Its matrix grows with the fourth

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..analysis.fidelity_result import interval, notes, ranked
+from ..analysis.fidelity_result import notes, ranked
 from .charts import Chart, Estimate, Series, extent, forest, line_chart
 from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
-from .text import counted, duration, number, seconds
+from .text import counted, duration, interval, number, seconds
 
 _TOLD = {"data", "limit", "run", "seed", "split", "out", "quiet"}  # stand among the facts, or are the machine's
 _PRIORS = ("centre", "uniform", "area")
@@ -48,15 +48,10 @@ def _images(data: dict[str, Any]) -> str:
 
 def _headline(maps: list[dict[str, Any]], networks: list[dict[str, Any]]) -> str:
     best = maps[0]
-    said = (
-        f"{best['name']} predicts best what erasing costs: {_say(best['on'][0]['fidelity'])} on {networks[0]['name']}"
-    )
-    others = [f"{_say(on['fidelity'])} on {on['network']}" for on in best["on"][1:]]
+    found = interval(best["on"][0]["fidelity"])
+    said = f"{best['name']} predicts best what erasing costs: {found} on {networks[0]['name']}"
+    others = [f"{interval(on['fidelity'])} on {on['network']}" for on in best["on"][1:]]
     return said + (f", whose maps these are; {' and '.join(others)}" if others else "") + "."
-
-
-def _say(found: dict[str, Any]) -> str:
-    return interval(found)  # pyright: ignore[reportArgumentType]
 
 
 def _points(maps: list[dict[str, Any]], networks: list[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -69,6 +69,15 @@ def signed(value: float | None, digits: int = 2) -> str:
     """``+0.12``, ``−0.03``; a dash for what was not measured."""
     text = number(value, digits)
     return text if text[0] in "−–" else f"+{text}"
+
+
+def interval(found: Mapping[str, Any] | None, sign: bool = False) -> str:
+    """``0.63 [0.62, 0.64]``, or with a sign in front; a dash where there is none."""
+    if found is None:
+        return "–"
+    say = signed if sign else number
+    low, high = found["low"], found["high"]
+    return say(found["mean"]) + ("" if low is None or high is None else f" [{say(low)}, {say(high)}]")
 
 
 def seconds(value: float | None) -> str:

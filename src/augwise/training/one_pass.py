@@ -25,6 +25,7 @@ from ..errors import UserError
 from ..files import require_writable
 from ..fingerprints import model_fingerprint
 from ..importance.cdiea import wrong_class
+from ..importance.classifier import check_varies
 from ..importance.fidelity import erasure_drops
 from ..importance.job import check_model, frozen
 from ..importance.one_pass import OnePass, load_one_pass, read_out, save_one_pass
@@ -43,6 +44,7 @@ from .checkpoint import Checkpoint, plain, refuse_other
 _ERASED = 1024  # erased images in memory while drops are measured
 _WARM_UP = 0.1  # share of the steps in which the learning rate rises
 _MOST_FOR_COLOURS = 10_000
+_LOOKED_AT = 16  # images that the classifier is shown before any work
 
 
 @dataclass(frozen=True)
@@ -187,13 +189,16 @@ class _Training:
 
     def run(self) -> OnePass:
         if self.path.exists():
-            refuse_other(load_one_pass(self.path).about["identity"], self.identity, self.path)
+            refuse_other(load_one_pass(self.path).about.get("identity", {}), self.identity, self.path)
             self.checkpoint.remove()
             return OnePass.load(self.path)
         state = self.checkpoint.load() or {"measured": 0, "epoch": 0}
         data = Resident.load(self.source, None, self.device, self.progress, self.size)
         self.images, self.labels = data.images, data.labels
         check_model(self.model, self._pixels(slice(0, 2)), int(self.labels.max()), list(self.source.class_names))
+        some = self._pixels(slice(None, None, max(1, len(self.images) // _LOOKED_AT)))
+        with torch.no_grad():
+            check_varies(some, self.model(some))
         self.layer, self.features = None, 0
         if self.settings.look == "features":
             self.layer, self.features = feature_layer(self.model, self._pixels(slice(0, 2)))

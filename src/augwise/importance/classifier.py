@@ -1,0 +1,31 @@
+"""What a classifier must be before it is asked what decides a class: in eval mode, and not the same for all images."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..errors import UserError
+
+
+def check_eval(model: nn.Module) -> None:
+    """`UserError` where a part of the model is in training mode (batch-norm and dropout would mix images)."""
+    for name, module in model.named_modules():
+        if module.training:
+            raise UserError(
+                f"the model is in training mode ({name or 'the model'}): call model.eval() first, or what it says of "
+                "an image depends on the others of its batch"
+            )
+
+
+def check_varies(images: Tensor, logits: Tensor) -> None:
+    """`UserError` where different images (N, C, H, W) all get the same logits (N, K)."""
+    if says_the_same(images, logits):
+        raise UserError(
+            f"the model returns the same logits for all of {len(images)} different images, so nothing in an image "
+            "decides its class: check its weights, or train it longer"
+        )
+
+
+def says_the_same(images: Tensor, logits: Tensor) -> bool:
+    """Whether different images all get the same logits."""
+    return bool((logits == logits[:1]).all()) and bool((images != images[:1]).any())
