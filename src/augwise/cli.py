@@ -147,7 +147,7 @@ def _tune(arguments: list[str]) -> None:
 def _distil(arguments: list[str]) -> None:
     from .analysis.distil_run import DistilConfig, distil
 
-    distil(_parse(DistilConfig, "distil", arguments))
+    distil(_parse(DistilConfig, "distil", arguments), command=f"augwise distil {_quoted(arguments)}")
 
 
 def _audit(arguments: list[str]) -> None:

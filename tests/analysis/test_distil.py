@@ -65,6 +65,7 @@ def test_the_page_says_the_numbers(done):
     (own,) = (r["on"]["the same network"] for r in results["fidelity"]["rows"] if r["estimator"] == "one_pass")
     assert f"{own['mean']:.2f}".replace("-", "−") in page
     assert page.count("its one-pass map") == 12
+    assert "augwise distil --run" in page
     assert "<script" not in page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -67,6 +68,7 @@ def results_of(
             delta = outcome.done.delta.to(images.device)
             judged = measure(model, images, victims.labels, targets.get(cell.goal), delta, cell.epsilon)
             groups.setdefault((cell.goal, cell.epsilon), []).append(_Judged(outcome, judged))
+    packages = {o.attack.package for o in found if o.done is not None and o.attack.package is not None}
     order = sorted(groups, key=lambda at: (config.targets.index(at[0]), at[1] is None, at[1] or 0))  # pyright: ignore[reportArgumentType]
     return {
         "kind": "attack-table",
@@ -87,7 +89,7 @@ def results_of(
             for o in found
             if o.done is None
         ],
-        "environment": environment(victims.images.device),
+        "environment": environment(victims.images.device) | {name: version(name) for name in sorted(packages)},
     }
 
 

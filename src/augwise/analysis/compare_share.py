@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..catalogue import estimators, find
 from ..errors import UserError
-from ..files import require_writable
+from ..files import require_writable, write_atomically
 from .compare_plan import CompareConfig, Run
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _one_pass(config: CompareConfig, model: nn.Module, source: Source, size: int
         return train_one_pass(model, source, file, settings, size=size, device=where, progress=not config.train.quiet)
 
     for other in [] if started else others:
-        shutil.copyfile(other, file)
+        write_atomically(file, lambda into, other=other: into.write(other.read_bytes()))
         try:
             return found_or_trained()
         except UserError:  # of other images or another classifier

@@ -90,10 +90,11 @@ class DistilConfig:
                 raise UserError(f"--others {run} is no finished training run: give the folder of one")
 
 
-def distil(config: DistilConfig) -> dict[str, Any]:
+def distil(config: DistilConfig, command: str = "") -> dict[str, Any]:
     """Train (or finish, or find) the network that ``config`` describes, measure it, write results and page.
 
-    Everything lands in ``config.out``; returns the content of ``results.json``. An interrupted call goes on.
+    Everything lands in ``config.out``; returns the content of ``results.json``. An interrupted call goes on. command
+    heads the page.
     """
     from ..data.sources import open_source
     from ..files import require_writable
@@ -120,7 +121,7 @@ def distil(config: DistilConfig) -> dict[str, Any]:
         progress=not config.quiet,
     )
     seconds = None if there else time.monotonic() - began
-    return _report(config, network, source, held_out, networks, device, seconds)
+    return _report(config, command, network, source, held_out, networks, device, seconds)
 
 
 def _size_of(run: Path | None) -> int | None:
@@ -146,6 +147,7 @@ def _classifiers(config: DistilConfig, source: Source) -> dict[str, nn.Module]:
 
 def _report(
     config: DistilConfig,
+    command: str,
     network: OnePass,
     source: Source,
     held_out: Source,
@@ -168,6 +170,7 @@ def _report(
     results = {
         "kind": "distil",
         "augwise": __version__,
+        "command": command,
         "config": plain(asdict(config)),
         "data": {"name": source.name, "train": len(source), "held_out": len(held_out), "classes": about["classes"]},
         "network": {"file": NETWORK, "fingerprint": network.fingerprint, "parameters": _parameters(network)}

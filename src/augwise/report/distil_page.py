@@ -64,7 +64,8 @@ def _tiles(results: dict[str, Any], rows: list[dict[str, Any]]) -> list[tuple[st
 
 def _facts(results: dict[str, Any]) -> Facts:
     data, network, config = results["data"], results["network"], results["config"]
-    facts = [("data", f"{data['name']}, {data['train']} images, {len(data['classes'])} classes")]
+    facts = [("command", results["command"])] if results.get("command") else []
+    facts.append(("data", f"{data['name']}, {data['train']} images, {len(data['classes'])} classes"))
     asked = {k: config.get(k) for k in ("data", "split", "limit", "size", "run", "others", "held_out")}
     facts += settings_as_facts(asked, "asked for: ")
     facts += [(k, str(network[k])) for k in ("file", "fingerprint", "classifier")]

@@ -14,6 +14,8 @@ from typing import Any
 
 from .text import between, counted, number, percent, points, share, short
 
+_VERSIONS = ("torch", "torchvision", "numpy", "optuna", "foolbox", "torchattacks", "python")
+
 Facts = list[tuple[str, str]]
 """What was run, line by line: (name, value), shown at the foot of every page."""
 
@@ -108,7 +110,7 @@ def settings_as_facts(settings: dict[str, Any], prefix: str = "") -> Facts:
 
 def environment_facts(found: dict[str, Any]) -> Facts:
     """Versions and machine, as results record them under "environment", in a few lines."""
-    versions = [f"{name} {found[name]}" for name in ("torch", "torchvision", "numpy", "python") if name in found]
+    versions = [f"{name} {found[name]}" for name in _VERSIONS if name in found]
     device = str(found.get("device", ""))
     processor = f"{found['cpu']}, {found.get('cores', '?')} cores" if "cpu" in found else ""
     machine = ", ".join(filter(None, [device if device != "cpu" else "", processor or device]))
