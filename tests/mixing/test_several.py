@@ -14,7 +14,7 @@ from augwise import randomness
 from augwise.mixing.base import label_sets
 from augwise.mixing.dmixup import blend
 from augwise.mixing.saliency_dcutmix import around, peaks
-from augwise.mixing.shares import partner_share, source_shares
+from augwise.mixing.shares import partner_share
 from augwise.mixing.stick_breaking import layers, stick_breaking_boxes, visible_areas
 from augwise.mixing.visual_saliency import fine_grained, spectral_residual
 from reference.nested import nested_boxes, shown
@@ -212,16 +212,19 @@ def mixer_picture(batch: aw.Batch, params: dict) -> Tensor:
     )
 
 
-def test_shares_of_two_are_those_of_pairs():
+@pytest.mark.parametrize("normalize", [False, True])
+def test_the_share_of_a_partner_by_hand(normalize):
     generator = seeded()
     area, base, pasted = (torch.rand(40, dtype=torch.float64, generator=generator) for _ in range(3))
     base[:5], pasted[3:8] = 0, 0
     whole = (base * 2 + 0.1, pasted * 3)
-    both = torch.stack([1 - area, area], 1), torch.stack([base, pasted], 1), torch.stack(whole, 1)
-    for labels in ("area", "importance", "half"):
-        for normalize in (False, True):
-            pair = partner_share(labels, area, base, pasted, whole, normalize)
-            assert torch.allclose(source_shares(labels, *both, normalize)[:, 1], pair)
+    expected = []
+    for one, still, brought, of, theirs in zip(*(t.tolist() for t in (area, base, pasted, *whole)), strict=True):
+        parts = (still / of, brought / max(theirs, 1e-9)) if normalize else (still, brought)
+        expected.append(parts[1] / sum(parts) if theirs > 0 and sum(parts) > 0 else one)
+    expected = torch.tensor(expected, dtype=torch.float64)
+    for labels, share in (("area", area), ("importance", expected), ("half", (area + expected) / 2)):
+        torch.testing.assert_close(partner_share(labels, area, base, pasted, whole, normalize), share)
 
 
 def test_one_draw_per_batch_is_one_box_for_all_and_other_partners():

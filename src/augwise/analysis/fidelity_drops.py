@@ -18,7 +18,8 @@ from .. import randomness
 from ..errors import UserError
 from ..files import DAMAGED, write_atomically
 from ..fingerprints import model_fingerprint
-from ..importance.fidelity import check_fill, erasure_drops, random_windows
+from ..importance.fidelity import erasure_drops, random_windows
+from ..importance.fill import check_fill
 from ..importance.rows import check_size
 from ..importance.speed import wait_for
 from .fidelity_config import FidelityConfig

@@ -8,7 +8,7 @@ Tensors in, tensors out; touches no files and no progress.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ from ..importance_map import ImportanceMap
 from ..windows import Grid, Window, resolve_length
 from .class_score import log_probability
 from .classifier import check_eval
+from .fill import Fill, check_fill, colour_of
 
-Fill = Literal["mean"] | float
 FEWEST = 3
 """Windows per image below which a rank correlation is ±1 whatever the map says."""
 
@@ -120,9 +120,7 @@ def erasure_drops(
     if not images.is_floating_point():
         raise UserError(f"images are {images.dtype}: give float pixels in [0, 1], such as images.float() / 255")
     n, k = boxes.shape[:2]
-    colour = images.mean((2, 3), keepdim=True)
-    if fill != "mean":
-        colour = torch.full_like(colour, fill)
+    colour = colour_of(images, fill)
     whole = torch.cat([boxes.new_zeros(n, 1, 4), boxes], 1).flatten(0, 1).to(images.device)  # an empty box comes first
     scores, right = [], []
     for which in torch.arange(n * (k + 1), device=images.device).split(batch_size):
@@ -137,12 +135,6 @@ def erasure_drops(
         return Erased(empty.view(0, k), empty, empty.bool())
     score = torch.cat(scores).view(n, k + 1)
     return Erased(score[:, :1] - score[:, 1:], score[:, 0], torch.cat(right).view(n, k + 1)[:, 0])
-
-
-def check_fill(fill: Fill) -> None:
-    """`UserError` for what cannot fill a window."""
-    if fill != "mean" and not (isinstance(fill, int | float) and not isinstance(fill, bool) and 0 <= fill <= 1):
-        raise UserError(f"fill={fill!r} cannot be used: give 'mean' or a pixel value in [0, 1]")
 
 
 def window_scores(importance: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:

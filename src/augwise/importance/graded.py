@@ -7,7 +7,7 @@ perturbation helps is not where erasing hurts. Touches nothing but tensors and t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .class_score import log_probability
 from .estimator import Estimated, Estimator
-from .grid import Grid, check_grid, map_size, square_cells, stretch, stretching
+from .fill import Fill, check_fill, colour_of
+from .grid import Grid, check_cells, check_grid, map_size, square_cells, stretch, stretching
 
 _CLOSED = -2.0  # first logit of the mask: 12 % erased, so that the attack begins near the image as it is
 
@@ -29,7 +30,7 @@ def erasing_attack(
     nu: float = 0.3,
     rate: float = 0.2,
     momentum: float = 0.9,
-    fill: Literal["mean"] | float = "mean",
+    fill: Fill = "mean",
 ) -> Tensor:
     """Erase few cells of each image so that its class is lost; what each cell cost on the way, (B, rows, columns).
 
@@ -45,8 +46,7 @@ def erasing_attack(
     """
     pixels = images.detach().as_subclass(Tensor)
     exact = torch.promote_types(pixels.dtype, torch.float32)
-    background = pixels.mean((2, 3), keepdim=True) if fill == "mean" else torch.full_like(pixels[:, :, :1, :1], fill)
-    erasure = background - pixels
+    erasure = colour_of(pixels, fill) - pixels
     cell = torch.full((len(pixels), *mask_size), _CLOSED, dtype=exact, device=pixels.device)
     velocity, cost = torch.zeros_like(cell), torch.zeros_like(cell)
     down, across = stretching(cell, *pixels.shape[-2:])
@@ -91,7 +91,7 @@ class Graded(Estimator):
     """step size of the mask's logits"""
     momentum: float = 0.9
     """momentum of the mask's logits"""
-    fill: Literal["mean"] | float = "mean"
+    fill: Fill = "mean"
     """what erases: the image's own mean colour, or one value in [0, 1]"""
     grid: Grid = None
     """rows and columns of the map; by default one number per pixel up to 64 px, 56 x 56 cells above"""
@@ -108,15 +108,10 @@ class Graded(Estimator):
                 raise UserError(f"{name}={getattr(self, name)} is out of range: give a number from 0")
         if not 0 <= self.momentum < 1:
             raise UserError(f"momentum={self.momentum} is out of range: give a number from 0 to below 1")
-        if self.fill != "mean" and not (isinstance(self.fill, int | float) and 0 <= self.fill <= 1):
-            raise UserError(f"fill={self.fill!r} cannot be used: give 'mean' or a pixel value in [0, 1]")
+        check_fill(self.fill)
 
     def check(self, height: int, width: int) -> None:
-        if self.cells > min(height, width):
-            raise UserError(
-                f"cells={self.cells} is finer than the pixels of an image of {height}x{width}: give at most its "
-                "shorter side"
-            )
+        check_cells(self.cells, height, width)
 
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return f"{self.steps} forward and backward pass{'es' if self.steps > 1 else ''} per image"

@@ -46,6 +46,14 @@ def pool(maps: Tensor, height: int, width: int) -> Tensor:
     return down @ maps @ across.T
 
 
+def check_cells(count: int, height: int, width: int) -> None:
+    """`UserError` for more cells along the shorter side than it has pixels."""
+    if count > min(height, width):
+        raise UserError(
+            f"cells={count} is finer than the pixels of an image of {height}x{width}: give at most its shorter side"
+        )
+
+
 def square_cells(count: int, height: int, width: int) -> tuple[int, int]:
     """Rows and columns of about square cells, ``count`` of them along the shorter side."""
     short = min(height, width)

@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..regions import resolve_length
 from .class_score import log_probability
 from .estimator import Estimated, Estimator
+from .fill import Fill, check_fill, colour_of
 from .grid import Grid, cells, check_grid, map_size
 
 
@@ -34,7 +35,7 @@ class Occlusion(Estimator):
     """distance between windows: pixels (4), or a share of the shorter side (0.125)"""
     border: Literal["clipped", "inside"] = "clipped"
     """clipped: windows hang over the border, so every pixel is covered as often; inside: fewer passes, equal areas"""
-    fill: Literal["mean"] | float = "mean"
+    fill: Fill = "mean"
     """what covers: the image's own mean colour, or one value in [0, 1]"""
     grid: Grid = None
     """rows and columns of the map; by default one number per pixel up to 64 px, 56 x 56 cells above"""
@@ -49,8 +50,7 @@ class Occlusion(Estimator):
             raise UserError(f"batch_size is {self.batch_size}: give at least 1")
         if self.border not in ("clipped", "inside"):
             raise UserError(f"border={self.border!r} is unknown: use 'clipped' or 'inside'")
-        if self.fill != "mean" and not (isinstance(self.fill, int | float) and 0 <= self.fill <= 1):
-            raise UserError(f"fill={self.fill!r} cannot be used: give 'mean' or a pixel value in [0, 1]")
+        check_fill(self.fill)
 
     def check(self, height: int, width: int) -> None:
         window, stride = self._lengths(height, width)
@@ -96,9 +96,7 @@ class Occlusion(Estimator):
     def _drops(self, model: nn.Module, images: Tensor, labels: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """What each window costs: (B, R, C) drops of log p_y, for R rows and C columns of windows."""
         b, r, c = len(images), len(rows), len(columns)
-        fill = images.mean((2, 3), keepdim=True)
-        if self.fill != "mean":
-            fill = torch.full_like(fill, self.fill)
+        fill = colour_of(images, self.fill)
         rows = torch.cat([rows, torch.zeros_like(rows[:1])])  # window r·c covers nothing: the image itself
         scores = []
         for which in torch.arange(b * (r * c + 1), device=images.device).split(self.batch_size):

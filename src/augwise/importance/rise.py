@@ -16,7 +16,8 @@ from .. import randomness
 from ..errors import UserError
 from .class_score import log_probability
 from .estimator import Estimated, Estimator
-from .grid import Grid, check_grid, map_size, pool, square_cells, tents
+from .fill import Fill, check_fill, colour_of
+from .grid import Grid, check_cells, check_grid, map_size, pool, square_cells, tents
 
 Score = Literal["probability", "log_probability"]
 
@@ -114,7 +115,7 @@ class RISE(Estimator):
     the classifier is sure"""
     centred: bool = True
     """without what all pixels share; no: the paper's map"""
-    fill: Literal["mean"] | float = "mean"
+    fill: Fill = "mean"
     """what hidden pixels fade to: the image's own mean colour, or one value in [0, 1]"""
     mask_seed: int = 0
     """decides the masks, which all images share"""
@@ -136,15 +137,10 @@ class RISE(Estimator):
             raise UserError(f"score={self.score!r} is unknown: use 'probability' or 'log_probability'")
         if self.score == "log_probability" and not self.centred:
             raise UserError("score='log_probability' is below zero everywhere: its map needs centred=True")
-        if self.fill != "mean" and not (isinstance(self.fill, int | float) and 0 <= self.fill <= 1):
-            raise UserError(f"fill={self.fill!r} cannot be used: give 'mean' or a pixel value in [0, 1]")
+        check_fill(self.fill)
 
     def check(self, height: int, width: int) -> None:
-        if self.cells > min(height, width):
-            raise UserError(
-                f"cells={self.cells} is finer than the pixels of an image of {height}x{width}: give at most its "
-                "shorter side"
-            )
+        check_cells(self.cells, height, width)
 
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return f"{self.masks} forward passes per image"
@@ -167,9 +163,7 @@ class RISE(Estimator):
     def _scores(self, model: nn.Module, images: Tensor, labels: Tensor, masks: Masks) -> Tensor:
         """(B, M) of the images' type, float32 at least."""
         exact = torch.promote_types(images.dtype, torch.float32)
-        hidden = images.mean((2, 3), keepdim=True)
-        if self.fill != "mean":
-            hidden = torch.full_like(hidden, self.fill)
+        hidden = colour_of(images, self.fill)
         columns = []
         for part in _parts(self.masks, self.batch_size):
             seen = upsampled(masks.rows(part), images.device, images.dtype)[:, None]
