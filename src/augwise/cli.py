@@ -232,7 +232,7 @@ VERBS = {
     "fidelity": Verb(
         "how well maps predict what erasing costs a network: every estimator side by side", _fidelity, True
     ),
-    "distil": Verb("train a small network that gives such maps in one forward pass", _distil, True),
+    "distil": Verb("train a small network that gives importance maps in one forward pass", _distil, True),
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),
     "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),

@@ -59,6 +59,23 @@ def test_results_hold_every_map_on_every_network(done, capsys):
     assert again["seconds"] == results["seconds"]
 
 
+def test_the_time_of_half_a_training_is_not_told_as_its_whole(done, tmp_path, monkeypatch):
+    arguments = [str(tmp_path) if word == str(done / "net") else word for word in _arguments(done)]
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("augwise.training.checkpoint.Checkpoint.due", lambda _: True)
+        patch.setattr("augwise.training.one_pass._Training._save", killed)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            main(arguments)
+    assert (tmp_path / "one_pass.checkpoint.pt").exists()
+    main(arguments)
+    assert json.loads((tmp_path / "results.json").read_text())["seconds"] is None
+    assert (tmp_path / "one_pass.safetensors").read_bytes() == (done / "net/one_pass.safetensors").read_bytes()
+
+
 def test_the_page_says_the_numbers(done):
     results = json.loads((done / "net/results.json").read_text())
     page = report(done / "net").read_text()

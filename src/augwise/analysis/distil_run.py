@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..data.sources import Source
     from ..importance.estimator import Estimator
 
-NETWORK = "one_pass.safetensors"
+NETWORK, UNFINISHED = "one_pass.safetensors", "one_pass.checkpoint.pt"
 _WINDOWS = 24
 _LENGTH = 0.375  # 12 of 32 pixels
 _SHOWN = 12
@@ -111,7 +111,8 @@ def distil(config: DistilConfig, command: str = "") -> dict[str, Any]:
     for name, model in networks.items():
         check_fits(model, Rows(held_out), name)
         model.to(device)
-    began, there = time.monotonic(), (config.out / NETWORK).exists()
+    # Of a training that an earlier call began, the time of this one says nothing.
+    began, begun = time.monotonic(), any((config.out / name).exists() for name in (NETWORK, UNFINISHED))
     network = train_one_pass(
         next(iter(networks.values())),
         source,
@@ -120,7 +121,7 @@ def distil(config: DistilConfig, command: str = "") -> dict[str, Any]:
         device=device,
         progress=not config.quiet,
     )
-    seconds = None if there else time.monotonic() - began
+    seconds = None if begun else time.monotonic() - began
     return _report(config, command, network, source, held_out, networks, device, seconds)
 
 
@@ -279,7 +280,7 @@ def _parameters(network: OnePass) -> int:
 
 
 def _before(folder: Path) -> float | None:
-    """How long the training took that an earlier call did."""
+    """How long the training took that an earlier call did; None where it took several."""
     import json
 
     try:

@@ -23,7 +23,8 @@ class SparseFool(SparsePerturbation):
     Until the image is fooled: DeepFool goes from the current point to a boundary point x_B, lengthened ``lam`` times
     from the image; with w the gradient of z_k - z_y there (k the class reached), the image moves to
     w · (x' - x_B) = 0 by changing entries in the order of |w|, each as far as its bound (`cross`), and a little
-    further. The bounds are the paper's l and u: here epsilon and the valid pixels. Untargeted.
+    further. The bounds are the paper's l and u: here epsilon and the valid pixels. Untargeted. In the paper every plane
+    is crossed from the last point; here from the image anew, so that entries of earlier planes do not stay.
     """
 
     paper: ClassVar[str] = "Modas et al. 2019, SparseFool"
