@@ -119,13 +119,15 @@ def test_maps_are_drawn_out_from_their_own_grid():
     assert GradCAM().map_size(224, 160) == (56, 56)
 
 
-def test_a_layer_may_be_named_inside_the_wrapper():
+def test_a_layer_may_be_named_inside_wrappers(tmp_path):
     model, (images, labels) = network(), pictures()
     wrapped = aw.Normalized(model, [0.4] * 3, [0.3] * 3).eval()
     inner = grad_cam(model, (images - 0.4) / 0.3, labels, "2")
     for layer in ("2", "model.2"):
         torch.testing.assert_close(grad_cam(wrapped, images, labels, layer), inner, rtol=1e-5, atol=1e-7)
     assert last_feature_map(wrapped, images) == "model.3"
+    method, data = GradCAM(layer="2"), list(zip(images.float(), labels.tolist(), strict=True))
+    assert len(aw.estimate(wrapped.float(), data, tmp_path / "maps", method, precision="bf16", progress=False)) == 3
 
 
 def test_the_last_feature_map_of_known_networks():

@@ -139,12 +139,11 @@ def _hooks(hooks: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
 
 
 def _named(model: nn.Module, layer: str) -> str:
-    """The layer's full name; inside a wrapper, such as `aw.Normalized`, the wrapped model's own name will do."""
+    """The layer's full name; inside wrappers, such as `aw.Normalized`, the wrapped model's own name will do."""
     names = [name for name, _ in model.named_modules() if name]
-    if layer in names:
-        return layer
-    if f"model.{layer}" in names:
-        return f"model.{layer}"
+    for wrapped in ("", "model.", "model.model."):
+        if wrapped + layer in names:
+            return wrapped + layer
     near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3) or names[-5:]
     raise UserError(f"layer {layer!r} is no part of the {type(model).__name__}: near it are {', '.join(near)}")
 

@@ -25,6 +25,7 @@ from .estimator import Estimated, Estimator
 from .grid import Grid, check_grid, map_size, pool
 from .one_pass_features import features_of
 from .one_pass_network import SMALLEST, OnePassNetwork
+from .speed import Quick
 
 Objective = Literal["erasing", "attack"]
 FORMAT = 1
@@ -150,6 +151,9 @@ class OnePass(Estimator):
                 "model (--run), or train a network that looks at the image alone (look='image')"
             )
         check_eval(model)
+        model = (
+            model.model if isinstance(model, Quick) else model
+        )  # that is quick for gradients, which are not asked for
         known: weakref.WeakSet[nn.Module] = self.__dict__["_known"]
         if model not in known:
             found = model_fingerprint(model)

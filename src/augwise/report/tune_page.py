@@ -177,8 +177,7 @@ def _facts(results: dict[str, Any]) -> Facts:
         ("chosen by", f"validation accuracy at the last epoch, mean of {counted(config['seeds'], 'seed')}"),
         ("training", f"{train['model']}, {counted(train['epochs'], 'epoch')}, batch {train['batch_size']}"),
     ]
-    facts = [*facts, *environment_facts(results["environment"])]
-    return [*facts, ("optuna", results["environment"]["optuna"])]
+    return [*facts, *environment_facts(results["environment"])]
 
 
 def _range(r: dict[str, Any]) -> str:
