@@ -151,9 +151,8 @@ class OnePass(Estimator):
                 "model (--run), or train a network that looks at the image alone (look='image')"
             )
         check_eval(model)
-        model = (
-            model.model if isinstance(model, Quick) else model
-        )  # that is quick for gradients, which are not asked for
+        if isinstance(model, Quick):  # for gradients, which are not asked for
+            model = model.model
         known: weakref.WeakSet[nn.Module] = self.__dict__["_known"]
         if model not in known:
             found = model_fingerprint(model)
