@@ -219,6 +219,7 @@ def measured(
         drops[name] = _in_blocks(erased, len(images), f"erasing, {name}", progress)
     rows = []
     for name, (method, cost) in methods.items():
+        wait_for(images.device)
         began = time.perf_counter()
 
         def maps(part: slice, method: Estimator = method) -> Tensor:
@@ -228,7 +229,7 @@ def measured(
         wait_for(images.device)
         taken = (time.perf_counter() - began) / len(images)
         scores = window_scores(found, boxes, (height, width))
-        on = {other: _summary(fidelity(scores, drop)) for other, drop in drops.items()}
+        on = {other: _summary(fidelity(scores, drop), other) for other, drop in drops.items()}
         rows.append({"estimator": name, "cost": cost, "seconds_per_image": taken, "on": on})
     return rows
 
@@ -261,9 +262,12 @@ def _in_blocks(work: Callable[[slice], Tensor], n: int, what: str, progress: boo
     return torch.cat([work(slice(start, min(start + _BLOCK, n))) for start in bar])
 
 
-def _summary(values: Tensor) -> Bootstrapped:
+def _summary(values: Tensor, name: str) -> Bootstrapped:
     """Mean, deviation and interval over the images whose windows cost something."""
-    return bootstrap(values[~values.isnan()][:, None].cpu().numpy())[0]
+    known = values[~values.isnan()]
+    if not len(known):
+        raise UserError(f"on {name} erasing costs nothing anywhere on any of {len(values)} images: is it trained?")
+    return bootstrap(known[:, None].cpu().numpy())[0]
 
 
 @torch.no_grad()

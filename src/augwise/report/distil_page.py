@@ -40,9 +40,10 @@ def _sentence(rows: list[dict[str, Any]]) -> str:
     """The first network's numbers in words: is the map better than none that knows the image, and by how much."""
     first = {row["estimator"]: next(iter(row["on"].values())) for row in rows}
     own, prior = first["one_pass"], first["centre"]
-    if own["low"] > prior["high"]:
+    known = own["low"] is not None and prior["low"] is not None
+    if known and own["low"] > prior["high"]:
         verdict = "knows more than where objects usually stand"
-    elif own["high"] < prior["low"]:
+    elif known and own["high"] < prior["low"]:
         verdict = "is worse than a fixed spot at the centre: do not guard by it"
     else:
         verdict = "cannot be told from a fixed spot at the centre: train it longer, or on more images"
