@@ -13,7 +13,7 @@ from augwise import catalogue
 
 from . import NOTES
 from .docstrings import arguments, escaped, markdown
-from .galleries import STRONG, puts_back
+from .galleries import STRONG, arms_of, puts_back
 from .measured import filled
 
 SECTIONS = ("Formula", "Use", "When", "When not", "Cost", "Source")
@@ -93,6 +93,8 @@ def _caption(entry: catalogue.Entry) -> str:
         return "*It has no guard. Below the picture, the share of the importance that was cut away.*"
     share = "that was overwritten or faded" if entry.kind == "mixing" else "that was overwritten"
     share = "that was put back" if puts_back(entry) else share
+    if len(arms_of(entry)) == 1:
+        return f"*It has no guard. Below each picture, the share of the first image's importance {share}.*"
     return (
         "*The same draws in all arms, picked so that they differ. Plain: without a map. Guarded: with the image's own "
         f"map. Control: the same guard with another image's map. Below each, the share of the importance {share}.*"

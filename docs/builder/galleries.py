@@ -48,9 +48,10 @@ def averages() -> dict[str, str]:
     said = {}
     for name, entry in catalogue.methods().items():
         lost = _lost(entry, DRAWS // len(SHOWN), 0).mean(1).tolist()
-        words = ", ".join(f"{arm} {_word(entry, share)}" for arm, share in zip(_arms_of(entry), lost, strict=True))
+        words = ", ".join(f"{arm} {_word(entry, share)}" for arm, share in zip(arms_of(entry), lost, strict=True))
         settings = ", ".join(f"{k}={v!r}" for k, v in _options(entry, "guarded").items())
-        said[name] = f"On average over {DRAWS} draws (`{settings}`): {words}."
+        given = f" (`{settings}`)" if settings else ""
+        said[name] = f"On average over {DRAWS} draws{given}: {words}."
     return said
 
 
@@ -71,17 +72,18 @@ def _same(lost: torch.Tensor) -> float:
     return float((lost[0] == lost[1]).double().mean()) if len(lost) > 1 else 0.0
 
 
-def _arms_of(entry: catalogue.Entry) -> tuple[str, ...]:
+def arms_of(entry: catalogue.Entry) -> tuple[str, ...]:
+    """The arms that a method has: without a guard the plain one alone."""
     return ARMS if "quantile" in inspect.signature(entry.load()).parameters else ARMS[:1]
 
 
 def _options(entry: catalogue.Entry, arm: str) -> dict[str, Any]:
-    guard = {"quantile": 0.6} if arm != "plain" and len(_arms_of(entry)) > 1 else {}
+    guard = {"quantile": 0.6} if arm != "plain" and len(arms_of(entry)) > 1 else {}
     return {**STRONG.get(entry.name, {}), **guard}
 
 
 def _made(entry: catalogue.Entry) -> dict[str, Any]:
-    return {arm: entry.load()(**_options(entry, arm)) for arm in _arms_of(entry)}
+    return {arm: entry.load()(**_options(entry, arm)) for arm in arms_of(entry)}
 
 
 def _lost(entry: catalogue.Entry, times: int, key: int) -> torch.Tensor:
