@@ -62,7 +62,8 @@ def _points(maps: list[dict[str, Any]], networks: list[dict[str, Any]]) -> list[
         apart = {entry["name"]: _side(entry["on"][r]["over_centre"]) for entry in judged}
         above, below = ([name for name, side in apart.items() if side == s] for s in (1, -1))
         unsure = [name for name, side in apart.items() if side == 0]
-        parts = [f"{', '.join(above) or 'nothing'} predicts better than the centre prior on {network['name']}"]
+        verb = "predict" if len(above) > 1 else "predicts"
+        parts = [f"{', '.join(above) or 'nothing'} {verb} better than the centre prior on {network['name']}"]
         parts += [f"{', '.join(below)} worse"] if below else []
         parts += [f"of {', '.join(unsure)} the interval of the difference holds 0"] if unsure else []
         said.append("; ".join(parts) + ".")
