@@ -59,7 +59,8 @@ def emulation_note(device: str, precision: str, slowdown: float | None = None) -
     slowdown = bf16_slowdown() if slowdown is None else slowdown
     if slowdown < 1.5:
         return ""
-    return f"bf16 is slow on this processor: a convolution takes {slowdown:.1f} times as long as in fp32 (--precision fp32)"
+    cost = f"a convolution takes {slowdown:.1f} times as long as in fp32"
+    return f"bf16 is slow on this processor: {cost} (--precision fp32)"
 
 
 def bf16_slowdown() -> float:
