@@ -45,10 +45,10 @@ class ManifoldMixup:
 
     with h what that layer gives (Verma et al., ICML 2019, Eq. 1 and section 2), and the rest of the model runs on h~.
 
-    ``logits, labels = manifold(model, images, labels)``, or ``manifold(model, batch)``, is one forward pass; the loss is
-    ``labels.cross_entropy(logits)``. In place of ``model(images)`` in a loop of one's own, or as ``forward=`` of
-    `aw.train`. The model is not changed: the hook stands for this one call and is taken away also where the call
-    raises. A model in eval mode is not mixed, its labels neither.
+    ``logits, labels = manifold(model, images, labels)``, or ``manifold(model, batch)``, is one forward pass; the loss
+    is ``labels.cross_entropy(logits)``. It stands in place of ``model(images)`` in a loop of one's own, or as
+    ``forward=`` of `aw.train`. The model is not changed: the hook stands for this one call and is taken away also where
+    the call raises. A model in eval mode is not mixed, its labels neither.
 
     layers: names as in ``model.named_modules()`` whose output is one tensor (N, ...), and "input" for the images; each
         is drawn as often. The paper's for a residual network: the input and its first two stages.

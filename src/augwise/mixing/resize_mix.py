@@ -27,17 +27,18 @@ def paste_resized(images: Tensor, partner: Tensor, boxes: Tensor, keep_sum: bool
     """
     images = images.as_subclass(Tensor)
     exact = torch.float64 if images.dtype == torch.float64 else torch.float32
-    result = images.clone()
+    source = images[:, None] if images.ndim == 3 else images
+    result = source.clone()
     for i, j, (top, left, bottom, right) in _filled(partner, boxes):
-        whole = images[j].to(exact)
-        small = whole[(None,) * (4 - whole.ndim)]
-        small = F.interpolate(small, size=(bottom - top, right - left), mode="bilinear", antialias=True)
+        whole = source[j : j + 1].to(exact)
+        small = F.interpolate(whole, size=(bottom - top, right - left), mode="bilinear", antialias=True)
         if keep_sum:
             found = small.sum()
             small = small * (whole.sum() / torch.where(found > 0, found, 1.0))
-        small = small if images.is_floating_point() else small.round()
-        result[i, ..., top:bottom, left:right] = small[0] if images.ndim == 4 else small[0, 0]
-    return result
+        if not images.is_floating_point():
+            small = small.round_()
+        result[i, :, top:bottom, left:right] = small[0]
+    return result[:, 0] if images.ndim == 3 else result
 
 
 def paste_nearest(masks: Tensor, partner: Tensor, boxes: Tensor) -> Tensor:
