@@ -77,7 +77,16 @@ class Stylist(nn.Module):
         device = images.device
         if next((p.device for p in self.parameters()), device) != device:
             self.to(device)
-        return torch.cat([self.encoder(self._seen(part)) for part in images.split(_AT_ONCE)])
+        try:
+            return torch.cat([self.encoder(self._seen(part)) for part in images.split(_AT_ONCE)])
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            height, width = images.shape[-2:]
+            raise UserError(
+                f"the style network cannot take images of {height}×{width} at size={self.size} ({error}): give a "
+                "larger size, and images of one or three channels"
+            ) from error
 
     @torch.no_grad()
     def styles(self, images: Tensor) -> Tensor:
