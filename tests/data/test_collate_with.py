@@ -88,7 +88,9 @@ def test_a_batch_is_mixed_alike_in_any_process():
 def test_pairs_of_any_data_set(workers):
     images, labels = torch.rand(24, 3, H, W), torch.arange(24)
     data = TensorDataset(images, labels)
-    mixed, mixed_labels = next(iter(DataLoader(data, 24, num_workers=workers, collate_fn=aw.collate_with(aw.DCutMix()))))
+    mixed, mixed_labels = next(
+        iter(DataLoader(data, 24, num_workers=workers, collate_fn=aw.collate_with(aw.DCutMix())))
+    )
     assert type(mixed) is Tensor
     assert isinstance(mixed_labels, aw.MixedLabels)
     assert mixed.shape == images.shape

@@ -126,12 +126,12 @@ def test_boxes_and_keypoints_are_refused(name: str):
     boxes = tv_tensors.BoundingBoxes(torch.zeros(2, 4), format="XYXY", canvas_size=(HEIGHT, WIDTH))
     with pytest.raises(aw.UserError, match=r"BoundingBoxes.*masks"):
         mixer(images, boxes)
-    with pytest.raises(aw.UserError, match="boxes.*masks"):
+    with pytest.raises(aw.UserError, match=r"boxes.*masks"):
         mixer(images, [{"boxes": torch.zeros(1, 4), "labels": torch.zeros(1)}] * 2)
-    with pytest.raises(aw.UserError, match="keypoints.*masks"):
+    with pytest.raises(aw.UserError, match=r"keypoints.*masks"):
         mixer((images, {"keypoints": torch.zeros(2, 5, 2)}))
     if hasattr(tv_tensors, "KeyPoints"):
-        with pytest.raises(aw.UserError, match="KeyPoints.*masks"):
+        with pytest.raises(aw.UserError, match=r"KeyPoints.*masks"):
             mixer((images, (torch.arange(2), tv_tensors.KeyPoints(torch.zeros(2, 5, 2), canvas_size=(HEIGHT, WIDTH)))))
 
 
@@ -156,7 +156,7 @@ def test_bad_labels_and_maps_are_told(name: str):
     mixer, batch = made(name), colours(4, torch.float32)
     with pytest.raises(aw.UserError, match="one integer class per image"):
         mixer(batch._replace(labels=torch.eye(4)))
-    with pytest.raises(aw.UserError, match="label -100.*without a label"):
+    with pytest.raises(aw.UserError, match=r"label -100.*without a label"):
         mixer(batch._replace(labels=torch.tensor([0, -100, 1, 2])))
     with pytest.raises(aw.UserError, match="4 images and 3 labels"):
         mixer(batch._replace(labels=torch.arange(3)))
@@ -164,7 +164,7 @@ def test_bad_labels_and_maps_are_told(name: str):
         mixer(batch._replace(importance=aw.ImportanceMap(torch.rand(4, 5, 7))))
     labels = mixer(batch, generator=seeded()).labels
     for loss in (labels.cross_entropy, labels.bce, lambda logits: labels.dense(logits.shape[1])):
-        with pytest.raises(aw.UserError, match="label is 3.*2 classes"):
+        with pytest.raises(aw.UserError, match=r"label is 3.*2 classes"):
             loss(torch.zeros(4, 2))
 
 
@@ -172,7 +172,7 @@ def test_bad_labels_and_maps_are_told(name: str):
 @pytest.mark.parametrize("alpha", [0, -0.5, float("nan")])
 def test_alpha_above_zero(name: str, alpha: float):
     options = {"length": None} if name == "cutmix" else {}
-    with pytest.raises(aw.UserError, match="alpha=.*above 0"):
+    with pytest.raises(aw.UserError, match=r"alpha=.*above 0"):
         made(name, alpha=alpha, **options)
 
 

@@ -208,7 +208,9 @@ def test_types_stay_and_the_input_too(method, dtype, n):
     assert torch.equal(mixed.indices, batch.indices)
     assert torch.equal(mixed.labels.classes[:, 0], batch.labels)
     assert torch.allclose(mixed.labels.weights.sum(1), torch.ones(n))
-    wide = made(method)(batch._replace(images=batch.images.float() / (255 if dtype == torch.uint8 else 1)), None, seeded())
+    wide = made(method)(
+        batch._replace(images=batch.images.float() / (255 if dtype == torch.uint8 else 1)), None, seeded()
+    )
     scale = 255 if dtype == torch.uint8 else 1
     apart = (mixed.images.as_subclass(Tensor).float() / scale - wide.images.as_subclass(Tensor)).abs()
     assert n == 0 or apart.max() < (0.6 / 255 if dtype == torch.uint8 else 0.005)
@@ -259,7 +261,7 @@ def test_weights_are_of_the_user_and_stay_as_they_are(method):
         method()
     with pytest.raises(aw.UserError, match="decoder is missing"):
         method(network()[0])
-    with pytest.raises(aw.UserError, match="got a str as encoder.*style_network"):
+    with pytest.raises(aw.UserError, match=r"got a str as encoder.*style_network"):
         method("vgg.pth", "decoder.pth")
     mixer = made(method).train()
     assert not any(m.training for m in (mixer.stylist.encoder, mixer.stylist.decoder))
@@ -281,7 +283,10 @@ def test_weights_are_of_the_user_and_stay_as_they_are(method):
         (lambda: made(aw.StyleCutMix, distances=torch.zeros(2, 3)), r"\(2, 3\).*square"),
         (lambda: made(aw.StyleCutMix, distances=torch.full((2, 2), -1.0)), "from 0 on"),
         (lambda: made(aw.StyleCutMix, distances=torch.zeros(2, 2))(some(4)), "label is 3.*2 classes"),
-        (lambda: made(aw.StyleCutMix, distances=torch.zeros(9, 9))(aw.CutMix(length=4)(some(4))), "one class per image"),
+        (
+            lambda: made(aw.StyleCutMix, distances=torch.zeros(9, 9))(aw.CutMix(length=4)(some(4))),
+            "one class per image",
+        ),
         (lambda: style_distances(made(aw.StyleMix), some(4).images, torch.arange(4), 5), r"\[1, 1, 1, 1, 0\]"),
         (lambda: style_distances(nn.Identity(), some(4).images, torch.arange(4), 4), "Identity"),
         (lambda: made(aw.StyleMix)(some(2), masks=torch.zeros(2, HEIGHT, WIDTH, dtype=torch.uint8)), "one that cuts"),
@@ -299,7 +304,11 @@ def test_the_usual_network_comes_from_files_of_the_user(tmp_path):
     torch.manual_seed(0)
     encoder, decoder = vgg_encoder(), mirrored_decoder()
     shapes = {k: tuple(v.shape) for k, v in encoder.state_dict().items() if k.endswith("weight")}
-    assert list(shapes.items())[:3] == [("0.weight", (3, 3, 1, 1)), ("2.weight", (64, 3, 3, 3)), ("5.weight", (64, 64, 3, 3))]
+    assert list(shapes.items())[:3] == [
+        ("0.weight", (3, 3, 1, 1)),
+        ("2.weight", (64, 3, 3, 3)),
+        ("5.weight", (64, 64, 3, 3)),
+    ]
     assert shapes["29.weight"] == (512, 256, 3, 3)
     assert list(shapes) == [f"{i}.weight" for i in (0, 2, 5, 9, 12, 16, 19, 22, 25, 29)]
     back = {k: tuple(v.shape) for k, v in decoder.state_dict().items() if k.endswith("weight")}
@@ -316,7 +325,7 @@ def test_the_usual_network_comes_from_files_of_the_user(tmp_path):
         assert torch.equal(loaded[1](features), decoder(features))
     mixed = aw.StyleMix(*loaded, size=20)(some(2), generator=seeded())
     assert mixed.images.shape == (2, 3, HEIGHT, WIDTH)  # through three by four features and back
-    with pytest.raises(aw.UserError, match="8×12.*larger size"):
+    with pytest.raises(aw.UserError, match=r"8×12.*larger size"):
         aw.StyleMix(*loaded, size=None)(some(2), generator=seeded())
     levels = aw.StyleMix(*loaded, size=None).stylist.styles(torch.rand(2, 3, 16, 16))
     assert levels.shape == (2, 2 * (64 + 128 + 256 + 512))
