@@ -1,4 +1,4 @@
-"""Manifold Mixup: one layer of several in each step, features and labels by the same shares, and a model left as it was."""
+"""Manifold Mixup: one layer of several in each step, features and labels by the same shares, the model as it was."""
 
 from __future__ import annotations
 

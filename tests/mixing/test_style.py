@@ -1,4 +1,4 @@
-"""StyleMix and StyleCutMix on a network small enough to follow by hand: AdaIN, pictures and labels by their formulas."""
+"""StyleMix and StyleCutMix on a network small enough to follow by hand: AdaIN, pictures, labels by their formulas."""
 
 from __future__ import annotations
 
