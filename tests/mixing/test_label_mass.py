@@ -100,13 +100,17 @@ def test_masks_are_cut_as_the_pixels_are(name: str, kind: torch.dtype):
         assert torch.equal(labels.dense(n), mixed.labels.dense(n))
 
 
-@pytest.mark.parametrize("name", [name for name in CUT if name != "resizemix"])
-def test_masks_move_with_their_pixels(name: str):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in CUT if name != "resizemix"), ("cutmix", {"partner": "other", "window": "inside"})],
+    ids=str,
+)
+def test_masks_move_with_their_pixels(name: str, options: dict):
     """Pictures and masks of the same noise stay the same: also where the part shown comes from another place."""
     n = 8
     noise = torch.randint(0, 256, (n, 1, HEIGHT, WIDTH), dtype=torch.uint8, generator=seeded())
     batch = aw.Batch.of(noise, torch.arange(n), torch.rand(n, HEIGHT, WIDTH, generator=seeded(1)))
-    mixed, joined = made(name)(batch, generator=seeded(2), masks=noise[:, 0].long())
+    mixed, joined = made(name, **options)(batch, generator=seeded(2), masks=noise[:, 0].long())
     assert torch.equal(mixed.images[:, 0].long(), joined)
     assert not torch.equal(joined, noise[:, 0].long())
 

@@ -186,8 +186,8 @@ def test_layers_inside_a_wrapper_go_by_their_own_names():
     [
         (lambda: aw.ManifoldMixup("stem"), "names of one layer or more"),
         (lambda: aw.ManifoldMixup(()), "names of one layer or more"),
-        (lambda: aw.ManifoldMixup(alpha=0), "alpha=0"),
-        (lambda: aw.ManifoldMixup(p=1.5), "p=1.5"),
+        (lambda: aw.ManifoldMixup(LAYERS, alpha=0), "alpha=0"),
+        (lambda: aw.ManifoldMixup(LAYERS, p=1.5), "p=1.5"),
         (lambda: aw.ManifoldMixup(("input", "stum"))(Toy(), *some()), "no layer 'stum'.*'stem'"),
         (lambda: aw.ManifoldMixup(("idle",))(Toy(), *some()), "'idle' did not run"),
         (lambda: aw.ManifoldMixup(("stem",))(Toy(), some()[0]), "no labels"),
@@ -203,7 +203,10 @@ def test_what_cannot_be_is_refused(make, words):
 
 def test_it_tells_what_it_is_and_can_be_pickled():
     manifold = aw.ManifoldMixup(LAYERS, alpha=0.8, per_batch=True, p=0.5)
-    told = {repr(m) for m in (manifold, aw.ManifoldMixup(LAYERS), aw.ManifoldMixup(LAYERS, p=0.5), aw.ManifoldMixup())}
+    told = {
+        repr(m)
+        for m in (manifold, aw.ManifoldMixup(LAYERS), aw.ManifoldMixup(LAYERS, p=0.5), aw.ManifoldMixup(["stem"]))
+    }
     assert len(told) == 4
     again = pickle.loads(pickle.dumps(manifold))
     assert repr(again) == repr(manifold)

@@ -62,7 +62,7 @@ class ManifoldMixup:
 
     def __init__(
         self,
-        layers: Sequence[str] = (INPUT,),
+        layers: Sequence[str],
         alpha: float = 2.0,
         per_batch: bool = False,
         p: Probability = 1.0,
