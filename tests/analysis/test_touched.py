@@ -103,7 +103,7 @@ def test_mixup_touches_by_the_partners_share():
     "step", [DCutMix(k=3), DCutMix(k=1), DMixup(k=4, p=0.7), FMix(), ResizeMix(), SaliencyMix()], ids=str
 )
 def test_mixers_of_any_number_of_images_touch_what_is_not_their_own(step):
-    """The label's own weight is what is left of the area; where all importance lies in one pixel, what is left there."""
+    """The label's own weight is what is left of the area; of importance in one pixel, what of the image shows there."""
     n = 40
     found = touched(step, torch.ones(n, 9, 14), key=(4,))
     with stream(4):

@@ -19,7 +19,6 @@ from ..sample import Batch
 from ..transforms.base import Augmentation
 from ..transforms.preserve import Preserve
 
-
 _COLOURS = 8  # channels of the pictures that are mixed: enough for nine images in one
 
 

@@ -43,7 +43,7 @@ class ManifoldMixup:
 
         h~ = λ h + (1 - λ) h_partner,   y~ = λ y + (1 - λ) y_partner,   λ ~ Beta(alpha, alpha)
 
-    with h what that layer gives (Verma et al., ICML 2019, Eq. 1 and section 2), and the rest of the model runs on h~.
+    with h what that layer gives (Verma et al., ICML 2019, section 2), and the rest of the model runs on h~.
 
     ``logits, labels = manifold(model, images, labels)``, or ``manifold(model, batch)``, is one forward pass; the loss
     is ``labels.cross_entropy(logits)``. It stands in place of ``model(images)`` in a loop of one's own, or as

@@ -66,7 +66,7 @@ def _nearest(small: int, large: int, device: torch.device) -> Tensor:
 
 
 class ResizeMix(Mixer):
-    """The whole of a partner, made smaller, stands in each image (Qin et al. 2020, arXiv 2012.11101, Eq. 3 to 5).
+    """The whole of a partner, made smaller, stands in each image (Qin et al. 2020, arXiv 2012.11101, section 3).
 
     τ ~ U(smallest, largest) for each image; the partner is resized to round(τ H) by round(τ W) and pasted at a place
     that is uniform inside the picture. The partner's weight is its exact share of the pixels: unlike a cut, what is

@@ -27,7 +27,7 @@ def clipped_boxes(centre: Tensor, sizes: Tensor, height: int, width: int) -> Ten
 
 
 class SaliencyMix(Mixer):
-    """`CutMix` whose box shows the most salient part of the partner (Uddin et al., ICLR 2021, Eq. 1 to 3).
+    """`CutMix` whose box shows the most salient part of the partner (Uddin et al., ICLR 2021, section 3).
 
     λ ~ Beta(alpha, alpha) for each image; the box of round(H √(1 - λ)) by round(W √(1 - λ)) lies around the partner's
     most salient pixel, cut off at the border, and is pasted at the same place. The partner's weight is its exact share
