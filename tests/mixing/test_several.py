@@ -11,6 +11,7 @@ from torch import Tensor
 
 import augwise as aw
 from augwise import randomness
+from augwise.mixing import visual_saliency
 from augwise.mixing.base import label_sets
 from augwise.mixing.dmixup import blend
 from augwise.mixing.saliency_dcutmix import around, peaks
@@ -335,7 +336,10 @@ def test_saliency_finds_what_stands_out(saliency):
     assert torch.allclose(saliency((images[:2] * 255).round().byte()), found[:2], atol=0.1)
 
 
-def test_surroundings_are_means_without_the_pixel():
+@pytest.mark.parametrize("small", [64, 0])
+def test_surroundings_are_means_without_the_pixel(small, monkeypatch):
+    """By both ways of summing."""
+    monkeypatch.setattr(visual_saliency, "_SMALL", small)
     images = torch.rand(1, 1, 5, 6, generator=seeded())
     grey, total = images[0, 0], torch.zeros(5, 6)
     for reach in sorted({max(1, round(s * 5 / 224)) for s in (12, 24, 28, 48, 56, 112)}):
