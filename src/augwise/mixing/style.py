@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from ..errors import UserError
 from ..fingerprints import model_fingerprint
 
+__all__ = ["Stylist", "adain", "channel_statistics"]
+
 _EPS = 1e-5
 _LEVELS = (3, 10, 17, 30)  # where relu1_1, relu2_1, relu3_1 and relu4_1 stand in `models.style.vgg_encoder`
 _AT_ONCE = 32  # images in the network at once: the first layer of VGG-19 holds 13 MB for each of 224 px
