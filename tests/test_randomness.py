@@ -94,6 +94,7 @@ def test_generator_and_stream_agree() -> None:
 
 DRAWS = {
     "uniform": lambda n, g: randomness.uniform(n, 2, 3, generator=g),
+    "normal": lambda n, g: randomness.normal(n, 2, 3, generator=g),
     "integers": lambda n, g: randomness.integers(17, n, 2, generator=g),
     "beta": lambda n, g: randomness.beta(0.4, n, generator=g),
     "beta(1)": lambda n, g: randomness.beta(1, n, generator=g),

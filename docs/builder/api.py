@@ -41,9 +41,15 @@ FUNCTIONS = {
     "transforms.operations": "transforms",
     "transforms.kept": "transforms",
     "mixing.cutmix": "mixing",
+    "mixing.fmix": "mixing",
+    "mixing.manifold_mixup": "mixing",
     "mixing.mixup": "mixing",
+    "mixing.resize_mix": "mixing",
     "mixing.shares": "mixing",
     "mixing.soften": "mixing",
+    "mixing.style": "mixing",
+    "mixing.style_cutmix": "mixing",
+    "mixing.style_mix": "mixing",
     "transforms.resized_crop": "transforms",
 }
 """Modules whose functions are documented too, and the page they stand on."""

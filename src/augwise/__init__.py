@@ -56,9 +56,11 @@ _HOME = {
     "Cutout": "transforms.cutout",
     "DCutMix": "mixing.dcutmix",
     "DMixup": "mixing.dmixup",
+    "FMix": "mixing.fmix",
     "FastAutoAugment": "transforms.fast_auto_augment",
     "GridMask": "transforms.grid_mask",
     "HideAndSeek": "transforms.hide_and_seek",
+    "ManifoldMixup": "mixing.manifold_mixup",
     "Mixup": "mixing.mixup",
     "Preserve": "transforms.preserve",
     "RandAugment": "transforms.rand_augment",
@@ -66,9 +68,13 @@ _HOME = {
     "RandomErasing": "transforms.random_erasing",
     "RandomHorizontalFlip": "transforms.crop_flip",
     "RandomResizedCrop": "transforms.resized_crop",
+    "ResizeMix": "mixing.resize_mix",
     "SaliencyDCutMix": "mixing.saliency_dcutmix",
+    "SaliencyMix": "mixing.saliency_mix",
     "SmoothLabels": "mixing.soften",
     "SoftenLabels": "mixing.soften",
+    "StyleCutMix": "mixing.style_cutmix",
+    "StyleMix": "mixing.style_mix",
     "TrivialAugment": "transforms.trivial_augment",
     "follow": "transforms.follow",
     # models and data
@@ -79,6 +85,7 @@ _HOME = {
     "Resident": "data.resident",
     "WithImportance": "data.with_importance",
     "collate": "data.collate",
+    "collate_with": "data.collate_with",
     "open_source": "data.sources",
     # verbs
     "AttackTableConfig": "analysis.attack_table",
@@ -144,6 +151,7 @@ if TYPE_CHECKING:
     from .analysis.tune_space import Between as Between
     from .analysis.tune_space import OneOf as OneOf
     from .data.collate import collate as collate
+    from .data.collate_with import collate_with as collate_with
     from .data.pipeline import BatchPipeline as BatchPipeline
     from .data.pipeline import Normalize as Normalize
     from .data.resident import Resident as Resident
@@ -183,10 +191,16 @@ if TYPE_CHECKING:
     from .mixing.cutmix import CutMix as CutMix
     from .mixing.dcutmix import DCutMix as DCutMix
     from .mixing.dmixup import DMixup as DMixup
+    from .mixing.fmix import FMix as FMix
+    from .mixing.manifold_mixup import ManifoldMixup as ManifoldMixup
     from .mixing.mixup import Mixup as Mixup
+    from .mixing.resize_mix import ResizeMix as ResizeMix
     from .mixing.saliency_dcutmix import SaliencyDCutMix as SaliencyDCutMix
+    from .mixing.saliency_mix import SaliencyMix as SaliencyMix
     from .mixing.soften import SmoothLabels as SmoothLabels
     from .mixing.soften import SoftenLabels as SoftenLabels
+    from .mixing.style_cutmix import StyleCutMix as StyleCutMix
+    from .mixing.style_mix import StyleMix as StyleMix
     from .models.normalized import Normalized as Normalized
     from .recipes.finetune import FinetuneConfig as FinetuneConfig
     from .recipes.finetune import finetune as finetune

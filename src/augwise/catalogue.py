@@ -191,6 +191,23 @@ ENTRIES = (
         needs_map=True,
     ),
     Entry(
+        "saliencymix",
+        "mixing",
+        "mixing.saliency_mix:SaliencyMix",
+        "paste the most salient part of another image (Uddin et al. 2021)",
+        "alpha",
+        usual=1.0,
+    ),
+    Entry("fmix", "mixing", "mixing.fmix:FMix", "join along random blobs (Harris et al. 2020)", "alpha", usual=1.0),
+    Entry(
+        "resizemix",
+        "mixing",
+        "mixing.resize_mix:ResizeMix",
+        "paste the whole of another image, made smaller (Qin et al. 2020)",
+        "largest",
+        usual=0.8,
+    ),
+    Entry(
         "crop",
         "geometry",
         "transforms.crop_flip:random_crop",

@@ -59,6 +59,7 @@ class MixedLabels(NamedTuple):
 
         label_smoothing ε replaces t by (1 − ε) t + ε/C, as in `cross_entropy` and in timm's Mixup.
         """
+        self._check_classes(num_classes)
         sure = (1 - self.doubt) * (1 - label_smoothing)
         target = torch.zeros(len(self.classes), num_classes, device=self.weights.device)
         target.scatter_add_(1, self.classes, self.weights * sure[:, None])
@@ -94,7 +95,7 @@ class MixedLabels(NamedTuple):
         if largest >= num_classes:
             raise UserError(
                 f"a label is {largest}, but there are logits for {num_classes} classes: give a model with an output "
-                "for every class"
+                "for every class, and num_classes above every label"
             )
 
     def accuracy(self, logits: Tensor) -> Tensor:

@@ -130,6 +130,12 @@ def uniform(n: int, *shape: int, generator: torch.Generator | None = None) -> Te
     return torch.rand(total, *shape, dtype=torch.float64, generator=generator)[rows]
 
 
+def normal(n: int, *shape: int, generator: torch.Generator | None = None) -> Tensor:
+    """(n, *shape) float32 draws of N(0, 1) on the CPU: row i belongs to image i of the batch."""
+    total, rows = _rows(n)
+    return torch.randn(total, *shape, generator=generator)[rows]
+
+
 def integers(high: int | Tensor, n: int, *shape: int, generator: torch.Generator | None = None) -> Tensor:
     """(n, *shape) int64 in [0, high) on the CPU; ``high`` may be a tensor that broadcasts."""
     return (uniform(n, *shape, generator=generator) * high).long()

@@ -4,7 +4,21 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from augwise import Batch, CutMix, Cutout, Mixup, Preserve, RandomCrop, RandomHorizontalFlip, regions
+from augwise import (
+    Batch,
+    CutMix,
+    Cutout,
+    DCutMix,
+    DMixup,
+    FMix,
+    Mixup,
+    Preserve,
+    RandomCrop,
+    RandomHorizontalFlip,
+    ResizeMix,
+    SaliencyMix,
+    regions,
+)
 from augwise.analysis.touched import touched
 from augwise.randomness import stream, uniform
 from augwise.transforms.base import Augmentation
@@ -83,6 +97,27 @@ def test_mixup_touches_by_the_partners_share():
     foreign = torch.flip(own, [0])
     assert guarded.importance.mean() < found.importance.mean()
     assert guarded.importance.mean() < touched(Mixup(quantile=0.6, length=3), own, foreign, key=(4,)).importance.mean()
+
+
+@pytest.mark.parametrize(
+    "step", [DCutMix(k=3), DCutMix(k=1), DMixup(k=4, p=0.7), FMix(), ResizeMix(), SaliencyMix()], ids=str
+)
+def test_mixers_of_any_number_of_images_touch_what_is_not_their_own(step):
+    """The label's own weight is what is left of the area; of importance in one pixel, what of the image shows there."""
+    n = 40
+    found = touched(step, torch.ones(n, 9, 14), key=(4,))
+    with stream(4):
+        labels = step(torch.zeros(n, 1, 9, 14, dtype=torch.float64), torch.arange(n))[1]
+    kept = labels.dense(n).diagonal().double()
+    assert torch.allclose(found.area, 1 - kept, atol=1e-6)
+    assert torch.allclose(found.importance, 1 - kept, atol=1e-6)
+    one = torch.zeros(n, 9, 14)
+    one[:, 8, 3] = 2.0
+    with stream(4):
+        colours = torch.eye(n)[:, :, None, None].expand(n, n, 9, 14).contiguous()
+        mixed = step(Batch.of(colours, torch.arange(n), one)).images
+    left = torch.stack([mixed[i, i, 8, 3] for i in range(n)]).double()
+    assert torch.allclose(touched(step, one, key=(4,)).importance, 1 - left, atol=1e-6)
 
 
 def test_a_crop_touches_what_it_cuts_away():

@@ -11,13 +11,14 @@ from torch import Tensor
 
 import augwise as aw
 from augwise import randomness
+from augwise.mixing import visual_saliency
 from augwise.mixing.base import label_sets
 from augwise.mixing.dmixup import blend
 from augwise.mixing.saliency_dcutmix import around, peaks
 from augwise.mixing.shares import partner_share
 from augwise.mixing.stick_breaking import layers, stick_breaking_boxes, visible_areas
 from augwise.mixing.visual_saliency import fine_grained, spectral_residual
-from reference.nested import nested_boxes, shown
+from reference.nested import nested_boxes, shown, two_images
 
 HEIGHT, WIDTH = 9, 14
 NESTED = [
@@ -112,6 +113,49 @@ def test_boxes_equal_the_pseudo_code(k):
         counted = [(which == j).mean() for j in range(k)]
         assert areas[i].tolist() == pytest.approx(counted)
     assert (areas - shares).abs().mean() < 0.05  # rounding to pixels of so small a picture
+
+
+def test_two_images_equal_the_pseudo_code():
+    """All of it for K = 2: from the draws to picture and label, of which the paper's own text loses the second part."""
+    n = 40
+    mixer = aw.DCutMix(k=2, alpha=(0.6, 1.7))
+    images = torch.randint(0, 256, (n, 1, HEIGHT, WIDTH), dtype=torch.uint8, generator=seeded(3))
+    mixed = mixer(aw.Batch.of(images, torch.arange(n)), generator=seeded())
+    generator = seeded()
+    mixer.draw.mixed(n, generator)
+    shares = mixer.draw.shares(n, generator).tolist()
+    u = randomness.uniform(n, 1, 2, generator=generator)[:, 0].tolist()
+    partner = randomness.permutation(n, generator=generator).tolist()
+    for i in range(n):
+        base, other = images[i, 0].tolist(), images[partner[i], 0].tolist()
+        picture, weights = two_images(base, other, shares[i][0], u[i])
+        assert mixed.images[i, 0].tolist() == picture
+        assert mixed.labels.classes[i].tolist() == [i, partner[i]]
+        assert mixed.labels.weights[i].tolist() == pytest.approx(weights, abs=1e-6)
+
+
+def test_inner_boxes_reach_every_place_of_their_parent():
+    n = 60_000
+    shares = torch.tensor([[0.3, 0.4, 0.3]]).expand(n, 3)
+    boxes = stick_breaking_boxes(shares, HEIGHT, WIDTH, randomness.uniform(n, 2, 2, generator=seeded()))
+    (height, width), (h, w) = (boxes[0, :, 2:] - boxes[0, :, :2]).tolist()
+    assert height > h > 1
+    assert width > w > 1
+    place = boxes[:, 1, :2] - boxes[:, 0, :2]
+    counts = torch.bincount(place[:, 0] * (width - w + 1) + place[:, 1], minlength=(height - h + 1) * (width - w + 1))
+    assert len(counts) == (height - h + 1) * (width - w + 1)
+    assert stats.chisquare(counts.numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("per_batch", [False, True])
+def test_what_a_mixer_blends_with_follows_the_dirichlet_distribution(per_batch):
+    alpha = (0.5, 1.5, 3.0)
+    mixer, generator = aw.DMixup(k=3, alpha=alpha, per_batch=per_batch), seeded()
+    calls, n = (1200, 2) if per_batch else (1, 2400)
+    batch = aw.Batch.of(torch.zeros(n, 1, 2, 2), torch.arange(n))
+    drawn = torch.cat([mixer.make_params(batch, generator)["shares"][: 1 if per_batch else n] for _ in range(calls)])
+    for k, a in enumerate(alpha):
+        assert stats.kstest(drawn[:, k].numpy(), stats.beta(a, sum(alpha) - a).cdf).pvalue > 1e-3
 
 
 def test_boxes_reach_every_place_alike():
@@ -292,7 +336,10 @@ def test_saliency_finds_what_stands_out(saliency):
     assert torch.allclose(saliency((images[:2] * 255).round().byte()), found[:2], atol=0.1)
 
 
-def test_surroundings_are_means_without_the_pixel():
+@pytest.mark.parametrize("small", [64, 0])
+def test_surroundings_are_means_without_the_pixel(small, monkeypatch):
+    """By both ways of summing."""
+    monkeypatch.setattr(visual_saliency, "_SMALL", small)
     images = torch.rand(1, 1, 5, 6, generator=seeded())
     grey, total = images[0, 0], torch.zeros(5, 6)
     for reach in sorted({max(1, round(s * 5 / 224)) for s in (12, 24, 28, 48, 56, 112)}):

@@ -31,3 +31,22 @@ def shown(boxes: list[tuple[int, ...]], height: int, width: int) -> np.ndarray:
                 if top <= y < bottom and left <= x < right:
                     result[y, x] = k + 1
     return result
+
+
+def two_images(base: list, other: list, visible: float, u: tuple[float, float]) -> tuple[list, list[float]]:
+    """Algorithm 1 for K = 2, repaired, on single-channel pictures as lists of rows: the picture, and both weights.
+
+    The first image keeps ``visible`` of the area; the second one's box lies anywhere inside, and shows the same place.
+    """
+    height, width = len(base), len(base[0])
+    h, w = (int(np.round(side * math.sqrt(1 - visible))) for side in (height, width))
+    top, left = math.floor(u[0] * (height - h + 1)), math.floor(u[1] * (width - w + 1))
+    picture, theirs = [], 0
+    for y in range(height):
+        row = []
+        for x in range(width):
+            covered = top <= y < top + h and left <= x < left + w
+            row.append(other[y][x] if covered else base[y][x])
+            theirs += covered
+        picture.append(row)
+    return picture, [1 - theirs / (height * width), theirs / (height * width)]

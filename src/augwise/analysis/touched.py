@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from ..labels import MixedLabels
 from ..mixing import Mixer
-from ..randomness import stream
+from ..randomness import generator, stream
 from ..sample import Batch
 from ..transforms.base import Augmentation
 from ..transforms.preserve import Preserve
+
+_COLOURS = 8  # channels of the pictures that are mixed: enough for nine images in one
 
 
 class Touched(NamedTuple):
@@ -82,17 +84,24 @@ def _shares(own: Tensor, lost: Tensor) -> Touched:
 
 
 def _mixed(step: Mixer, own: Tensor, guide: Tensor, key: tuple[int | str, ...]) -> Touched:
-    """Of mixtures of two: image i is all i and its label is i, so a mixed pixel tells how much of it is whose."""
+    """Every image is of one colour that no other has, and its label is its row, so a mixed pixel tells how much of it
+    is whose: its colour and the sum of 1 are `_COLOURS` + 1 equations for the shares of the images that it is made of.
+    """
     n, height, width = own.shape
-    rows = torch.arange(n, dtype=torch.float64)
-    marked = rows[:, None, None, None].expand(n, 1, height, width) / max(n, 1)
+    rows = torch.arange(n)
+    colours = torch.rand(n, _COLOURS, dtype=torch.float64, generator=generator("touched", "colours"))
+    marked = colours[:, :, None, None].expand(-1, -1, height, width).contiguous()
     with stream(*key):
-        after = step(Batch.of(marked.contiguous(), torch.arange(n), guide))
+        after = step(Batch.of(marked, rows, guide))
     assert isinstance(after, Batch)
     assert isinstance(after.labels, MixedLabels)
-    apart = (after.labels.classes[:, 1].double() - rows)[:, None, None]  # 0: an image that is its own partner
-    theirs = (after.images.as_subclass(Tensor)[:, 0] * n - rows[:, None, None]) / torch.where(apart == 0, 1.0, apart)
-    return _shares(own, torch.where(apart == 0, 0.0, theirs).clamp(0, 1))
+    classes = after.labels.classes
+    assert classes.shape[1] <= _COLOURS + 1
+    of_each = torch.cat([colours[classes], torch.ones(*classes.shape, 1, dtype=torch.float64)], 2).mT
+    seen = torch.cat([after.images.as_subclass(Tensor).flatten(2), torch.ones(n, 1, height * width)], 1)
+    shares = torch.linalg.pinv(of_each) @ seen.double()
+    ours = (shares * (classes == rows[:, None])[:, :, None]).sum(1)
+    return _shares(own, (1 - ours).clamp(0, 1).view(n, height, width))
 
 
 def _lost(step: nn.Module, maps: Tensor, key: tuple[int | str, ...]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from .arrays import ArraySource
 from .collate import collate
+from .collate_with import collate_with
 from .pipeline import BatchPipeline, Normalize, run_steps
 from .resident import Resident
 from .samplers import EpochSampler, epoch_order
@@ -20,6 +21,7 @@ __all__ = [
     "WithImportance",
     "as_source",
     "collate",
+    "collate_with",
     "epoch_order",
     "left_out",
     "limited",

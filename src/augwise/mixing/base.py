@@ -17,15 +17,23 @@ from torchvision import tv_tensors
 from ..errors import UserError
 from ..labels import MixedLabels
 from ..sample import Batch, Sample
+from .targets import check_masks, refuse_coordinates
 
 
 class Mixer(nn.Module, ABC):
     """Mixes the images of a batch with one another. Every image draws its own numbers.
 
     ``mixer(batch)`` takes and returns a `Batch`; ``mixer(images, labels)``, or of the pair, is the short form without
-    maps and returns ``(images, MixedLabels)``. The input is never modified.
+    maps and returns ``(images, MixedLabels)``. The input is never modified: what is pasted or blended are the original
+    images, so a form in place would have to set every partner's pixels aside first, which costs what it saves. Measured
+    on a CPU it gains nothing at 32 px and with three images, and at 224 px less than 0.1 ms an image by CutMix alone.
 
     generator: where the numbers come from; default is torch's own CPU stream.
+    masks: segmentation masks, (N, H, W) of an integer type or bool, for mixers that cut: they are mixed as the pixels
+        are (without interpolation) and come last in the result, ``(batch, masks)`` or ``(images, labels, masks)``.
+        Blending mixers refuse them, and all refuse boxes and keypoints.
+
+    As a ``collate_fn``: `collate_with`.
     """
 
     @property
@@ -41,18 +49,27 @@ class Mixer(nn.Module, ABC):
     def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
         """Apply what `make_params` drew. Pure; the labels of the result are `MixedLabels`."""
 
+    def mix_masks(self, masks: Tensor, params: dict[str, Any]) -> Tensor:  # noqa: ARG002
+        """The segmentation masks (N, H, W) of the mixed pictures. Pure; to be written where a pixel shows one image."""
+        raise UserError(
+            f"{type(self).__name__} blends images, and the classes of blended pixels cannot be told in one mask: mix "
+            "images with masks by one that cuts, such as CutMix, DCutMix, SaliencyMix, FMix or ResizeMix"
+        )
+
     def forward(
         self,
         batch: Batch | Tensor | Sequence[Tensor],
         labels: Tensor | None = None,
         generator: torch.Generator | None = None,
-    ) -> Batch | tuple[Tensor, MixedLabels]:
+        masks: Tensor | None = None,
+    ) -> Any:
         """Not to be overridden: write `make_params` and `mix`."""
         short = not isinstance(batch, Batch)
         if not isinstance(batch, Batch) and labels is None and isinstance(batch, tuple | list) and len(batch) == 2:
             batch, labels = batch  # what a loader of (image, label) pairs gives
         given = batch
         if not isinstance(batch, Batch):
+            refuse_coordinates(type(self).__name__, batch, labels)
             if isinstance(batch, Sample):
                 raise UserError(
                     f"{type(self).__name__} got a Sample: it mixes the images of a Batch, so it stands after collation"
@@ -71,11 +88,20 @@ class Mixer(nn.Module, ABC):
         # Collation and indexing drop the tensor types; Batch.of puts them back.
         batch = Batch.of(batch.images, batch.labels, batch.importance, batch.indices, batch.evidence)
         self._check(batch)
-        mixed = self.mix(batch, self.make_params(batch, generator))
-        if not short:
-            return mixed
-        images = mixed.images if isinstance(given, tv_tensors.Image) else mixed.images.as_subclass(Tensor)
-        return images, MixedLabels.of(mixed.labels)
+        if masks is not None:
+            plain = check_masks(type(self).__name__, masks, batch.images)
+            if type(self).mix_masks is Mixer.mix_masks:
+                self.mix_masks(plain, {})  # refuses, before a number is drawn
+        params = self.make_params(batch, generator)
+        mixed = self.mix(batch, params)
+        result: tuple[Any, ...] = (mixed,)
+        if short:
+            images = mixed.images if isinstance(given, tv_tensors.Image) else mixed.images.as_subclass(Tensor)
+            result = (images, MixedLabels.of(mixed.labels))
+        if masks is not None:
+            joined = self.mix_masks(masks.as_subclass(Tensor), params)
+            result = (*result, tv_tensors.Mask(joined) if isinstance(masks, tv_tensors.Mask) else joined)
+        return result if len(result) > 1 else mixed
 
     def _check(self, batch: Batch) -> None:
         name, images, labels = type(self).__name__, batch.images, MixedLabels.of(batch.labels)
@@ -83,6 +109,12 @@ class Mixer(nn.Module, ABC):
             raise UserError(f"{name} got images of type {images.dtype}: give uint8, or float in [0, 1]")
         if len(labels.classes) != len(images):
             raise UserError(f"{name} got {len(images)} images and {len(labels.classes)} labels: give one for each")
+        # Elsewhere looking would wait for the device.
+        if labels.classes.device.type == "cpu" and labels.classes.numel() and int(labels.classes.min()) < 0:
+            raise UserError(
+                f"{name} got the label {int(labels.classes.min())}: classes count from 0, so leave images without a "
+                "label out of the batch"
+            )
 
 
 def label_pairs(labels: Tensor | MixedLabels, partner: Tensor, weight: Tensor) -> MixedLabels:

@@ -144,6 +144,9 @@ class CutMix(Mixer):
             evidence,
         )
 
+    def mix_masks(self, masks: Tensor, params: dict[str, Any]) -> Tensor:
+        return cutmix(masks, params["partner"], params["boxes"], params.get("source_corner"))
+
     def _by_importance(self, maps: Tensor, partner: Tensor, boxes: Tensor, pasted: Tensor, area: Tensor) -> Tensor:
         whole = maps.sum((1, 2), dtype=torch.float64)
         theirs = whole[partner.to(whole.device)]

@@ -66,6 +66,9 @@ class DCutMix(Mixer):
     def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
         return mix_nested(batch, params["rows"], params["boxes"], None, self.labels, self.normalize)
 
+    def mix_masks(self, masks: Tensor, params: dict[str, Any]) -> Tensor:
+        return paste_nested(masks, params["rows"], params["boxes"])
+
     def extra_repr(self) -> str:
         return self.draw.text(self.labels, self.normalize)
 

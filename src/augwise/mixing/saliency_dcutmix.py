@@ -19,7 +19,7 @@ from .base import Mixer
 from .dcutmix import mix_nested
 from .several import Alpha, Draw, check_alpha
 from .shares import Labels, check_labels
-from .stick_breaking import stick_breaking_boxes
+from .stick_breaking import paste_nested, stick_breaking_boxes
 from .visual_saliency import fine_grained, spectral_residual
 
 Saliency = Literal["map", "fine", "spectral"]
@@ -32,6 +32,33 @@ def peaks(saliency: Tensor) -> Tensor:
     flat = saliency.as_subclass(Tensor).flatten(1).argmax(1)
     width = saliency.shape[2]
     return torch.stack([flat.div(width, rounding_mode="floor"), flat % width], 1)
+
+
+def check_saliency(saliency: Saliency) -> Saliency:
+    """``saliency`` itself, if it is a source that exists."""
+    if saliency not in get_args(Saliency):
+        raise UserError(f"saliency={saliency!r} is unknown: use one of {', '.join(get_args(Saliency))}")
+    return saliency
+
+
+def salient_pixels(batch: Batch, saliency: Saliency, anywhere: Tensor) -> Tensor:
+    """(N, 2) int64 row and column of the most salient pixel of each image, on the device of the images.
+
+    saliency: "map" of the batch, or "fine" or "spectral" of its pixels; anywhere: (N, 2) uniforms, which choose the
+    pixel of an image whose saliency is 0 everywhere, and so unknown.
+    """
+    if saliency == "map":
+        assert batch.importance is not None
+        found = batch.importance.as_subclass(Tensor)
+    else:
+        found = _OF_PIXELS[saliency](batch.images)
+    device = batch.images.device
+    whole = torch.tensor(batch.images.shape[-2:], device=device)
+    free = (anywhere.to(device, non_blocking=True) * whole).long()
+    if not len(found):
+        return free
+    known = found.amax((1, 2)) > 0
+    return torch.where(known[:, None], peaks(found), free)
 
 
 def around(peak: Tensor, sizes: Tensor, height: int, width: int) -> Tensor:
@@ -76,13 +103,11 @@ class SaliencyDCutMix(Mixer):
         normalize: bool = False,
     ) -> None:
         super().__init__()
-        if saliency not in get_args(Saliency):
-            raise UserError(f"saliency={saliency!r} is unknown: use one of {', '.join(get_args(Saliency))}")
         if place not in get_args(Place):
             raise UserError(f"place={place!r} is unknown: use one of {', '.join(get_args(Place))}")
         self.draw = Draw(check_alpha(alpha, k), p, per_batch)
         self.labels: Labels = check_labels(labels)
-        self.saliency: Saliency = saliency
+        self.saliency: Saliency = check_saliency(saliency)
         self.place: Place = place
         self.normalize = normalize
 
@@ -108,21 +133,15 @@ class SaliencyDCutMix(Mixer):
     def _corners(self, batch: Batch, boxes: Tensor, rows: Tensor, anywhere: Tensor) -> Tensor:
         """(N, K - 1, 2) top and left of what each image shows in its box."""
         height, width = batch.images.shape[-2:]
-        if self.saliency == "map":
-            assert batch.importance is not None
-            saliency = batch.importance.as_subclass(Tensor)
-        else:
-            saliency = _OF_PIXELS[self.saliency](batch.images)
-        peak = peaks(saliency)
-        whole = torch.tensor([height, width], device=boxes.device)
-        free = (anywhere.to(boxes.device) * whole).long()
-        known = saliency.amax((1, 2)) > 0
-        peak = torch.where(known[:, None], peak, free)
+        peak = salient_pixels(batch, self.saliency, anywhere)
         return around(peak[rows[:, 1:]], boxes[..., 2:] - boxes[..., :2], height, width)
 
     def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
         rows, boxes, corners = params["rows"], params["boxes"], params["corners"]
         return mix_nested(batch, rows, boxes, corners, self.labels, self.normalize)
+
+    def mix_masks(self, masks: Tensor, params: dict[str, Any]) -> Tensor:
+        return paste_nested(masks, params["rows"], params["boxes"], params["corners"])
 
     def extra_repr(self) -> str:
         how = self.draw.text(self.labels, self.normalize)

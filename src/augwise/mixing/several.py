@@ -30,6 +30,13 @@ def check_alpha(alpha: Alpha, k: int) -> tuple[float, ...]:
     return every
 
 
+def check_pair(alpha: float) -> tuple[float, float]:
+    """Both parameters of a symmetric beta distribution, Beta(alpha, alpha); `UserError` otherwise."""
+    if not 0 < alpha < float("inf"):
+        raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")
+    return float(alpha), float(alpha)
+
+
 class Draw:
     """The numbers that every mixer of K images draws: a coin, K - 1 partners and the shares φ ~ Dir(alpha).
 
@@ -73,6 +80,12 @@ class Draw:
         """(N, *shape) float64 in [0, 1), one draw for the batch where φ is."""
         with self._once():
             drawn = randomness.uniform(1 if self.per_batch else n, *shape, generator=generator)
+        return drawn.expand(n, *shape)
+
+    def normal(self, n: int, *shape: int, generator: torch.Generator | None) -> Tensor:
+        """(N, *shape) float32 of N(0, 1), one draw for the batch where φ is."""
+        with self._once():
+            drawn = randomness.normal(1 if self.per_batch else n, *shape, generator=generator)
         return drawn.expand(n, *shape)
 
     def _once(self):

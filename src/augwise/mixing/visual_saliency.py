@@ -5,11 +5,15 @@ Pure functions: images in, one map per image out, all in plain torch and for who
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 _LONGEST = 64  # pixels of the longer side at which the spectrum is looked at, as in the paper
+_CACHED = 1 << 15  # pixels looked at at once on a CPU: what its second-level cache holds, in float64
+_SMALL = 64  # pixels of the longer side up to which a CPU sums faster by matrices than by integral images
 _SURROUNDS = (12, 24, 48, 28, 56, 112)
 
 
@@ -55,13 +59,19 @@ def fine_grained(images: Tensor) -> Tensor:
     """
     grey = _grey(images)
     side = min(grey.shape[-2:])
-    total = torch.zeros_like(grey)
-    integral = F.pad(grey.double().cumsum(1).cumsum(2), (1, 0, 1, 0))
-    count = F.pad(torch.ones_like(grey[:1], dtype=torch.float64).cumsum(1).cumsum(2), (1, 0, 1, 0))
-    for reach in sorted({max(1, round(s * side / 224)) for s in _SURROUNDS}):
-        around = _window(integral, reach) - grey
-        number = _window(count, reach) - 1
-        total += (grey - around / number.clamp_min(1)).abs().float()
+    reaches = sorted({max(1, round(s * side / 224)) for s in _SURROUNDS})
+    total = torch.empty_like(grey)
+    n = max(1, len(grey))
+    step = max(1, _CACHED * n // max(1, grey.numel())) if grey.device.type == "cpu" else n
+    sums = _by_bands if grey.device.type == "cpu" and max(grey.shape[-2:]) <= _SMALL else _by_integral
+    counts = sums(torch.ones_like(grey[:1]), reaches)
+    numbers = [(count - 1).clamp_min_(1) for count in counts]
+    for start in range(0, len(grey), step):
+        part = grey[start : start + step]
+        found = torch.zeros_like(part)
+        for around, number in zip(sums(part, reaches), numbers, strict=True):
+            found += around.sub_(part).div_(number).sub_(part).abs_()
+        total[start : start + step] = found
     flat = grey.amax((1, 2)) - grey.amin((1, 2)) < 1e-6
     return _to_one(total.masked_fill(flat[:, None, None], 0))
 
@@ -73,14 +83,26 @@ def _grey(images: Tensor) -> Tensor:
     return grey / 255 if images.dtype == torch.uint8 else grey
 
 
-def _window(integral: Tensor, reach: int) -> Tensor:
-    """Sums over squares of side 2 reach + 1 around every pixel, cut off at the border."""
-    height, width = integral.shape[-2] - 1, integral.shape[-1] - 1
-    y, x = (torch.arange(n, device=integral.device) for n in (height, width))
-    top, bottom = (y - reach).clamp_min(0), (y + reach + 1).clamp_max(height)
-    left, right = (x - reach).clamp_min(0), (x + reach + 1).clamp_max(width)
-    rows = integral[:, bottom] - integral[:, top]
-    return rows[:, :, right] - rows[:, :, left]
+def _by_bands(maps: Tensor, reaches: list[int]) -> Iterator[Tensor]:
+    """Sums over squares of side 2 reach + 1 around every pixel, cut off at the border, for each reach in turn: products
+    with matrices of ones around the diagonal."""
+    y, x = (torch.arange(side, device=maps.device) for side in maps.shape[-2:])
+    for reach in reaches:
+        down, across = ((place[:, None] - place).abs() <= reach for place in (y, x))
+        yield down.to(maps.dtype) @ maps @ across.to(maps.dtype)
+
+
+def _by_integral(maps: Tensor, reaches: list[int]) -> Iterator[Tensor]:
+    """What `_by_bands` gives, from integral images in float64: its work does not grow with the picture's side."""
+    height, width = maps.shape[-2:]
+    integral = F.pad(maps.double().cumsum(1).cumsum_(2), (1, 0, 1, 0))
+    for reach in reaches:
+        side = 2 * reach + 1
+        # Beyond the border an integral image goes on as it ends, so that every window is a difference of two slices.
+        rows = F.pad(integral[:, None], (0, 0, reach, reach), mode="replicate")
+        rows = rows[:, :, side : side + height] - rows[:, :, :height]
+        columns = F.pad(rows, (reach, reach, 0, 0), mode="replicate")[:, 0]
+        yield (columns[:, :, side : side + width] - columns[:, :, :width]).to(maps.dtype)
 
 
 def _smooth(maps: Tensor, sigma: float) -> Tensor:

@@ -4,6 +4,7 @@ from ..fingerprints import model_fingerprint as fingerprint
 from .build import build, find_head
 from .data_config import DataConfig, data_config
 from .normalized import Normalized
+from .style import style_network
 from .weights import load_weights, read_weights
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "fingerprint",
     "load_weights",
     "read_weights",
+    "style_network",
 ]

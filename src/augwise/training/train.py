@@ -42,7 +42,7 @@ from .config import TrainConfig
 from .devices import accelerator_for, emulation_note, threads
 from .evaluate import accuracy, check_output, per_class, read_run
 from .loop import fit
-from .objectives.supervised import Supervised
+from .objectives.supervised import Forward, Supervised
 from .results import CHECKPOINT, RESULTS, WEIGHTS, environment, summary, tensorboard, to_tensorboard, write_results
 from .views import CropStretched, evaluation_view, resolved, statistics, training_crop
 
@@ -70,6 +70,7 @@ def train(
     observe: Observe | None = None,
     also: Mapping[str, Any] | None = None,
     on_epoch: OnEpoch | None = None,
+    forward: Forward | None = None,
 ) -> dict[str, Any]:
     """Train a classifier and return what ``results.json`` in ``config.out`` holds.
 
@@ -87,6 +88,8 @@ def train(
         smoothed their mean doubt.
     also: further data sets by name, measured once at the end: their accuracies stand under "also" in the result.
     on_epoch: called with each new row of the curve; what it raises ends the run.
+    forward: what mixes inside the model, such as `ManifoldMixup`: called with model and batch in place of the model, it
+        returns logits and `MixedLabels`. Its description, `repr`, is part of what the run is.
 
     Interrupted, the same call goes on where it stopped; finished, it returns the result without training. A folder
     that holds another run is refused with the difference named. The accuracies reported are the last epoch's (also of
@@ -105,7 +108,7 @@ def train(
         if note:
             print(note, file=sys.stderr)
         data = _open(config, source, test, maps)
-        run = _Run(config, accelerator, data, flatten_steps(steps), transform, model)
+        run = _Run(config, accelerator, data, flatten_steps(steps), transform, model, forward)
         return run.finished() or run.go(observe, also or {}, on_epoch)
 
 
@@ -184,6 +187,7 @@ class _Run:
         steps: list[Callable[..., Any]],
         transform: Any,
         model: nn.Module | None,
+        forward: Forward | None = None,
     ) -> None:
         if transform is not None and config.loader == "resident":
             raise UserError("transform acts on single samples: set loader='workers', or give it among steps")
@@ -193,7 +197,7 @@ class _Run:
             "give maps= (--maps FOLDER), or put aw.LiveSaliency() before it (--maps live)",
         )
         self.config, self.accelerator, self.data = config, accelerator, data
-        self.steps, self.transform, self.given = steps, transform, model
+        self.steps, self.transform, self.given, self.forward = steps, transform, model, forward
         self.live: list[Any] = [step for step in steps if gives_importance(step)]
         _check_live(self.live, flatten_steps(transform))
         self.readers: list[Reader] = []
@@ -207,6 +211,8 @@ class _Run:
             "test": source_fingerprint(self._seen(data.test)),
             "maps": _maps_fingerprint(data.maps, data.train),
         }
+        if forward is not None:
+            self.identity["forward"] = _describe(forward)
 
     def finished(self) -> dict[str, Any] | None:
         """The results, if this run is complete."""
@@ -284,7 +290,7 @@ class _Run:
         optimizer = optimizers.build(
             config.optimizer, model.parameters(), config.lr, config.momentum, config.weight_decay
         )
-        return Supervised(model, optimizer, batches, config.label_smoothing)
+        return Supervised(model, optimizer, batches, config.label_smoothing, self.forward)
 
     def batches(self, reader: Reader, last: list[Normalize], observe: Observe | None = None) -> Batches:
         """What is trained on: shared steps, the method's, then ``last``."""

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...labels import MixedLabels
 from ...sample import Batch
+from ...schedule import progress_of
 from ..batches import Batches
 from .base import Objective, Phase, Step
 
+Forward = Callable[[nn.Module, Batch], tuple[Tensor, MixedLabels]]
+"""A forward pass of training that mixes inside the model, such as `ManifoldMixup`: logits, and what they are of."""
+
 
 class Supervised(Objective):
-    """Cross-entropy −Σ_c t_c log p_c, t the (mixed, smoothed) label. Train accuracy is the predicted class's weight."""
+    """Cross-entropy −Σ_c t_c log p_c, t the (mixed, smoothed) label. Train accuracy is the predicted class's weight.
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, batches: Batches, label_smoothing: float = 0.0) -> None:
+    forward: a `Forward` in place of ``model(batch.images)``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        batches: Batches,
+        label_smoothing: float = 0.0,
+        forward: Forward | None = None,
+    ) -> None:
         super().__init__({"model": model}, {"optimizer": optimizer})
         self.batches = batches
         self.label_smoothing = label_smoothing
+        self.forward: Any = _plain if forward is None else forward
+        self.epoch = 0
 
     def phases(self, epoch: int) -> Iterator[Phase]:
+        self.epoch = epoch
         yield Phase("model", "optimizer", len(self.batches), lambda start: self.batches.epoch(epoch, start), self.loss)
 
     def loss(self, model: nn.Module, batch: Batch) -> Step:
         """Loss and train accuracy of one batch, beside whatever was measured while the batch was made."""
-        logits = model(batch.images)
-        labels = MixedLabels.of(batch.labels)
+        with progress_of(self.epoch, self.batches.epochs):
+            logits, labels = self.forward(model, batch)
         measures = {"train_accuracy": labels.accuracy(logits.detach()), **self.batches.measured}
         return Step(labels.cross_entropy(logits, self.label_smoothing), measures)
+
+
+def _plain(model: nn.Module, batch: Batch) -> tuple[Tensor, MixedLabels]:
+    return model(batch.images), MixedLabels.of(batch.labels)
