@@ -14,7 +14,10 @@ from .base import Objective, Phase, Step
 
 
 class Supervised(Objective):
-    """Cross-entropy −Σ_c t_c log p_c, t the (mixed, smoothed) label. Train accuracy is the predicted class's weight."""
+    """Cross-entropy −Σ_c t_c log p_c, t the (mixed, smoothed) label. Train accuracy is the predicted class's weight.
+
+    Where the images of an epoch are drawn (`Redraw`), the mean of a batch is weighted without bias.
+    """
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, batches: Batches, label_smoothing: float = 0.0) -> None:
         super().__init__({"model": model}, {"optimizer": optimizer})
@@ -29,4 +32,7 @@ class Supervised(Objective):
         logits = model(batch.images)
         labels = MixedLabels.of(batch.labels)
         measures = {"train_accuracy": labels.accuracy(logits.detach()), **self.batches.measured}
-        return Step(labels.cross_entropy(logits, self.label_smoothing), measures)
+        weights = self.batches.weights(batch)
+        if weights is None:
+            return Step(labels.cross_entropy(logits, self.label_smoothing), measures)
+        return Step((weights * labels.cross_entropy(logits, self.label_smoothing, "none")).mean(), measures)
