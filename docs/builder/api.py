@@ -18,6 +18,7 @@ GROUPS = {
     "importance": ("Importance", ("importance",)),
     "transforms": ("Transforms", ("transforms",)),
     "mixing": ("Mixing", ("mixing",)),
+    "selection": ("Selection", ("selection", "subset_file")),
     "models": ("Models", ("models",)),
     "data": ("Data", ("data",)),
     "verbs": ("Verbs as functions", ("analysis", "training", "recipes", "report")),
@@ -45,6 +46,7 @@ FUNCTIONS = {
     "mixing.shares": "mixing",
     "mixing.soften": "mixing",
     "transforms.resized_crop": "transforms",
+    "selection": "selection",
 }
 """Modules whose functions are documented too, and the page they stand on."""
 

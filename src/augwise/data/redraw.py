@@ -90,13 +90,17 @@ class Redraw:
         if labels is not None and np.shape(labels) != scores.shape:
             raise UserError(f"{len(scores)} scores and {len(labels)} labels: give one of each per image")
         self.seed, self.fraction = seed, fraction
-        groups = [np.arange(len(scores))] if labels is None else [np.flatnonzero(labels == c) for c in np.unique(labels)]
+        groups = (
+            [np.arange(len(scores))] if labels is None else [np.flatnonzero(labels == c) for c in np.unique(labels)]
+        )
         self.groups: list[tuple[np.ndarray, np.ndarray]] = []
         probability = np.empty(len(scores))
         for rows in groups:
             count = int(fraction * len(rows) + 0.5 + 1e-9)
             if not count:
-                raise UserError(f"fraction={fraction} leaves nothing of {len(rows)} images of a class: give a larger one")
+                raise UserError(
+                    f"fraction={fraction} leaves nothing of {len(rows)} images of a class: give a larger one"
+                )
             parts = inclusion(scores[rows], count, uniform)
             self.groups.append((rows, parts))
             probability[rows] = parts / ONE

@@ -54,7 +54,9 @@ class Kept:
                 identity, done = str(found["identity"]), found["done"]
                 arrays = {name: found[name] for name in self.arrays}
         except DAMAGED as error:
-            raise UserError(f"{path} is damaged or no such file of augwise ({error}): delete it, or give another") from None
+            raise UserError(
+                f"{path} is damaged or no such file of augwise ({error}): delete it, or give another"
+            ) from None
         same = identity == self.identity and all(arrays[k].shape == v.shape for k, v in self.arrays.items())
         if not same:
             raise UserError(

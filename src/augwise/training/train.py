@@ -33,6 +33,7 @@ from ..data import (
 from ..data.pipeline import check_guards, flatten_steps, gives_importance
 from ..errors import UserError
 from ..files import require_writable
+from ..fingerprints import hash_bytes
 from ..sample import Batch
 from ..subset_file import SubsetFile
 from ..transforms import RandomCrop, RandomHorizontalFlip
@@ -138,7 +139,9 @@ def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
 
         maps = ImportanceStore(maps)
     opened = source is None
-    train = open_source(config.data, config.split, subset=config.chosen, **config.opening) if opened else as_source(source)
+    train = (
+        open_source(config.data, config.split, subset=config.chosen, **config.opening) if opened else as_source(source)
+    )
     if config.val_share:
         train, held_out = split_validation(train, config.val_share, config.data_seed)
         tested_on = f"{config.val_share:g} of {config.split}, set aside"
@@ -210,7 +213,7 @@ class _Run:
             "maps": _maps_fingerprint(data.maps, data.train),
         }
         if data.redraw is not None:
-            self.identity["redraw"] = randomness.derive("redraw", *data.redraw.weights.numpy().tobytes())
+            self.identity["redraw"] = hash_bytes(data.redraw.weights.numpy().tobytes())
 
     def finished(self) -> dict[str, Any] | None:
         """The results, if this run is complete."""
