@@ -24,9 +24,10 @@ class SelectConfig:
     split: str = "train"
     """Split whose images are scored."""
     measure: Measure = "cv"
-    """cv, mean, std: coefficient of variation, mean (highest are hard) and standard deviation of an image's losses while
-    others are mixed into it. random: chance. k-center: images that leave no other far away in the network's features.
-    mc-dropout: uncertainty under dropout. el2n: error of young networks. forgetting: how often it was forgotten."""
+    """cv, mean, std: coefficient of variation, mean (the highest are hard) and standard deviation of an image's losses
+    while others are mixed into it. random: chance. k-center: images that leave no other far away in the network's
+    features. mc-dropout: uncertainty under dropout. el2n: error of young networks. forgetting: how often an image was
+    forgotten."""
     fractions: tuple[float, ...] = (0.1,)
     """Shares of the images to keep; each gives a file of its own."""
     per_class: bool = True
@@ -55,7 +56,7 @@ class SelectConfig:
     passes: int = 10
     """Of mc-dropout: passes per image."""
     dropout: float | None = None
-    """Of mc-dropout: drop this share of the features before the last layer. Left out: the model's own dropout layers."""
+    """Of mc-dropout: drop this share of the features before the last layer. Left out: the model's own dropout."""
     networks: int = 3
     """Of el2n: how many networks are trained (10 in the paper); of forgetting one is enough."""
     early: float = 0.1

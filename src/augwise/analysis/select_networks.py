@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -45,15 +46,13 @@ def error_scores(config: SelectConfig, source: Source, device: str) -> dict[str,
         if norms is None:
             asked: list[Tensor] = []
 
-            def on_epoch(epoch: int, probabilities: Callable[[], Tensor], last: int = last, asked: Any = asked) -> None:
+            def ask(epoch: int, probabilities: Callable[[], Tensor], last: int = last, asked: Any = asked) -> None:
                 if epoch == last:
                     asked.append(probabilities())
                     raise _Enough
 
-            try:
-                _train(config, source, settings, folder, device, on_epoch)
-            except _Enough:
-                pass
+            with contextlib.suppress(_Enough):
+                _train(config, source, settings, folder, device, ask)
             norms = error_norms(asked[0], labels).numpy()
             _write(folder / "norms.npz", norms=norms)
             (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -73,13 +72,11 @@ def forgotten(config: SelectConfig, source: Source, device: str) -> dict[str, np
         if right is None:
             right = np.full((settings.epochs, len(source)), -1, np.int8)
 
-        def on_epoch(
-            epoch: int, probabilities: Callable[[], Tensor], right: Any = right, folder: Path = folder
-        ) -> None:
+        def ask(epoch: int, probabilities: Callable[[], Tensor], right: Any = right, folder: Path = folder) -> None:
             right[epoch - 1] = probabilities().argmax(1).numpy() == source.labels
             _write(folder / "right.npz", right=right)
 
-        _train(config, source, settings, folder, device, on_epoch)
+        _train(config, source, settings, folder, device, ask)
         if (right < 0).any():
             raise UserError(f"{folder} was trained without being asked after every epoch: delete it to train it again")
         every.append(right.astype(bool))

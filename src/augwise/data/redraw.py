@@ -58,8 +58,8 @@ def systematic(parts: np.ndarray, order: np.ndarray, start: int) -> np.ndarray:
 class Redraw:
     """Draws the share ``fraction`` of a data set anew in every epoch, in proportion to scores, without bias.
 
-    Image i is in an epoch with probability π_i (see `inclusion`), and weighs w_i = n / (N π_i) there, n the images of an
-    epoch. Since E Σ_{i drawn} 1/π_i L_i = Σ_i L_i (Horvitz and Thompson 1952),
+    Image i is in an epoch with probability π_i (see `inclusion`) and weighs w_i = n / (N π_i) there, n the number of
+    images of an epoch. Since E Σ_{i drawn} 1/π_i L_i = Σ_i L_i (Horvitz and Thompson 1952),
 
         E [ 1/n Σ_{i drawn} w_i L_i ] = 1/N Σ_i L_i :
 
@@ -124,8 +124,9 @@ class Redraw:
 
     @classmethod
     def of(cls, file: SubsetFile, source: Any, seed: int = 0, uniform: float = 0.2) -> Redraw:
-        """By the scores, and of the size, that a subset file was chosen with. source: whose rows are drawn, the data that
-        the file belongs to or a part of it (limited, split)."""
+        """By the scores, and of the size, that a subset file was chosen with.
+
+        source: whose rows are drawn, the data that the file belongs to or a part of it (limited, split)."""
         whole, at = origin(source)
         file.check(whole.name, np.asarray(whole.labels), whole.fingerprint)
         if file.scores is None or not {"fraction", "per_class"} <= set(file.about):
@@ -133,8 +134,8 @@ class Redraw:
         scores = file.scores if at is None else file.scores[at]
         if np.isnan(scores).any():
             raise UserError(
-                f"{int(np.isnan(scores).sum())} of the {len(scores)} images have no score in the subset file: score all "
-                "images that are trained on (augwise select without --limit, or train with the same --limit)"
+                f"{int(np.isnan(scores).sum())} of the {len(scores)} images have no score in the subset file: score "
+                "all images that are trained on (augwise select without --limit, or train with the same --limit)"
             )
         if file.about.get("rule") == "bottom":
             scores = scores.max() - scores

@@ -73,8 +73,8 @@ def open_source(
         part of what a larger one keeps. The order stays that of the data set.
     broken: of image files that cannot be decoded, "stop" at the first one that is asked for, or "skip": check them all
         now and leave those out; `left_out` tells which. progress: show a bar where that takes long.
-    subset: a file of `augwise.select`: the data set is only the rows that it names, before anything else is cut; refused
-        with data that it was not chosen from.
+    subset: a file of `augwise.select`: the data set is only the rows that it names, before anything else is cut;
+        refused with data that it was not chosen from.
     """
     split = {"validation": "val"}.get(split, split)
     if split not in ("train", "val", "test"):

@@ -11,15 +11,16 @@ from .text import counted, duration, percent
 _TOLD = {"data", "split", "run", "measure", "rule", "fractions", "seed", "out", "quiet", "subset", "limit"}
 _MEANS = {
     "cv": (
-        "The image keeps its share while other images are mixed into it, again and again. The score is the deviation of its "
-        "loss over those mixes divided by their mean: high for images that are easy under some mixes and hard under others."
+        "The image keeps its share while other images are mixed into it, again and again. The score is the deviation "
+        "of its loss over those mixes divided by their mean: high for images that are easy under some mixes and hard "
+        "under others."
     ),
     "mean": "The mean loss while other images are mixed into the image: the highest are the hard images.",
     "std": "The deviation of the loss while other images are mixed into the image; it grows with the loss itself.",
     "random": "Drawn by the seed, without a look at the images: what every measure has to beat.",
     "k-center": (
-        "The order in which a greedy search takes images, always the one farthest from all taken before, in the features of "
-        "the network: the higher, the earlier."
+        "The order in which a greedy search takes images, always the one farthest from all taken before, in the "
+        "features of the network: the higher, the earlier."
     ),
     "mc-dropout": "The entropy of the network’s mean output over passes with dropout, in nats.",
     "el2n": "The norm of the error of young networks: about how much an image still changes a network.",
@@ -59,10 +60,8 @@ def _sentence(results: dict[str, Any]) -> str:
     config, first = results["config"], results["chosen"][0]
     which = {"top": "highest", "bottom": "lowest", "interval": "evenly spaced"}[config["rule"]]
     each = " of each class" if config["per_class"] else ""
-    return (
-        f"{first['images']} of {results['data']['images']} images, {percent(first['fraction'], 0)} %{each}: the {which} by "
-        f"{results['measure']}."
-    )
+    images, share = results["data"]["images"], percent(first["fraction"], 0)
+    return f"{first['images']} of {images} images, {share} %{each}: the {which} by {results['measure']}."
 
 
 def _charts(results: dict[str, Any]) -> list[Chart]:

@@ -98,7 +98,7 @@ def _dropping(model: nn.Module, rate: float | None, seed: int) -> Iterator[list[
         own = [m for m in own if 0 < m.p < 1]
         if not own:
             raise UserError(
-                f"{type(model).__name__} has no dropout layer: give rate=0.5, say, to drop features before its last layer"
+                f"{type(model).__name__} has no dropout layer: give rate=0.5, to drop features before its last layer"
             )
         for i, m in enumerate(own):
             whole = isinstance(m, _WHOLE_CHANNELS)

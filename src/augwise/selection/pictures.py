@@ -1,4 +1,4 @@
-"""Any map-style data set as batches of float images by row, kept in memory where they fit. Reads that data set alone."""
+"""Any map-style data set as batches of float images by row, kept in memory where they fit. Reads that set alone."""
 
 from __future__ import annotations
 

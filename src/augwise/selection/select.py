@@ -21,7 +21,7 @@ def select(
     out: str | Path | None = None,
     about: dict[str, Any] | None = None,
 ) -> SubsetFile:
-    """Choose the share ``fraction`` of a data set's images by their scores (DCutMix, Eq. 9); see `choose` for the rules.
+    """Choose the share ``fraction`` of a data set's images by their scores (DCutMix, Eq. 9); `choose` has the rules.
 
     source: the `Source` (or any map-style data set) that was scored; of a limited or resized one the file names the
         rows of the data set behind it, so that ``open_source(..., subset=FILE)`` and ``--subset FILE`` find them.

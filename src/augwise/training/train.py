@@ -75,9 +75,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a classifier and return what ``results.json`` in ``config.out`` holds.
 
-    source, test: data in place of ``config.data`` and ``config.subset`` (a `Source` or any map-style torch data set; with ``crop="resized"``
-        of images as they are, of any size); limit and val_share apply to it as well. test may be left out where
-        val_share sets a part aside.
+    source, test: data in place of ``config.data`` and ``config.subset`` (a `Source` or any map-style torch data set;
+        with ``crop="resized"`` of images as they are, of any size); limit and val_share apply to it as well. test may
+        be left out where val_share sets a part aside.
     maps: importance maps of the training images: an `ImportanceStore`, the path of one, or attached maps.
     steps: augmentations and mixers of the batch path, after crop and flip and before normalisation. Guarded ones need
         maps, or `LiveSaliency` before them, which is given the model in training.
