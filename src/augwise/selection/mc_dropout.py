@@ -100,9 +100,12 @@ def _dropping(model: nn.Module, rate: float | None, seed: int) -> Iterator[list[
             raise UserError(
                 f"{type(model).__name__} has no dropout layer: give rate=0.5, to drop features before its last layer"
             )
-        for i, m in enumerate(own):
-            whole = isinstance(m, _WHOLE_CHANNELS)
-            hooks.append(m.register_forward_hook(lambda m, _, out, i=i, whole=whole: dropped(out, m.p, i, whole)))
+        for i, layer in enumerate(own):
+
+            def after(m: Any, _: Any, out: Tensor, i: int = i) -> Tensor:
+                return dropped(out, m.p, i, isinstance(m, _WHOLE_CHANNELS))
+
+            hooks.append(layer.register_forward_hook(after))
     elif 0 < rate < 1:
         head = model.get_submodule(find_head(model))
         hooks.append(head.register_forward_pre_hook(lambda _, given: (dropped(given[0], rate, 0, given[0].ndim > 2),)))
