@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
-from reference.training_toys import source
 
 import augwise as aw
 from augwise.data import Redraw, RedrawSampler, limited, open_source
@@ -14,6 +15,7 @@ from augwise.errors import UserError
 from augwise.selection import select
 from augwise.training.batches import Batches, ResidentReader
 from augwise.training.objectives.supervised import Supervised
+from reference.training_toys import source
 
 SKEWED = np.array([9.0, 0, 1, 3, 100, 0.5, 2, 40])
 
@@ -46,7 +48,7 @@ def test_the_expectation_is_exact(count):
         ends = parts[order].cumsum()
         points = np.unique(np.concatenate([[0], ends % ONE, [ONE]]))
         seen, expected = np.zeros(8, np.int64), 0.0
-        for start, stop in zip(points[:-1], points[1:], strict=True):
+        for start, stop in pairwise(points):
             drawn = systematic(parts, order, int(start))
             assert np.array_equal(drawn, systematic(parts, order, int(stop) - 1))
             assert len(set(drawn.tolist())) == len(drawn) == count

@@ -35,7 +35,7 @@ def mixed_loss(model: nn.Module, images: Tensor, labels: list[int], mixer: str, 
             boxes.append((top + int(u[0] * (h - smaller[0] + 1)), at + int(u[1] * (w - smaller[1] + 1)), *smaller))
         for y in range(height):
             for x in range(width):
-                inside = [k for k, (t, l, h, w) in enumerate(boxes) if t <= y < t + h and l <= x < l + w]
+                inside = [k for k, (top, at, h, w) in enumerate(boxes) if top <= y < top + h and at <= x < at + w]
                 picture[:, y, x] = images[rows[inside[-1]], :, y, x].float() / 255
                 weights[inside[-1]] += 1 / (height * width)
     output = model(picture[None])[0].softmax(0)

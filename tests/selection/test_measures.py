@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference.selection import greedy_centres
 from torch import nn
 
 from augwise.data import ArraySource
@@ -21,6 +20,7 @@ from augwise.selection import (
     mc_dropout,
     random_scores,
 )
+from reference.selection import greedy_centres
 
 
 def source(n=12, channels=2, height=3, width=5, classes=3):

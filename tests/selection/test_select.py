@@ -129,7 +129,7 @@ def test_any_map_style_data_set_can_be_chosen_from():
 def test_other_data_is_refused(tmp_path):
     file = tmp_path / "s.npz"
     select(source(), SCORES, 0.3, out=file)
-    with pytest.raises(UserError, match="s.npz was chosen from 14 images, more has 15"):
+    with pytest.raises(UserError, match=r"s\.npz was chosen from 14 images, more has 15"):
         chosen(source(15, "more"), file)
     other = source()
     other.labels = other.labels[::-1].copy()
@@ -141,7 +141,7 @@ def test_other_data_is_refused(tmp_path):
         other.images[rows] = 255 - other.images[rows]
         with pytest.raises(UserError, match=f"image {1 if seed_or_row is None else 12} of noise is not the one"):
             chosen(other, file)
-    with pytest.raises(UserError, match="none.npz does not exist"):
+    with pytest.raises(UserError, match=r"none\.npz does not exist"):
         open_source("digits", subset=tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("rows")
     with pytest.raises(UserError, match=r"text.npz is damaged or no subset file"):

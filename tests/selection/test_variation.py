@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference.selection import mixed_loss
 from torch import nn
 
 from augwise.data import ArraySource
 from augwise.errors import UserError
 from augwise.selection import coefficient_of_variation, loss_std, mean_loss, mix_anchors, mixed_losses
 from augwise.selection.variation import draw_mixes
+from reference.selection import mixed_loss
 
 HOW = {"anchor_share": 0.3, "alpha": (0.5, 0.9), "mixes": 4, "seed": 3}
 
