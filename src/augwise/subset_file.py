@@ -25,22 +25,20 @@ _PARTS = ("format", "rows", "hashes", "images", "labels", "scores", "about")
 
 @dataclass(frozen=True, eq=False)
 class SubsetFile:
-    """Some rows of one data set.
-
-    rows: (n,) int64, ascending, each once; hashes: (n,) uint64, what the data set says of these images' content.
-    images: how many rows the whole data set has; labels: the hash of all its labels, see `labels_hash`.
-    scores: (images,) float64 that the rows were chosen by, NaN where none was measured; None where there are none.
-    about: how they were chosen, as JSON has it.
-
-    ``images``, ``labels`` and ``hashes`` are the fingerprint by which other data is refused.
-    """
+    """Some rows of one data set, and its fingerprint: how many images, which labels, and what these rows look like."""
 
     rows: np.ndarray
+    """(n,) int64, ascending, each once."""
     hashes: np.ndarray
+    """(n,) uint64, what the data set says of the content of these images."""
     images: int
+    """How many rows the whole data set has."""
     labels: int
+    """64-bit hash of all its labels."""
     scores: np.ndarray | None = None
+    """(images,) float64 that the rows were chosen by, NaN where none was measured; None where there are none."""
     about: dict[str, Any] = field(default_factory=dict)
+    """How they were chosen, as JSON has it."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -106,7 +106,7 @@ def mixed_losses(
 ) -> Variation:
     """The loss distribution L_i = {L_{i,m}} of every image under M mixes, and its predictive mean (DCutMix, Eq. 6-8).
 
-    The image is the *anchor*: its share φ_1 is fixed, while K - 1 other images of the data set, drawn anew for each
+    The image is the anchor: its share φ_1 is fixed, while K - 1 other images of the data set, drawn anew for each
     mix, share the rest, φ_2 ... φ_K ~ (1 − φ_1) Dir(alpha), in boxes anywhere (γ). L_{i,m} = −Σ_k λ_k log p_{y_k},
     λ the exact shares of the pixels.
 
