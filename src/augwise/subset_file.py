@@ -120,15 +120,14 @@ def origin(source: Any) -> tuple[Any, np.ndarray | None]:
     """The data set behind views of it, and which of its rows the view shows (None: all, in their order).
 
     Looks through what has a ``source`` (rows of it where it has ``rows``, as subsets do; resized ones show all) and
-    through torch's ``Subset``, as far as there is a data set that knows its fingerprints.
+    through torch's ``Subset``, as long as behind them is a data set that knows its fingerprints.
     """
     rows: np.ndarray | None = None
     while True:
-        if hasattr(source, "source") and hasattr(source.source, "__len__"):
-            own, inner = getattr(source, "rows", None), source.source
-        elif hasattr(source, "dataset") and hasattr(source, "indices") and not hasattr(source, "fingerprint"):
-            own, inner = np.asarray(source.indices, dtype=np.int64), source.dataset
-        else:
+        inner, own = getattr(source, "source", None), getattr(source, "rows", None)
+        if not hasattr(source, "fingerprint") and hasattr(source, "indices"):
+            inner, own = getattr(source, "dataset", None), np.asarray(source.indices, dtype=np.int64)
+        if not (hasattr(inner, "fingerprint") and hasattr(inner, "__len__")):
             return source, rows
         if own is not None:
             rows = own if rows is None else own[rows]

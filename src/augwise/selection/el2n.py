@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .outputs import probabilities
+from .pictures import Pictures, home
 
 
 def error_norms(p: Tensor, labels: Tensor) -> Tensor:
@@ -35,10 +36,9 @@ def el2n(
     """
     if not models:
         raise UserError("el2n has no networks to ask: give several, trained for a few epochs from other seeds")
-    from .pictures import Pictures
-
-    pictures = Pictures(dataset, device if device is not None else "cpu", progress)
+    place = home(models[0], device)
+    pictures = Pictures(dataset, place, progress)
     labels, total = pictures.labels.cpu(), torch.zeros(len(pictures), dtype=torch.float64)
     for model in models:
-        total += error_norms(probabilities(model, pictures, batch_size, device, progress), labels)
+        total += error_norms(probabilities(model, pictures, batch_size, place, progress), labels)
     return (total / len(models)).numpy()

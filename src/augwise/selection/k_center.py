@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .outputs import features
+from .pictures import Pictures, home
 
 
 def k_center_order(features: Tensor, most: int | None = None) -> np.ndarray:
@@ -55,9 +56,7 @@ def k_center(
     per_class: order the images of each class among themselves, for a choice per class. model, dataset: see
     `mixed_losses`; the features are what the model's last layer is given.
     """
-    from .pictures import Pictures
-
-    pictures = Pictures(dataset, device if device is not None else "cpu", progress)
+    pictures = Pictures(dataset, home(model, device), progress)
     z, labels = features(model, pictures, batch_size, device, progress), pictures.labels.cpu()
     groups = labels.unique().tolist() if per_class else [None]
     scores = np.empty(len(z), np.float64)

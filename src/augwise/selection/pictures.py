@@ -62,6 +62,13 @@ class Pictures:
         check_model(model, self.batch(spread), int(self.labels.max()), self.rows.class_names)
 
 
+def home(model: nn.Module, device: torch.device | str | None) -> torch.device:
+    """The device that was asked for, else the one that the model lies on."""
+    if device is not None:
+        return torch.device(device)
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 def check_batch_size(batch_size: int) -> None:
     """`UserError` unless it is a number of images."""
     if batch_size < 1:

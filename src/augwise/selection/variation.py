@@ -83,7 +83,7 @@ def mix_anchors(
         return torch.einsum("bk,bkchw->bchw", shares.to(parts), parts), shares.double()
     height, width = anchors.shape[-2:]
     boxes = stick_breaking_boxes(shares, height, width, position)
-    which = layers(boxes, height, width).to(anchors.device)
+    which = layers(boxes.to(anchors.device), height, width)
     mixed = anchors
     for k in range(others.shape[1]):
         mixed = torch.where((which == k + 1)[:, None], others[:, k], mixed)
