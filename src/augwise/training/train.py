@@ -138,10 +138,10 @@ def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
         from ..importance.store import ImportanceStore
 
         maps = ImportanceStore(maps)
-    opened = source is None
-    train = (
-        open_source(config.data, config.split, subset=config.chosen, **config.opening) if opened else as_source(source)
-    )
+    if source is None:
+        train = open_source(config.data, config.split, subset=config.chosen, **config.opening)
+    else:
+        train = as_source(source)
     if config.val_share:
         train, held_out = split_validation(train, config.val_share, config.data_seed)
         tested_on = f"{config.val_share:g} of {config.split}, set aside"
