@@ -5,16 +5,22 @@
 Resumable: run it again with the same folder until it prints "complete". Each call stops after ``--minutes``; what is
 finished stays. Every preset has a folder ``OUT/PRESET``; base model, maps and finished runs are shared between them,
 and with ``--share`` (folders of other comparisons, such as ``benchmarks/results/cifar10_5k``). ``--publish NAME``
-copies results, table and page of each into ``benchmarks/results/NAME/PRESET``, without the paths of this machine.
+copies results, table and page of each into ``benchmarks/results/NAME/PRESET``, without the paths of this machine, and
+the network behind the maps into ``benchmarks/results/NAME/base``: another machine would train another one, find other
+maps, and know none of the runs. To go on there, ``--share benchmarks/results/NAME benchmarks/results/NAME/*`` and the
+data named by the same words (so from the folder that holds them: ``--data npz:cifar10.npz``).
 
 By default sized for a CPU and set as ``cifar10_5k`` was: 5 000 images, the small CNN, 20 epochs, bfloat16, a tenth set
-aside for validation: about 20 s a run on a core of its own. On a GPU: ``--model resnet18 --epochs 10 --limit 0 --jobs
-4``; for CIFAR-100 ``--length 8`` besides.
+aside for validation: about 25 s a run on a core that computes in bfloat16. One that does not emulates it, ten times
+slower: ``--precision fp32`` takes about 85 s there. On a GPU: ``--model resnet18 --epochs 10 --limit 0 --jobs 4``; for
+CIFAR-100 ``--length 8`` besides.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +31,10 @@ from augwise.analysis.compare_plan import CompareConfig
 from augwise.analysis.presets import PRESETS
 from augwise.errors import UserError
 from augwise.training.config import TrainConfig
+from augwise.training.results import RESULTS as RESULTS_FILE
+from augwise.training.results import WEIGHTS, write_json
 
-from .publish import RESULTS, publish
+from .publish import RESULTS, publish, without_paths
 
 _LARGEST = 3_000_000  # bytes of a page that is published
 
@@ -44,6 +52,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--model", default="small_cnn")
     parser.add_argument("--limit", type=int, default=5000, help="training images, 0 for all")
+    parser.add_argument("--precision", choices=["bf16", "fp32"], default="bf16", help="fp32 where bfloat16 is emulated")
     parser.add_argument("--length", type=float, help="side of regions where a preset does not say it, 8 on CIFAR-100")
     parser.add_argument("--jobs", type=int, help="runs at once; default one per core, one on a GPU")
     options = parser.parse_args()
@@ -61,8 +70,20 @@ def work(options: argparse.Namespace) -> None:
         finally:  # also when the time is up: what is there is a table
             if options.publish and (options.out / name / "results.json").exists():
                 publish(options.out / name, RESULTS / options.publish / name, _LARGEST)
+                _publish_base(options.out / name / "base", RESULTS / options.publish / "base")
     for name, reason in refused.items():
         print(f"{name} was left out: {reason}")
+
+
+def _publish_base(folder: Path, to: Path) -> None:
+    """The network behind the maps, small as it is, with its results."""
+    weights = folder / WEIGHTS
+    if weights.stat().st_size > _LARGEST:
+        return
+    to.mkdir(parents=True, exist_ok=True)
+    results = without_paths(json.loads((folder / RESULTS_FILE).read_text()))
+    write_json(to / RESULTS_FILE, results)
+    shutil.copy(weights, to)
 
 
 def settings(name: str, options: argparse.Namespace) -> CompareConfig:
@@ -75,7 +96,7 @@ def settings(name: str, options: argparse.Namespace) -> CompareConfig:
         eval_last=1,
         model=options.model,
         epochs=options.epochs,
-        precision="bf16",
+        precision=options.precision,
         out=options.out / name,
         tensorboard=False,
     )
@@ -94,7 +115,7 @@ def _title(name: str, data: str) -> str:
 
 def _command(name: str, options: argparse.Namespace) -> str:
     given = {"data": _end(options.data), "presets": name, "model": options.model, "epochs": options.epochs}
-    given |= {"limit": options.limit, "length": options.length, "seeds": options.seeds}
+    given |= {"limit": options.limit, "precision": options.precision, "length": options.length, "seeds": options.seeds}
     return "python -m benchmarks.tables " + " ".join(f"--{k} {v}" for k, v in given.items() if v is not None)
 
 

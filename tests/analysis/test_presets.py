@@ -59,9 +59,11 @@ def test_presets_about_one_thing_vary_it():
     assert found("follow", "method", "follow") == {
         (method, place) for method in ("trivialaugment", "randaugment", "autoaugment") for place in ("image", "map")
     }
-    assert found("shapes", "shape") == {("rectangle",), ("points",), ("superpixel",)}
     assert found("quantiles", "quantile") == {(0.2,), (0.4,), (0.6,), (0.8,)}
     assert found("windows", "strength", "window") == {(s, w) for s in (8, 12, 16) for w in ("clipped", "inside")}
+    assert found("lengths", "strength", "window") == {(s, "inside") for s in (8, 16, 24)}
+    assert found("quantiles", "window") == {("inside",)}
+    assert found("shapes", "shape", "window") == {("rectangle", "inside"), ("points", ""), ("superpixel", "")}
     assert {method for (method,) in found("ten-methods", "method")} == set(presets.TEN)
 
 

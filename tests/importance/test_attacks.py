@@ -84,6 +84,20 @@ def test_none_needs_fewer_pixels_than_a_linear_classifier_does(name):
         assert counts == least
 
 
+def test_sparsefool_goes_on_from_the_last_point():
+    """What one plane does not reach, the next adds to; crossed from the image anew, it would start over."""
+    model, found = victims(8)
+    with torch.no_grad():
+        few, more = (SparseFool(steps=n, lam=0.5).perturb(model, found, EPSILON) for n in (1, 2))
+        missed = margin(model(found.images + few), found.labels) <= 0
+        assert missed.any()
+        assert torch.equal(few[~missed], more[~missed])
+        went_on = ((few != 0) & (more != 0))[missed].flatten(1).sum(1) / (few != 0)[missed].flatten(1).sum(1)
+        assert (went_on > 0.9).all()
+        anew = SparseFool(steps=2, lam=0.5, anew=True).perturb(model, found, EPSILON)
+    assert not torch.equal(anew[missed], more[missed])
+
+
 def test_crossing_a_plane_equals_the_loop():
     normal = torch.randn(6, 2, 3, 4, dtype=torch.float64)
     normal[:, 0, 0, 0] = 0

@@ -16,6 +16,7 @@ import augwise as aw
 from augwise.data import Resident
 from augwise.errors import UserError
 from augwise.training.config import TrainConfig
+from augwise.training.devices import bf16_slowdown, emulation_note
 from augwise.training.results import environment, summary
 from augwise.training.train import train
 from reference.training_toys import network, source, weights
@@ -300,6 +301,15 @@ def test_bf16_on_the_cpu():
     results = _train(_config(precision="bf16"))
     assert results["precision"] == "bf16"
     assert np.isfinite(results["curve"][-1]["train_loss"])
+
+
+def test_who_asks_for_imitated_bf16_is_told():
+    assert "takes 13.1 times as long" in emulation_note("cpu", "bf16", 13.06)
+    assert emulation_note("cpu", "bf16", 0.4) == emulation_note("cpu", "auto", 9.0) == ""
+    assert emulation_note("cuda", "bf16", 9.0) == ""
+    random = torch.get_rng_state()
+    assert bf16_slowdown() > 0  # how much is the machine's affair
+    assert torch.equal(torch.get_rng_state(), random)
 
 
 def test_measured_after_the_last_epochs_only(tmp_path):

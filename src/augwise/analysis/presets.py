@@ -57,19 +57,21 @@ _ALL = (
     ),
     Preset(
         "lengths",
-        "how large may the region be? l from 8 to 24 (IPF-RDA, Table V and Fig. 8 c)",
+        "how large may the region be? l from 8 to 24, windows of equal area (IPF-RDA, Table V and Fig. 8 c)",
         {
             "methods": ("cutout", "trivialaugment"),
-            "strengths": (8, 12, 16, 20, 24),
+            "strengths": (8, 16, 24),
+            "windows": ("inside",),
             "estimators": ("cdiea",),
         },
     ),
     Preset(
         "quantiles",
-        "how strict should the guard be? τ from 20 to 80 % (IPF-RDA, Fig. 8 d)",
+        "how strict should the guard be? τ from 20 to 80 %, windows of equal area (IPF-RDA, Fig. 8 d)",
         {
             "methods": ("cutout", "trivialaugment"),
             "quantiles": (0.2, 0.4, 0.6, 0.8),
+            "windows": ("inside",),
             "estimators": ("cdiea",),
         },
     ),
@@ -79,6 +81,7 @@ _ALL = (
         {
             "methods": ("trivialaugment",),
             "shapes": ("rectangle", "points", "superpixel"),
+            "windows": ("inside",),
             "estimators": ("cdiea", "occlusion"),
         },
     ),

@@ -118,7 +118,8 @@ class TrainConfig:
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     precision: Precision = "auto"
-    """fp32 or bf16 (mixed); auto is bf16 on CUDA, else fp32."""
+    """fp32 or bf16 (mixed); auto is bf16 on CUDA, else fp32. bf16 pays only where the device computes in it: processors
+    that imitate it take ten times as long."""
     channels_last: bool = True
     """Keep images as (N, H, W, C) in memory, which convolutions like best."""
     threads: int | None = None

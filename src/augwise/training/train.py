@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -41,7 +42,7 @@ from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
 from .checkpoint import Checkpoint, plain, refuse_other, save_weights
 from .config import TrainConfig
-from .devices import accelerator_for, threads
+from .devices import accelerator_for, emulation_note, threads
 from .evaluate import accuracy, check_output, per_class, read_run
 from .loop import fit
 from .objectives.supervised import Supervised
@@ -103,6 +104,9 @@ def train(
         require_writable(Path(config.out))
     with threads(config.threads, config.num_workers):
         accelerator = accelerator_for(config.device, config.precision)
+        note = "" if config.quiet else emulation_note(accelerator.device.type, config.precision)
+        if note:
+            print(note, file=sys.stderr)
         data = _open(config, source, test, maps)
         run = _Run(config, accelerator, data, flatten_steps(steps), transform, model)
         return run.finished() or run.go(observe, also or {}, on_epoch)

@@ -20,11 +20,11 @@ from .base import SparsePerturbation, Victims, at_least, box
 class SparseFool(SparsePerturbation):
     """Cross a plane near the decision boundary with as few entries as the bounds allow (Modas et al. 2019).
 
-    Until the image is fooled: DeepFool goes from the current point to a boundary point x_B, lengthened ``lam`` times
-    from the image; with w the gradient of z_k - z_y there (k the class reached), the image moves to
-    w · (x' - x_B) = 0 by changing entries in the order of |w|, each as far as its bound (`cross`), and a little
-    further. The bounds are the paper's l and u: here epsilon and the valid pixels. Untargeted. In the paper every plane
-    is crossed from the last point; here from the image anew, so that entries of earlier planes do not stay.
+    Until the image is fooled, from the point x_i reached so far (Algorithm 2): DeepFool goes to a boundary point
+    x_i + r; with w the gradient of z_k - z_y there (k the class reached), x_i moves to w · (x' - x_i - λ r) = 0 by
+    changing entries in the order of |w|, each as far as its bound (`cross`). What is tried, and returned, goes
+    ``overshoot`` further from the image, within the bounds. These are the paper's l and u: here epsilon and the valid
+    pixels. Untargeted.
     """
 
     paper: ClassVar[str] = "Modas et al. 2019, SparseFool"
@@ -36,6 +36,9 @@ class SparseFool(SparsePerturbation):
     """Steps of DeepFool at most."""
     lam: float = 3.0
     """How much further than the boundary the plane is set (λ)."""
+    anew: bool = False
+    """Cross every plane from the image rather than from the last point, so that entries of earlier planes do not
+    stay: not the paper's."""
     overshoot: float = 0.02
     """How much further than the plane the image moves, and DeepFool than its boundary."""
     classes: int = 10
@@ -47,19 +50,25 @@ class SparseFool(SparsePerturbation):
     def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images, labels, _, _ = victims
         low, high = box(images, epsilon)
-        delta = torch.zeros_like(images)
+        reached = torch.zeros_like(images)
         rows = torch.arange(len(images), device=images.device)
+
+        def tried(rows: Tensor) -> Tensor:
+            return ((1 + self.overshoot) * reached[rows]).clamp(low[rows], high[rows])
+
         for step in range(self.steps + 1):
-            rows = rows[margin(model(images[rows] + delta[rows]), labels[rows]) <= 0]
+            rows = rows[margin(model(images[rows] + tried(rows)), labels[rows]) <= 0]
             if not len(rows) or step == self.steps:
                 break
-            part = victims.rows(rows)
-            reached = self._deepfool(model, part, delta[rows])
-            reached = self.lam * reached
-            normal = _normal(model, part.images + reached, part.labels)
-            gap = (normal * reached).sum((1, 2, 3)) * (1 + self.overshoot)
-            delta[rows] = cross(normal, gap, low[rows], high[rows])
-        return delta
+            part, start = victims.rows(rows), reached[rows]
+            boundary = self._deepfool(model, part, start)
+            normal = _normal(model, part.images + boundary, part.labels)
+            plane = start + self.lam * (boundary - start)
+            if self.anew:
+                start = torch.zeros_like(start)
+            gap = (normal * (plane - start)).sum((1, 2, 3))
+            reached[rows] = start + cross(normal, gap, low[rows] - start, high[rows] - start)
+        return tried(torch.arange(len(images), device=images.device))
 
     def _deepfool(self, model: nn.Module, victims: Victims, start: Tensor) -> Tensor:
         """The perturbation of the images that DeepFool reaches from ``start``, in the valid pixels."""
