@@ -86,6 +86,13 @@ def test_other_measures_of_one_network(measure, config, tmp_path):
     assert again["scores"] == results["scores"]
 
 
+def test_the_folder_of_a_run_is_not_written_over(config, run):
+    before = (run / "results.json").read_bytes()
+    with pytest.raises(UserError, match="holds the results of 'train'"):
+        aw.select_images(replace(config, out=run))
+    assert (run / "results.json").read_bytes() == before
+
+
 def test_mc_dropout_without_dropout_names_the_flag(config, tmp_path):
     with pytest.raises(UserError, match=r"give --dropout 0.5"):
         aw.select_images(replace(config, measure="mc-dropout", out=tmp_path))

@@ -93,14 +93,8 @@ class SelectConfig:
                 raise UserError(f"--fractions {fraction}: give shares of the images, above 0 and up to 1")
         if len(set(self.fractions)) < len(self.fractions):
             raise UserError(f"--fractions {' '.join(map(str, self.fractions))}: give each once")
-        for name, least in (
-            ("networks", 1),
-            ("cases", 0),
-            ("limit", 1),
-            ("batch_size", 1),
-            ("mixes", 2),
-            ("passes", 2),
-        ):
+        at_least = {"networks": 1, "cases": 0, "limit": 1, "batch_size": 1, "mixes": 2, "passes": 2}
+        for name, least in at_least.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name.replace('_', '-')} {value}: give at least {least}")

@@ -10,10 +10,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import UserError
 from ..files import require_writable, write_atomically
 from .select_config import MIXED, SelectConfig
 from .select_scores import scores_of
@@ -49,6 +51,7 @@ def select_images(config: SelectConfig, command: str = "") -> dict[str, Any]:
     config.check()
     c, began, device = config, time.monotonic(), device_name(config.device)
     require_writable(c.out)
+    _refuse_others(c.out / RESULTS)
     size = c.size or (None if c.run is None else run_settings(c.run)["size"])
     opening: dict[str, Any] = {"size": size, "subset": c.subset, "limit": c.limit, "seed": c.data_seed}
     source = open_source(c.data, c.split, broken=c.broken, progress=not c.quiet, **opening)
@@ -131,6 +134,16 @@ def _version() -> str:
     from .. import __version__
 
     return __version__
+
+
+def _refuse_others(results: Path) -> None:
+    """`UserError` where the folder holds results of another verb, which must not be lost."""
+    try:
+        kind = json.loads(results.read_text()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        return
+    if kind != "select":
+        raise UserError(f"{results} holds the results of {kind!r}, which would be lost: give --out another folder")
 
 
 def _write_scores(config: SelectConfig, found: dict[str, np.ndarray], labels: np.ndarray) -> None:
