@@ -18,6 +18,7 @@ GROUPS = {
     "importance": ("Importance", ("importance",)),
     "transforms": ("Transforms", ("transforms",)),
     "mixing": ("Mixing", ("mixing",)),
+    "selection": ("Selection", ("selection", "subset_file")),
     "models": ("Models", ("models",)),
     "data": ("Data", ("data",)),
     "verbs": ("Verbs as functions", ("analysis", "training", "recipes", "report")),
@@ -51,6 +52,7 @@ FUNCTIONS = {
     "mixing.style_cutmix": "mixing",
     "mixing.style_mix": "mixing",
     "transforms.resized_crop": "transforms",
+    "selection": "selection",
 }
 """Modules whose functions are documented too, and the page they stand on."""
 

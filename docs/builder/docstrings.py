@@ -60,8 +60,10 @@ def _default(target: Any, parameter: inspect.Parameter) -> str | None:
         if field.default_factory is not dataclasses.MISSING:
             return f"{field.default_factory.__name__}()"  # pyright: ignore
     default = parameter.default
-    if isinstance(default, float) and len(repr(default)) > 8 and abs(255 * default - round(255 * default)) < 1e-9:
-        return f"{round(255 * default)} / 255"
+    if isinstance(default, float) and len(repr(default)) > 8:
+        for below in (3, 255):
+            if abs(below * default - round(below * default)) < 1e-9:
+                return f"{round(below * default)} / {below}"
     return f'"{default}"' if isinstance(default, str) else str(default) if isinstance(default, type) else repr(default)
 
 

@@ -77,11 +77,17 @@ _HOME = {
     "StyleMix": "mixing.style_mix",
     "TrivialAugment": "transforms.trivial_augment",
     "follow": "transforms.follow",
+    # selection
+    "SubsetFile": "subset_file",
+    "mixed_losses": "selection.variation",
+    "select": "selection.select",
     # models and data
     "BatchPipeline": "data.pipeline",
     "EpochSampler": "data.samplers",
     "Normalize": "data.pipeline",
     "Normalized": "models.normalized",
+    "Redraw": "data.redraw",
+    "RedrawSampler": "data.redraw",
     "Resident": "data.resident",
     "WithImportance": "data.with_importance",
     "collate": "data.collate",
@@ -101,6 +107,7 @@ _HOME = {
     "OnePassSettings": "training.one_pass",
     "QuickstartConfig": "recipes.quickstart",
     "ReportConfig": "report.build",
+    "SelectConfig": "analysis.select_config",
     "ShowConfig": "analysis.show",
     "StoreExport": "analysis.stores",
     "StoreImport": "analysis.stores",
@@ -116,6 +123,7 @@ _HOME = {
     "fidelity": "analysis.fidelity_run",
     "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
+    "select_images": "analysis.select_run",
     "show": "analysis.show",
     "stores": "analysis.stores",
     "train": "training.train",
@@ -123,7 +131,18 @@ _HOME = {
     "tune": "analysis.tune",
 }
 # `report` is a package that can be called, see its __init__.
-_MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "report", "training", "transforms"}
+_MODULES = {
+    "data",
+    "importance",
+    "mixing",
+    "models",
+    "randomness",
+    "regions",
+    "report",
+    "selection",
+    "training",
+    "transforms",
+}
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -139,6 +158,8 @@ if TYPE_CHECKING:
     from .analysis.distil_run import distil as distil
     from .analysis.fidelity_config import FidelityConfig as FidelityConfig
     from .analysis.fidelity_run import fidelity as fidelity
+    from .analysis.select_config import SelectConfig as SelectConfig
+    from .analysis.select_run import select_images as select_images
     from .analysis.show import ShowConfig as ShowConfig
     from .analysis.show import show as show
     from .analysis.stores import StoreExport as StoreExport
@@ -154,6 +175,8 @@ if TYPE_CHECKING:
     from .data.collate_with import collate_with as collate_with
     from .data.pipeline import BatchPipeline as BatchPipeline
     from .data.pipeline import Normalize as Normalize
+    from .data.redraw import Redraw as Redraw
+    from .data.redraw import RedrawSampler as RedrawSampler
     from .data.resident import Resident as Resident
     from .data.samplers import EpochSampler as EpochSampler
     from .data.sources import open_source as open_source
@@ -212,6 +235,9 @@ if TYPE_CHECKING:
     from .sample import Sample as Sample
     from .schedule import Ramp as Ramp
     from .schedule import progress as progress
+    from .selection.select import select as select
+    from .selection.variation import mixed_losses as mixed_losses
+    from .subset_file import SubsetFile as SubsetFile
     from .training.config import EvaluateConfig as EvaluateConfig
     from .training.config import TrainConfig as TrainConfig
     from .training.evaluate import evaluate as evaluate

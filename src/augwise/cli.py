@@ -204,6 +204,15 @@ def _attack_table(arguments: list[str]) -> None:
     attack_table(config, command=f"augwise attack-table {_quoted(arguments)}")
 
 
+def _select(arguments: list[str]) -> None:
+    from .analysis.select_config import SelectConfig
+
+    config = _parse(SelectConfig, "select", arguments)
+    from .analysis.select_run import select_images
+
+    select_images(config, command=f"augwise select {_quoted(arguments)}")
+
+
 def _report(arguments: list[str]) -> None:
     from .report.build import ReportConfig, report
 
@@ -236,6 +245,7 @@ VERBS = {
     "show": Verb("draw the maps of a store over their images", _show),
     "merge": Verb("join the parts of a store that several machines made", _merge),
     "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),
+    "select": Verb("choose training images by how a classifier sees them: files for --subset, page", _select, True),
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),

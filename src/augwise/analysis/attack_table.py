@@ -25,6 +25,8 @@ class AttackTableConfig:
     """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
     split: str = "test"
     """Split whose images are attacked."""
+    subset: Path | None = None
+    """Only the images that this file of augwise select names."""
     limit: int | None = 256
     """Only this many images, a seeded subset with balanced classes; those that the model mistakes are left out and
     counted."""
@@ -91,7 +93,13 @@ def attack_table(config: AttackTableConfig, command: str = "") -> dict[str, Any]
     require_writable(config.out)
     size = config.size or (None if config.run is None else run_settings(config.run)["size"])
     source = open_source(
-        config.data, config.split, size=size, limit=config.limit, seed=config.data_seed, progress=not config.quiet
+        config.data,
+        config.split,
+        size=size,
+        subset=config.subset,
+        limit=config.limit,
+        seed=config.data_seed,
+        progress=not config.quiet,
     )
     c = config
     model = reference_model(source, c.run, c.model, c.checkpoint, c.mean, c.std, "attack-table")

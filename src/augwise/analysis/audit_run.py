@@ -33,6 +33,8 @@ class AuditConfig:
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
     end)."""
+    subset: Path | None = None
+    """Only the images that this file of augwise select names."""
     count: int = 512
     """How many images, a seeded subset with balanced classes."""
     policies: tuple[str, ...] = ()
@@ -88,7 +90,8 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
     importance = _importance(config)
     require_writable(config.out)
     size = config.size or (None if config.run is None else run_settings(config.run)["size"])
-    source = open_source(config.data, config.split, size=size, broken=config.broken, progress=not config.quiet)
+    opening: dict[str, Any] = {"size": size, "broken": config.broken, "subset": config.subset}
+    source = open_source(config.data, config.split, **opening, progress=not config.quiet)
     size = size or min(source[0][0].shape[-2:])
     transforms: dict[str, Any] = {r.name: r.make(size, len(source.class_names)) for r in recipes}
     about = {r.name: r.summary for r in recipes}

@@ -61,6 +61,8 @@ class DistilConfig:
     """Folders of other runs on the same classes: how faithful the maps are to those classifiers, too."""
     split: str = "train"
     """Split to train on; it may hold more images than the classifier was trained on, and better does."""
+    subset: Path | None = None
+    """Only the images that this file of augwise select names."""
     limit: int | None = None
     """Train on this many images only, a seeded subset with balanced classes."""
     held_out: str = "test"
@@ -104,7 +106,8 @@ def distil(config: DistilConfig, command: str = "") -> dict[str, Any]:
     require_writable(config.out)
     size = config.size or _size_of(config.run)
     opening: dict[str, Any] = {"size": size, "broken": config.broken, "progress": not config.quiet}
-    source = open_source(config.data, config.split, limit=config.limit, seed=config.data_seed, **opening)
+    chosen: dict[str, Any] = {"subset": config.subset, "limit": config.limit, "seed": config.data_seed}
+    source = open_source(config.data, config.split, **chosen, **opening)
     held_out = open_source(config.data, config.held_out, limit=config.held_out_limit, seed=config.data_seed, **opening)
     device = torch.device(device_name(config.device))
     networks = _classifiers(config, source)

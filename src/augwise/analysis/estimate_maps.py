@@ -45,6 +45,8 @@ class EstimateConfig:
     """Without a run: standard deviation of each channel."""
     split: str = "train"
     """Split whose images are looked at."""
+    subset: Path | None = None
+    """Only the images that this file of augwise select names."""
     limit: int | None = None
     """Only this many images, a seeded subset with balanced classes."""
     size: int | None = None
@@ -106,6 +108,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         config.data,
         config.split,
         size=None if stretch else size,
+        subset=config.subset,
         limit=config.limit,
         seed=config.data_seed,
         broken=config.broken,

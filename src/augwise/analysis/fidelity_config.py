@@ -18,6 +18,8 @@ class FidelityConfig:
     """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
     split: str = "test"
     """Split whose images are looked at."""
+    subset: Path | None = None
+    """Only the images that this file of augwise select names."""
     limit: int | None = 2000
     """Only this many images, a seeded subset with balanced classes."""
     run: Path | None = None

@@ -133,7 +133,7 @@ def settings_of(run: dict[str, Any]) -> TrainConfig:
     for name, value in given.items():
         if isinstance(value, list):
             given[name] = tuple(value)
-        elif name in ("checkpoint", "out") and value is not None:
+        elif name in ("checkpoint", "out", "subset") and value is not None:
             given[name] = Path(value)
     return TrainConfig(**given)
 

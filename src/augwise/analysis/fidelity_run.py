@@ -60,6 +60,7 @@ def fidelity(config: FidelityConfig, command: str = "") -> dict[str, Any]:
         config.data,
         config.split,
         size=None if stretch else size,
+        subset=config.subset,
         limit=config.limit,
         seed=config.data_seed,
         broken=config.broken,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class ShowConfig:
     """Resize images to this many pixels a side, as for estimate."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or skip them."""
+    subset: Path | None = None
+    """Only the images that this file of augwise select names."""
     count: int | None = None
     """How many images are shown, of every class as many; left out: 240 on a page, 24 in a picture."""
     failed: bool = False
@@ -60,7 +62,8 @@ def show(config: ShowConfig) -> Path:
         _format(config.out)
     store = ImportanceStore(config.store, allow_partial=True)
     require_writable(config.out.absolute().parent)
-    source = open_source(config.data, config.split, size=config.size, broken=config.broken, progress=not config.quiet)
+    opening: dict[str, Any] = {"size": config.size, "broken": config.broken, "subset": config.subset}
+    source = open_source(config.data, config.split, **opening, progress=not config.quiet)
     found = _found(store, source, config)
     shown = _chosen(store, found, config, _ON_A_PAGE if page else _IN_A_PICTURE)
     if page:

@@ -35,6 +35,8 @@ class StoreVerify:
     """Split the store was computed on."""
     size: int | None = None
     """As for estimate: images resized to this many pixels a side."""
+    subset: Path | None = None
+    """As for estimate: only the images that this file of augwise select names."""
     limit: int | None = None
     """As for estimate: only this many images."""
     data_seed: int = 0
@@ -160,6 +162,7 @@ def _verify(config: StoreVerify) -> Any:
             config.data,
             config.split,
             size=config.size,
+            subset=config.subset,
             limit=config.limit,
             seed=config.data_seed,
             broken=config.broken,

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 def training_images(settings: TrainConfig) -> tuple[Source, Source | None]:
     """The images that a run is trained on, and those set aside before ``limit`` (None without ``val_share``)."""
-    from ..data.sources import limited, split_validation
+    from ..data.sources import limited, open_source, split_validation
 
     s = settings
-    train, validation = whole_split(s), None
+    train, validation = open_source(s.data, s.split, subset=s.chosen, **s.opening), None
     if s.val_share:
         train, validation = split_validation(train, s.val_share, s.data_seed)
     return train if s.limit is None else limited(train, s.limit, s.data_seed), validation
 
 
 def whole_split(settings: TrainConfig) -> Source:
-    """All images of the split that is trained on, as ``augwise estimate`` makes maps of them."""
+    """All images of the split that is trained on, whatever subset, as ``augwise estimate`` makes maps of them."""
     from ..data.sources import open_source
 
     return open_source(settings.data, settings.split, **settings.opening)

@@ -4,9 +4,10 @@ from .arrays import ArraySource
 from .collate import collate
 from .collate_with import collate_with
 from .pipeline import BatchPipeline, Normalize, run_steps
+from .redraw import Redraw, RedrawSampler
 from .resident import Resident
 from .samplers import EpochSampler, epoch_order
-from .sources import Resized, Source, Subset, as_source, left_out, limited, open_source, split_validation
+from .sources import Resized, Source, Subset, as_source, chosen, left_out, limited, open_source, split_validation
 from .with_importance import WithImportance
 
 __all__ = [
@@ -14,12 +15,15 @@ __all__ = [
     "BatchPipeline",
     "EpochSampler",
     "Normalize",
+    "Redraw",
+    "RedrawSampler",
     "Resident",
     "Resized",
     "Source",
     "Subset",
     "WithImportance",
     "as_source",
+    "chosen",
     "collate",
     "collate_with",
     "epoch_order",

@@ -19,6 +19,7 @@ from torchvision.transforms.v2 import functional as V
 from .. import randomness
 from ..errors import UserError
 from ..fingerprints import hash_bytes
+from ..subset_file import SubsetFile
 from ..transforms.resized_crop import Interpolation
 from .arrays import ArraySource
 from .digits import open_digits
@@ -62,6 +63,7 @@ def open_source(
     seed: int = 0,
     broken: Broken = "stop",
     progress: bool = True,
+    subset: str | Path | None = None,
 ) -> Source:
     """Open a data set by its name.
 
@@ -71,11 +73,15 @@ def open_source(
         part of what a larger one keeps. The order stays that of the data set.
     broken: of image files that cannot be decoded, "stop" at the first one that is asked for, or "skip": check them all
         now and leave those out; `left_out` tells which. progress: show a bar where that takes long.
+    subset: a file of `augwise.select`: the data set is only the rows that it names, before anything else is cut;
+        refused with data that it was not chosen from.
     """
     split = {"validation": "val"}.get(split, split)
     if split not in ("train", "val", "test"):
         raise UserError(f"split {split!r} is unknown: use 'train', 'val' or 'test'")
     source = _open(spec, split, broken, progress)
+    if subset is not None:
+        source = chosen(source, subset)
     if size is not None:
         source = Resized(source, size)
     return source if limit is None else limited(source, limit, seed)
@@ -228,6 +234,14 @@ def limited(source: Source, limit: int, seed: int) -> Source:
     rank, order = _rank_in_class(source.labels, "limit", seed)
     chosen = np.lexsort((order, rank))[:limit]  # the first of every class, then the second of every class, ...
     return Subset(source, np.sort(chosen))
+
+
+def chosen(source: Source, subset: str | Path | SubsetFile) -> Subset:
+    """The rows of a source that a file of `augwise.select` names, in the source's order; `UserError` if it is not of
+    this source."""
+    file = subset if isinstance(subset, SubsetFile) else SubsetFile.load(subset)
+    file.check(source.name, source.labels, source.fingerprint, "" if file is subset else str(subset))
+    return Subset(source, file.rows)
 
 
 def split_validation(source: Source, share: float, seed: int) -> tuple[Source, Source]:

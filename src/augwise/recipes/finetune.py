@@ -59,6 +59,8 @@ class FinetuneConfig:
     """Which arms to run."""
     seeds: int = 3
     """Runs per arm."""
+    subset: Path | None = None
+    """Only the training images that this file of augwise select names."""
     limit: int | None = None
     """Train on this many images only, a seeded subset with balanced classes."""
     val_share: float = 0.0
@@ -85,6 +87,7 @@ def settings(config: FinetuneConfig) -> CompareConfig:
     from_weights = config.pretrained or config.checkpoint is not None
     train = TrainConfig(
         data=config.data,
+        subset=config.subset,
         limit=config.limit,
         val_share=config.val_share,
         size=config.size,

@@ -31,6 +31,7 @@ _PAGES = {
     "fidelity": "fidelity_page",
     "distil": "distil_page",
     "attack-table": "attack_table_page",
+    "select": "select_page",
 }
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from .. import randomness
-from ..data import BatchPipeline, Resident, WithImportance, collate, epoch_order
+from ..data import BatchPipeline, Redraw, Resident, WithImportance, collate, epoch_order
 from ..data.pipeline import flatten_steps, gives_importance
 from ..errors import UserError
 from ..labels import MixedLabels
@@ -126,7 +126,7 @@ class Batches:
     last: `Normalize`. Positions are counted through, so arms with the same shared steps see the same crops and flips.
     Where the method begins with a source of maps (`LiveSaliency`), `observe` is called with its maps.
     batch_size: of all processes together. epochs: how many there are, from which a `Ramp` among the steps knows how
-    much of training is done; None leaves that to whoever calls.
+    much of training is done; None leaves that to whoever calls. redraw: draws an epoch's images among the reader's.
     """
 
     def __init__(
@@ -143,14 +143,18 @@ class Batches:
         channels_last: bool = False,
         observe: Observe | None = None,
         epochs: int | None = None,
+        redraw: Redraw | None = None,
     ) -> None:
+        self.images = len(reader) if redraw is None else redraw.count
         if batch_size % processes:
             raise UserError(f"batch_size={batch_size} cannot be shared by {processes} processes: give a multiple")
-        if len(reader) < batch_size:
+        if self.images < batch_size:
             raise UserError(
-                f"batch_size={batch_size} is more than the {len(reader)} training images, so no full batch is left: "
+                f"batch_size={batch_size} is more than the {self.images} training images, so no full batch is left: "
                 "give a smaller batch_size or more images"
             )
+        self.redraw = redraw
+        self._weights: Tensor | None = None
         self.reader, self.seed, self.batch_size = reader, seed, batch_size
         self.rank, self.local = rank, batch_size // processes
         self.format = torch.channels_last if channels_last else torch.contiguous_format
@@ -162,14 +166,14 @@ class Batches:
         self.pipeline = BatchPipeline([*shared, *maps, self._before, *method, self._after, *last], seed)
 
     def __len__(self) -> int:
-        return len(self.reader) // self.batch_size
+        return self.images // self.batch_size
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Batches of ``epoch`` from step ``start`` on; images plain float tensors, ready for a model.
 
         What `observe` measured of a batch stands in ``measured`` while the batch is used.
         """
-        order = epoch_order(len(self.reader), self.seed, epoch)
+        order = epoch_order(self.images, self.seed, epoch) if self.redraw is None else self.redraw.rows(epoch)
         first = self.rank * self.local
         chunks = [order[s * self.batch_size + first :][: self.local] for s in range(start, len(self))]
         for step, batch in enumerate(self.reader.read(epoch, chunks), start):
@@ -177,6 +181,14 @@ class Batches:
                 batch = self.pipeline(batch, epoch, step)
             images = batch.images.as_subclass(Tensor).contiguous(memory_format=self.format)
             yield batch._replace(images=images)
+
+    def weights(self, batch: Batch) -> Tensor | None:
+        """How much the loss of each image counts, (n,) float32; None where all count alike."""
+        if self.redraw is None:
+            return None
+        if self._weights is None:  # once: it lies where the images do
+            self._weights = self.redraw.weights.to(batch.indices.device)
+        return self._weights[batch.indices]
 
     def _before(self, batch: Batch) -> Batch:
         self._held = batch

@@ -29,6 +29,12 @@ class TrainConfig:
     val_share: float = 0.0
     """Above 0: set this share of the training data aside (seeded, per class) and measure on it; use it to choose
     anything, and leave the test split for the final number."""
+    subset: Path | None = None
+    """Only the images that this file names, which augwise select wrote for this data and split; val_share and limit cut
+    from those."""
+    redraw: bool = False
+    """With a subset: draw as many images anew in every epoch, of all of the split, likelier the higher they scored, and
+    weigh their losses so that the expectation is that of training on all."""
     limit: int | None = None
     """Train on this many images only, a seeded subset with balanced classes."""
     eval_limit: int | None = None
@@ -168,6 +174,8 @@ class TrainConfig:
             raise UserError(f"num_workers={self.num_workers} has no use with loader=resident: set loader=workers")
         if (self.mean is None) != (self.std is None):
             raise UserError("give both mean and std, or neither")
+        if self.redraw and self.subset is None:
+            raise UserError("redraw draws by the scores in a subset file: give subset, a file of augwise select")
         self._check_milestones()
         self._check_crop()
 
@@ -175,6 +183,11 @@ class TrainConfig:
     def opened_size(self) -> int | None:
         """Pixels a side that images are opened at; None where they keep the sizes of their own."""
         return None if self.crop == "resized" else self.size
+
+    @property
+    def chosen(self) -> Path | None:
+        """The file that names the training images, where they are not drawn anew."""
+        return None if self.redraw else self.subset
 
     @property
     def opening(self) -> dict[str, Any]:
@@ -218,6 +231,8 @@ class EvaluateConfig:
     """Data source; left out: the run's."""
     split: str = "test"
     """Split that is measured."""
+    subset: Path | None = None
+    """Only the images that this file of augwise select names, of this split."""
     limit: int | None = None
     """Measure on this many images only, a seeded subset with balanced classes."""
     size: int | None = None

@@ -233,7 +233,12 @@ def _read(config: EvaluateConfig, given: dict[str, Any], device: torch.device) -
     from .batches import LoaderReader, ResidentReader
 
     share, size = given["crop_share"], given["size"]
-    ways: Any = {"limit": config.limit, "broken": given["broken"], "progress": not config.quiet}
+    ways: Any = {
+        "limit": config.limit,
+        "subset": config.subset,
+        "broken": given["broken"],
+        "progress": not config.quiet,
+    }
     if share is None:
         source = open_source(given["data"], config.split, size=size, **ways)
     elif size is None:

@@ -21,6 +21,7 @@ from torch import nn
 from .. import __version__, models, randomness
 from ..data import (
     Normalize,
+    Redraw,
     Resident,
     Source,
     WithImportance,
@@ -33,7 +34,9 @@ from ..data import (
 from ..data.pipeline import check_guards, flatten_steps, gives_importance
 from ..errors import UserError
 from ..files import require_writable
+from ..fingerprints import hash_bytes
 from ..sample import Batch
+from ..subset_file import SubsetFile
 from ..transforms import RandomCrop, RandomHorizontalFlip
 from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
@@ -74,9 +77,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a classifier and return what ``results.json`` in ``config.out`` holds.
 
-    source, test: data in place of ``config.data`` (a `Source` or any map-style torch data set; with ``crop="resized"``
-        of images as they are, of any size); limit and val_share apply to it as well. test may be left out where
-        val_share sets a part aside.
+    source, test: data in place of ``config.data`` and ``config.subset`` (a `Source` or any map-style torch data set;
+        with ``crop="resized"`` of images as they are, of any size); limit and val_share apply to it as well. test may
+        be left out where val_share sets a part aside.
     maps: importance maps of the training images: an `ImportanceStore`, the path of one, or attached maps.
     steps: augmentations and mixers of the batch path, after crop and flip and before normalisation. Guarded ones need
         maps, or `LiveSaliency` before them, which is given the model in training.
@@ -132,6 +135,7 @@ class _Data:
     test: Source
     tested_on: str
     maps: Any
+    redraw: Redraw | None = None
 
 
 def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
@@ -141,7 +145,10 @@ def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
         from ..importance.store import ImportanceStore
 
         maps = ImportanceStore(maps)
-    train = open_source(config.data, config.split, **config.opening) if source is None else as_source(source)
+    if source is None:
+        train = open_source(config.data, config.split, subset=config.chosen, **config.opening)
+    else:
+        train = as_source(source)
     if config.val_share:
         train, held_out = split_validation(train, config.val_share, config.data_seed)
         tested_on = f"{config.val_share:g} of {config.split}, set aside"
@@ -155,11 +162,13 @@ def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
             f"training data has the classes {train.class_names}, the test data {held_out.class_names}: "
             "give data with the same classes in the same order"
         )
+    train = train if config.limit is None else limited(train, config.limit, config.data_seed)
     data = _Data(
-        train if config.limit is None else limited(train, config.limit, config.data_seed),
+        train,
         held_out if config.eval_limit is None else limited(held_out, config.eval_limit, config.data_seed),
         tested_on,
         maps,
+        Redraw.of(SubsetFile.load(config.subset), train, config.seed) if config.redraw and config.subset else None,
     )
     for part in (data.train, data.test):
         _check_labels(part)
@@ -213,6 +222,8 @@ class _Run:
         }
         if forward is not None:
             self.identity["forward"] = _describe(forward)
+        if data.redraw is not None:
+            self.identity["redraw"] = hash_bytes(data.redraw.weights.numpy().tobytes())
 
     def finished(self) -> dict[str, Any] | None:
         """The results, if this run is complete."""
@@ -303,6 +314,7 @@ class _Run:
             batch_size=self.config.batch_size,
             observe=observe,
             epochs=self.config.epochs,
+            redraw=self.data.redraw,
             **self._ways(),
         )
 
@@ -415,6 +427,7 @@ class _Run:
             "data": {
                 "name": data.train.name,
                 "train": len(data.train),
+                **({} if data.redraw is None else {"redrawn": data.redraw.count}),
                 "test": len(data.test),
                 "tested_on": data.tested_on,
                 "classes": list(data.train.class_names),

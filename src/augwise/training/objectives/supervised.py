@@ -21,6 +21,8 @@ Forward = Callable[[nn.Module, Batch], tuple[Tensor, MixedLabels]]
 class Supervised(Objective):
     """Cross-entropy −Σ_c t_c log p_c, t the (mixed, smoothed) label. Train accuracy is the predicted class's weight.
 
+    Where the images of an epoch are drawn (`Redraw`), the mean of a batch is weighted without bias.
+
     forward: a `Forward` in place of ``model(batch.images)``.
     """
 
@@ -47,7 +49,10 @@ class Supervised(Objective):
         with progress_of(self.epoch, self.batches.epochs):
             logits, labels = self.forward(model, batch)
         measures = {"train_accuracy": labels.accuracy(logits.detach()), **self.batches.measured}
-        return Step(labels.cross_entropy(logits, self.label_smoothing), measures)
+        weights = self.batches.weights(batch)
+        if weights is None:
+            return Step(labels.cross_entropy(logits, self.label_smoothing), measures)
+        return Step((weights * labels.cross_entropy(logits, self.label_smoothing, "none")).mean(), measures)
 
 
 def _plain(model: nn.Module, batch: Batch) -> tuple[Tensor, MixedLabels]:
