@@ -29,7 +29,7 @@ def hessian(config: AnalyseHessian, out: Path) -> dict[str, Any]:
 
     The Hessian is that of the cross-entropy of just these images, in eval mode, in float32. Trace = P · mean vᵀHv over
     probes v of ±1/√P (Hutchinson 1990). negative: share of the spectrum's mass clearly below zero (by 0.001 of the
-    largest), and ``lowest`` the least node: at a minimum there is none. """
+    largest), and ``lowest`` the least node: at a minimum there is none."""
     subjects = opened(config.on)
     images = images_of(config.on, subjects[0], config.limit)
     check_answers(subjects, images)

@@ -34,12 +34,15 @@ def natural(config: AnalyseNatural, out: Path) -> dict[str, Any]:
     mapping = read_mapping(config.mapping, classes)
     hard = None if config.known is None else class_folders(config.known, mapping, classes)
     strange = None if config.unknown is None else _unknown(config.unknown, mapping, classes)
-    own = images_of(config.on, subjects[0], config.limit, resident=False)
+    # Without foreign images the runs' own only tell how large images are.
+    own = images_of(config.on, subjects[0], config.limit if strange is not None else 64, resident=False)
     check_answers(subjects, own)
     kept = Kept(out, {"batch": config.on.batch_size})
     results: dict[str, Any] = {"data": described(config.on, own), "runs": [s.about() for s in subjects]}
     if hard is not None:
         images = as_seen(hard, own, subjects[0].view)
+        if strange is None:
+            results["data"] = described(config.on, images) | {"split": "hard"}
         results["known"] = _accuracies(config, subjects, images, kept)
     if strange is not None:
         source, of = strange

@@ -80,7 +80,9 @@ def _resamples(known: np.ndarray, foreign: np.ndarray, resamples: int, seed: int
     blocks = zip(
         resampled(len(known), resamples, seed, most), resampled(len(foreign), resamples, seed + 1, most), strict=True
     )
-    for weights in blocks:
+    for of_known, of_foreign in blocks:
+        # Weights that sum to 1 on either side would make half of the images foreign, whatever their share is.
+        weights = of_known * len(known), of_foreign * len(foreign)
         for measure, values in detect(known, foreign, weights)._asdict().items():
             made.setdefault(measure, []).append(values)
     return {measure: np.concatenate(parts) for measure, parts in made.items()}

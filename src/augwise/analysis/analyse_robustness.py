@@ -113,7 +113,7 @@ def _attack(
 ) -> dict[str, np.ndarray]:
     """right: (targets, N) bool; loss: (targets,) mean; blind: (N,) bool, see `Attacked`."""
     what = f"{attacker.access}-box {attack} by {attacker.subject.name}, epsilon {255 * epsilon:g}/255"
-    hashes = images.hashes() if attack == "pgd" and config.random_start else []
+    hashes = images.hashes if attack == "pgd" and config.random_start else []
     rights, losses, blind, begin = [], [], [], 0
     with exact(), bar_of(len(images), what, config.on.quiet) as bar:
         for pixels, labels in images.batches(config.on.batch_size):

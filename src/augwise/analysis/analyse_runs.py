@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -79,6 +80,7 @@ class Images:
         """(N,) int64."""
         return np.asarray(self.source.labels)
 
+    @cached_property
     def hashes(self) -> list[int]:
         """A number for each image that stands for its bytes."""
         return [self.source.fingerprint(i) for i in range(len(self.source))]
@@ -226,7 +228,7 @@ def measure(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple
             losses.append(nn.functional.cross_entropy(logits, labels, reduction="sum"))
             hits.append((logits.argmax(1) == labels).sum())
             count += len(labels)
-    return float(torch.stack(losses).double().sum()) / count, int(torch.stack(hits).sum()) / count
+    return float(torch.stack(losses).cpu().double().sum()) / count, int(torch.stack(hits).sum()) / count
 
 
 def logits_of(subject: Subject, images: Images, batch_size: int, kept: Kept, quiet: bool) -> np.ndarray:

@@ -51,7 +51,7 @@ def _points(results: dict[str, Any]) -> list[str]:
 def _eigenvalues(runs: list[dict[str, Any]], config: dict[str, Any]) -> Section:
     names = [run["name"] for run in runs]
     points = [[(float(i), e["value"]) for i, e in enumerate(run["eigenvalues"], 1)] for run in runs]
-    chart = line_chart("Largest eigenvalues", lines(names, points), "place", "eigenvalue", integers=True)
+    chart = line_chart("Largest eigenvalues", lines(names, points), "rank", "eigenvalue", integers=True)
     columns = [
         "run",
         *(f"λ{i + 1}" for i in range(len(runs[0]["eigenvalues"]))),

@@ -27,8 +27,9 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG
 
 
 def _headline(runs: list[dict[str, Any]], sigmas: list[float]) -> str:
-    """At the strongest noise under which some run still stands well above what it falls to."""
-    at = max(range(len(sigmas)), key=lambda i: _spread(runs, i)) if len(runs) > 1 else len(sigmas) - 1
+    """At the noise under which the runs differ most."""
+    some = [i for i, sigma in enumerate(sigmas) if sigma] or [0]
+    at = max(some, key=lambda i: _spread(runs, i)) if len(runs) > 1 else some[-1]
     known = sorted(((run["points"][at]["accuracy"]["mean"], run["name"]) for run in runs), reverse=True)
     told = ", ".join(f"{name} {percent(accuracy)} %" for accuracy, name in known)
     return f"With noise of {sigmas[at]:g} on the weights, this much is still right: {told}."
@@ -71,4 +72,4 @@ def _cell(found: dict[str, Any], what: str) -> str:
     if found["mean"] is None:
         return "–"
     say = percent if what == "accuracy" else scientific if found["mean"] >= 100 else lambda v: number(v, 3)
-    return say(found["mean"]) + (f" ± {say(found['std'])}" if found["std"] else "")
+    return say(found["mean"]) + (f" ± {say(found['std'])}" if found["low"] < found["high"] else "")

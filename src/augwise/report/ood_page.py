@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .analyse_page import Section, Table, analysis_page
+from .analyse_page import Section, Table, analysis_page, series
 from .charts import Chart, Estimate, extent, forest
 from .page import Page
 from .text import percent
@@ -58,10 +58,13 @@ def detected(anchor: str, title: str, rows: list[dict[str, Any]], known: int, fo
 def _forest(rows: list[dict[str, Any]], measure: str, name: str) -> Chart:
     chance = 100 * (rows[0]["chance"] if measure == "aupr" else 0.5)
     groups: dict[str, list[Estimate]] = {}
+    looks = series(list(dict.fromkeys(row["run"] for row in rows)))
     for row in rows:
         value = row[measure]
         low, mean, high = (100 * value[k] for k in ("low", "mean", "high"))
-        groups.setdefault(NAMES[row["score"]], []).append(Estimate(row["run"], mean, low, high, "plain"))
+        groups.setdefault(NAMES[row["score"]], []).append(
+            Estimate(row["run"], mean, low, high, looks[row["run"]]["style"])
+        )
     span = extent([e for members in groups.values() for e in members], chance)
     return forest(name, list(groups.items()), f"{name}, %; the line: chance", zero=chance, span=span)
 

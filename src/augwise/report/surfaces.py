@@ -17,6 +17,7 @@ import numpy as np
 from .charts import WIDTH, Chart, _chart, _text, number, ticks
 
 _LEFT, _TOP, _SIDE = 46, 14, 250
+_MOST = 14  # levels
 _AZIMUTH, _ELEVATION = math.radians(-52), math.radians(28)
 
 
@@ -49,14 +50,16 @@ class Heights:
 
 
 def _decades(low: float, high: float) -> tuple[float, ...]:
-    """1, 2, 5 times powers of ten around low and high, thinned to at most 12."""
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    known = [m * 10.0**e for e in range(first, last + 1) for m in (1, 2, 5)]
-    known = [k for k in known if (k > low or k * 2.5 > low) and k / 2.5 < high]
-    known = [float(f"{k:.1g}") for k in known]
-    while len(known) > 12:
-        known = [known[0], *known[1:-1][1::2], known[-1]]
-    return tuple(known)
+    """Round numbers from at most low to at least high: 1, 1.5, 2, 3, 5, 7 times powers of ten; where these are too many
+    1, 2, 5, else powers of ten alone."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for among in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
+        known = [float(f"{m}e{e}") for e in powers for m in among]
+        below, above = max(k for k in known if k <= low), min(k for k in [*known, 10.0 ** (powers[-1])] if k >= high)
+        chosen = tuple(k for k in known if below <= k <= above)
+        if len(chosen) <= _MOST:
+            break
+    return chosen
 
 
 def contours(
@@ -106,7 +109,7 @@ def surface(
         points = " ".join(f"{sx(across[c]):.1f},{sy(up[c]):.1f}" for c in corners)
         colour = _colour(float(share[j : j + 2, i : i + 2].mean()))
         parts.append(f'<polygon points="{points}" fill="{colour}" stroke="#0005" stroke-width=".5"/>')
-    return _chart(title, 312, parts, _told(values, name))
+    return _chart(title, 288, parts, _told(values, name))
 
 
 def _seen(u: np.ndarray, v: np.ndarray, w: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
