@@ -128,11 +128,6 @@ def _subject(folder: Path, name: str, device: str) -> Subject:
     if not (folder / RESULTS).exists() and (folder / CHECKPOINT).exists():
         raise UserError(f"the run in {folder} is not finished: give the command that trained it again, it goes on")
     model, _, run = trained(folder)
-    broken = [key for key, value in model.state_dict().items() if not bool(torch.isfinite(value.float()).all())]
-    if broken:
-        raise UserError(
-            f"the weights of {folder} are not finite ({broken[0]}): the run diverged; train it with a lower lr"
-        )
     return Subject(name, folder, model.to(device), run["config"], run["data"], model_fingerprint(model))
 
 
