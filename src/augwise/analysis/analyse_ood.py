@@ -51,8 +51,8 @@ def detections(
 ) -> list[dict[str, Any]]:
     """A row for each score: its measures with intervals, chance (the share of foreign images), and mean confidence."""
     with exact():
-        logits = [logits_of(subject, each, on.batch_size, kept, on.quiet) for each in (known, foreign)]
-    return [about | row for row in rows_of(subject.name, *logits, resamples, on.seed)]
+        ours, theirs = (logits_of(subject, each, on.batch_size, kept, on.quiet) for each in (known, foreign))
+    return [about | row for row in rows_of(subject.name, ours, theirs, resamples, on.seed)]
 
 
 def rows_of(name: str, known: np.ndarray, foreign: np.ndarray, resamples: int, seed: int) -> list[dict[str, Any]]:

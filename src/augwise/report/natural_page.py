@@ -45,7 +45,7 @@ def _known(found: dict[str, Any]) -> Section:
     ]
     first = found["rows"][0]["run"]
     columns = ["run", "mapped classes, %", "all classes, %", f"less {first}, points", "mean confidence, %", "ECE, %"]
-    estimates = [Estimate(row["run"], *_in_percent(row["accuracy"]), "plain") for row in found["rows"]]
+    estimates = [_estimate(row) for row in found["rows"]]
     chart = forest("Accuracy among the mapped classes", [("", estimates)], "accuracy, %", zero=None)
     text = f"{counted(found['images'], 'image')} of {counted(found['classes'], 'class', 'classes')} that the runs know."
     caption = (
@@ -62,5 +62,9 @@ def _cell(found: dict[str, Any]) -> str:
     return text if found["low"] is None else f"{text} [{percent(found['low'])}, {percent(found['high'])}]"
 
 
-def _in_percent(found: dict[str, Any]) -> list[Any]:
-    return [None if found[k] is None else 100 * found[k] for k in ("mean", "low", "high")]
+def _estimate(row: dict[str, Any]) -> Estimate:
+    mean, low, high = (
+        None if row["accuracy"][k] is None else 100 * row["accuracy"][k] for k in ("mean", "low", "high")
+    )
+    assert mean is not None
+    return Estimate(row["run"], mean, low, high, "plain")

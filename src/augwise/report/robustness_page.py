@@ -19,8 +19,9 @@ _ACCESS = {
 def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG001 - all pictures are charts
     """The page of what `augwise.analyse` found of robustness."""
     sections = [_section(results, access) for access in _ACCESS if any(r["access"] == access for r in results["rows"])]
-    sections.append(_differences(results))
-    return analysis_page(results, _headline(results), warnings(results), [s for s in sections if s is not None])
+    if len(results["runs"]) > 1:
+        sections.append(_differences(results))
+    return analysis_page(results, _headline(results), warnings(results), sections)
 
 
 def _headline(results: dict[str, Any]) -> str:
@@ -101,10 +102,8 @@ def _chart(results: dict[str, Any], rows: list[dict[str, Any]], group: tuple[str
     return line_chart(title, drawn, "ε, in 255ths", "accuracy, %", y_span=(0, 100))
 
 
-def _differences(results: dict[str, Any]) -> Section | None:
+def _differences(results: dict[str, Any]) -> Section:
     names = [run["name"] for run in results["runs"]]
-    if len(names) < 2:
-        return None
     over: dict[tuple[Any, ...], dict[str, Any]] = {}
     for r in results["rows"]:
         over.setdefault((r["access"], r["by"], r["attack"], r["text"]), {})[r["run"]] = r["over_first"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def _decades(low: float, high: float) -> tuple[float, ...]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for among in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1,)):
         known = [float(f"{m}e{e}") for e in powers for m in among]
-        below, above = max(k for k in known if k <= low), min(k for k in [*known, 10.0 ** (powers[-1])] if k >= high)
+        below, above = max(k for k in known if k <= low), min(k for k in known if k >= high)
         chosen = tuple(k for k in known if below <= k <= above)
         if len(chosen) <= _MOST:
             break
@@ -66,20 +65,19 @@ def contours(
     title: str, x: Sequence[float], y: Sequence[float], values: np.ndarray, heights: Heights, name: str
 ) -> Chart:
     """values[j, i] at (x[i], y[j]) as bands between the levels, seen from above; the middle is marked."""
-    from contourpy import contour_generator
+    from matplotlib.figure import Figure
 
     place = _Frame(x, y)
-    shown = np.clip(np.where(np.isfinite(values), values, np.nan), heights.levels[0], heights.levels[-1])
+    shown = np.ma.masked_invalid(np.clip(values, heights.levels[0], heights.levels[-1]))
     if heights.logarithmic:
-        shown = np.log(shown)
+        shown = np.ma.log(shown)
     edges = [math.log(v) if heights.logarithmic else v for v in heights.levels]
-    maker = contour_generator(np.asarray(x), np.asarray(y), np.ma.masked_invalid(shown), fill_type="OuterOffset")
+    bands = Figure().subplots().contourf(x, y, shown, levels=edges).get_paths()
     parts = []
-    for b, (low, high) in enumerate(pairwise(edges)):
-        top = np.nextafter(high, np.inf) if b == len(edges) - 2 else high
-        path = "".join(_path(p, o, place) for p, o in zip(*maker.filled(low, top), strict=True))
+    for b, band in enumerate(bands):
+        path = _path(np.asarray(band.vertices), np.asarray(band.codes), place)
         if path:
-            parts.append(f'<path fill="{_colour((b + 0.5) / (len(edges) - 1))}" fill-rule="evenodd" d="{path}"/>')
+            parts.append(f'<path fill="{_colour((b + 0.5) / len(bands))}" fill-rule="evenodd" d="{path}"/>')
     cross = f"M{place.x(0) - 5:.1f} {place.y(0):.1f}h10M{place.x(0):.1f} {place.y(0) - 5:.1f}v10"
     parts.append(f'<path d="{cross}" stroke="#000" stroke-width="4" opacity=".6"/>')
     parts.append(f'<path d="{cross}" stroke="#fff" stroke-width="1.6"/>')
@@ -184,12 +182,13 @@ def _scale_of(heights: Heights, name: str) -> list[str]:
     return parts
 
 
-def _path(points: np.ndarray, offsets: np.ndarray, place: _Frame) -> str:
-    made = []
-    for start, stop in pairwise(offsets):
-        ring = points[int(start) : int(stop) - 1]
-        made.append("M" + "L".join(f"{place.x(px):.1f} {place.y(py):.1f}" for px, py in ring) + "Z")
-    return "".join(made)
+def _path(points: np.ndarray, codes: np.ndarray, place: _Frame) -> str:
+    """A path of matplotlib's, of straight lines alone, as SVG has it."""
+    words = {1: "M", 2: "L"}
+    return "".join(
+        f"{words[code]}{place.x(px):.1f} {place.y(py):.1f}" if code in words else "Z"
+        for (px, py), code in zip(points, codes, strict=True)
+    )
 
 
 def _colour(share: float) -> str:
