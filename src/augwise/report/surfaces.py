@@ -75,8 +75,8 @@ def contours(
     bands = Figure().subplots().contourf(x, y, shown, levels=edges).get_paths()
     parts = []
     for b, band in enumerate(bands):
-        path = _path(np.asarray(band.vertices), np.asarray(band.codes), place)
-        if path:
+        if band.codes is not None:  # None: no value lies in this band
+            path = _path(np.asarray(band.vertices), np.asarray(band.codes), place)
             parts.append(f'<path fill="{_colour((b + 0.5) / len(bands))}" fill-rule="evenodd" d="{path}"/>')
     cross = f"M{place.x(0) - 5:.1f} {place.y(0):.1f}h10M{place.x(0):.1f} {place.y(0) - 5:.1f}v10"
     parts.append(f'<path d="{cross}" stroke="#000" stroke-width="4" opacity=".6"/>')
