@@ -183,7 +183,7 @@ def test_robustness_is_that_of_the_pure_attacks(root, tmp_path):
         found = (
             fgsm(by, pixels, labels, epsilon)
             if row["attack"] == "fgsm"
-            else pgd(by, pixels, labels, epsilon, start, 3, 0.125 * epsilon)
+            else pgd(by, pixels, labels, epsilon, start, 3, 2.5 / 3 * epsilon)
         )
         right = (target(found.images).argmax(1) == labels).float().mean().item()
         assert row["accuracy"]["mean"] == pytest.approx(right, abs=1.01 / N)  # a tie of logits may fall either way
@@ -325,6 +325,7 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
         (lambda on: aw.AnalyseRobustness(on, epsilons=("8",)), "epsilon '8' is no bound in pixel values"),
         (lambda on: aw.AnalyseRobustness(on, epsilons=("0/255",)), "epsilon '0/255' is no bound"),
         (lambda on: aw.AnalyseRobustness(on, alpha=0.0), "--alpha 0.0"),
+        (lambda on: aw.AnalyseRobustness(on, steps=0), "--steps 0: give at least 1"),
         (lambda on: aw.AnalyseRobustness(on, attacks=("cw",)), "attack 'cw' is unknown"),  # pyright: ignore
         (lambda on: aw.AnalyseOod(on), "--foreign names no images"),
         (lambda on: aw.AnalyseNatural(on), "give --known, --unknown or both"),
@@ -392,6 +393,18 @@ def test_substitutes_have_to_be_what_they_are_given_as(root, tmp_path):
     refused("does not know the architecture", black=(root / "two",))
     shutil.copytree(root / "one", tmp_path / "copy")
     refused("has the very weights of", grey=(tmp_path / "copy",))
+
+
+def test_vectors_that_do_not_fit_are_refused_with_the_cure(root, tmp_path, monkeypatch):
+    from augwise.data import resident
+
+    monkeypatch.setattr(resident, "free_bytes", lambda _: 10_000_000)
+    for config, cure in (
+        (aw.AnalyseLandscape(asked(root, tmp_path, "one")), "fewer --steps, or --directions random"),
+        (aw.AnalyseHessian(asked(root, tmp_path, "one"), top=1), "--solver power --probes 0"),
+    ):
+        with pytest.raises(aw.UserError, match=f"60 vectors of the .* are free: give .*{cure}"):
+            aw.analyse(config)
 
 
 def test_mappings_are_checked(root, tmp_path):

@@ -110,7 +110,7 @@ def robustness(masked=0.0, blind=0.0):
                     rows.append(row | {"loss": 1.0, "blind": blind, "accuracy": own[i], "over_first": over})
     runs = [about(name, clean=found) for name, found in zip(RUNS, bootstrap(clean * 1.0, 100), strict=True)]
     others = [about("a twin", access="grey"), about("a stranger", access="black", model="resnet18")]
-    return frame("robustness", {"steps": 20, "alpha": 0.125}, runs=runs, substitutes=others, rows=rows)
+    return frame("robustness", {"steps": 20, "alpha": None}, runs=runs, substitutes=others, rows=rows)
 
 
 def ood():

@@ -155,14 +155,20 @@ class AnalyseRobustness:
     """Largest change of a pixel value in [0, 1], as 8/255 or 0.03."""
     steps: int = 20
     """Steps of pgd."""
-    alpha: float = 0.125
-    """Size of a step of pgd, as a share of epsilon (2.5/steps in Madry et al.'s own code)."""
+    alpha: float | None = None
+    """Size of a step of pgd, as a share of epsilon; left out: 2.5 / steps, so that the edge can be reached from
+    anywhere (Madry et al. 2018)."""
     random_start: bool = True
     """Begin pgd at a random place in the ball, else at the image."""
     limit: int | None = 1000
     """Only this many images, a seeded subset with balanced classes."""
     resamples: int = 2000
     """Resamples of the bootstrap over images."""
+
+    @property
+    def step(self) -> float:
+        """Size of a step of pgd, as a share of epsilon."""
+        return 2.5 / self.steps if self.alpha is None else self.alpha
 
     def check(self) -> None:
         """Raise `UserError` for what cannot be meant."""
@@ -177,8 +183,8 @@ class AnalyseRobustness:
         at_least("steps", self.steps, 1)
         at_least("limit", self.limit, 1)
         at_least("resamples", self.resamples, 100)
-        if not 0 < self.alpha <= 2:
-            raise UserError(f"--alpha {self.alpha}: give the step as a share of epsilon, above 0 and at most 2")
+        if not 0 < self.step <= 2.5:
+            raise UserError(f"--alpha {self.alpha}: give the step as a share of epsilon, above 0 and at most 2.5")
 
 
 @dataclass(frozen=True)

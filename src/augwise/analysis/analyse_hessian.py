@@ -14,7 +14,7 @@ from .. import randomness
 from ..errors import UserError
 from .analyse_config import AnalyseHessian
 from .analyse_kept import Kept
-from .analyse_runs import Images, Subject, bar_of, check_answers, described, images_of, measure, opened
+from .analyse_runs import Images, Subject, bar_of, check_answers, check_room, described, images_of, measure, opened
 from .directions import flat, gaussian
 from .hessian import HessianVector, exact
 from .lanczos import after, density, krylov, power_iteration, quadrature, rademacher, top_pairs
@@ -34,7 +34,11 @@ def hessian(config: AnalyseHessian, out: Path) -> dict[str, Any]:
     images = images_of(config.on, subjects[0], config.limit)
     check_answers(subjects, images)
     for subject in subjects:
-        _check_room(config, subject)
+        if config.top > subject.weights:
+            raise UserError(f"--top {config.top}: {subject.name} has {subject.weights} weights alone")
+        lanczos = config.steps if config.top and config.solver == "lanczos" else config.top
+        cure = "fewer --steps and --probe-steps, or --solver power --probes 0"
+        check_room(subject, max(lanczos, config.probe_steps if config.probes else 0), cure)
     kept = Kept(out, {"images": images.fingerprint, "seed": config.on.seed, "batch": config.on.batch_size})
     rows = [_look(config, subject, images, kept) for subject in subjects]
     _densities(rows)
@@ -65,10 +69,10 @@ def _look(config: AnalyseHessian, subject: Subject, images: Images, kept: Kept) 
 
 
 def _top(config: AnalyseHessian, subject: Subject, product: HessianVector) -> dict[str, np.ndarray]:
-    starts = [flat(gaussian(subject.model, config.on.seed, "hessian", i)) for i in range(config.top)]
-    most = config.steps * (config.top if config.solver == "power" else 1)
+    count = config.top if config.solver == "power" else 1
+    starts = [flat(gaussian(subject.model, config.on.seed, "hessian", i)) for i in range(count)]
     gradient = float(product.gradient().norm())
-    with bar_of(most, f"eigenvalues of {subject.name}", config.on.quiet) as bar:
+    with bar_of(config.steps * count, f"eigenvalues of {subject.name}", config.on.quiet) as bar:
         matvec = _counted(product, bar)
         if config.solver == "power":
             found = power_iteration(matvec, starts, config.steps, config.tolerance)
@@ -122,23 +126,3 @@ def _densities(rows: list[dict[str, Any]]) -> None:
     for row in probed:
         nodes, weights = ([np.array(p[name]) for p in row["probes"]] for name in ("nodes", "weights"))
         row["density"] = {"at": at.tolist(), "value": density(nodes, weights, at, width).tolist(), "width": width}
-
-
-def _check_room(config: AnalyseHessian, subject: Subject) -> None:
-    """Raise `UserError` where the vectors that Lanczos keeps cannot fit."""
-    from ..data.resident import free_bytes
-
-    parameters = list(subject.model.parameters())
-    size = sum(p.numel() for p in parameters)
-    if config.top > size:
-        raise UserError(f"--top {config.top}: {subject.name} has {size} weights alone")
-    steps = max(
-        config.steps if config.top and config.solver == "lanczos" else config.top,
-        config.probe_steps if config.probes else 0,
-    )
-    needed, free = 2 * 4 * size * min(steps, size), free_bytes(parameters[0].device)
-    if free is not None and needed > 0.9 * free:
-        raise UserError(
-            f"{steps} vectors of the {size} weights of {subject.name} need {needed / 2**30:.1f} GiB, of which "
-            f"{free / 2**30:.1f} GiB are free: give fewer --steps and --probe-steps, or --solver power --probes 0"
-        )

@@ -12,7 +12,7 @@ import torch
 
 from .analyse_config import AnalyseLandscape
 from .analyse_kept import Kept
-from .analyse_runs import Images, Subject, bar_of, check_answers, described, images_of, measure, opened
+from .analyse_runs import Images, Subject, bar_of, check_answers, check_room, described, images_of, measure, opened
 from .directions import Direction, Place, filter_normalised, flat, gaussian, moving, shaped
 from .hessian import HessianVector, exact
 from .lanczos import top_pairs
@@ -30,6 +30,8 @@ def landscape(config: AnalyseLandscape, out: Path) -> dict[str, Any]:
     subjects = opened(config.on)
     images = images_of(config.on, subjects[0], config.limit)
     check_answers(subjects, images)
+    for subject in subjects if config.directions == "hessian" else ():
+        check_room(subject, config.steps, "fewer --steps, or --directions random")
     radius = config.radius if config.radius is not None else RADIUS[config.directions]
     kept = Kept(out, {"images": images.fingerprint, "radius": radius, "directions": config.directions})
     rows = [_look(config, subject, images, kept, radius) for subject in subjects]

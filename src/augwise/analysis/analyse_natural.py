@@ -149,7 +149,7 @@ def _detected(
             known, foreign = (
                 logits_of(subject, each, config.on.batch_size, kept, config.on.quiet) for each in (own, images)
             )
-        rows += rows_of(subject.name, known[chosen], foreign, config.resamples, config.on.seed)
+        rows += rows_of(subject.name, known[chosen], foreign, config.resamples, config.on.seed, config.on.quiet)
     return {
         "name": images.name, "images": len(images), "classes": len(of), "known_images": int(chosen.sum()), "rows": rows
     }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from .. import randomness
 from ..errors import UserError
@@ -52,16 +53,18 @@ def detections(
     """A row for each score: its measures with intervals, chance (the share of foreign images), and mean confidence."""
     with exact():
         ours, theirs = (logits_of(subject, each, on.batch_size, kept, on.quiet) for each in (known, foreign))
-    return [about | row for row in rows_of(subject.name, ours, theirs, resamples, on.seed)]
+    return [about | row for row in rows_of(subject.name, ours, theirs, resamples, on.seed, on.quiet)]
 
 
-def rows_of(name: str, known: np.ndarray, foreign: np.ndarray, resamples: int, seed: int) -> list[dict[str, Any]]:
+def rows_of(
+    name: str, known: np.ndarray, foreign: np.ndarray, resamples: int, seed: int, quiet: bool = True
+) -> list[dict[str, Any]]:
     """The same from the logits (n, classes) and (m, classes)."""
     scores = [strangeness(logits) for logits in (known, foreign)]
     chance = len(foreign) / (len(known) + len(foreign))
     sure = [float(1 - s["max_softmax"].mean()) for s in scores]
     rows = []
-    for score in SCORES:
+    for score in tqdm(SCORES, f"intervals of {name}", delay=2, disable=quiet, leave=False):
         pair = scores[0][score], scores[1][score]
         row: dict[str, Any] = {"run": name, "score": score, "chance": chance, "confidence": sure}
         point, lows, highs = detect(*pair)._asdict(), {}, {}

@@ -96,7 +96,7 @@ def _clean(config: AnalyseRobustness, runs: list[Subject], images: Images, kept:
 def _cell(
     config: AnalyseRobustness, attacker: Attacker, attack: str, epsilon: float, images: Images, kept: Kept
 ) -> dict[str, np.ndarray]:
-    options = {"steps": config.steps, "alpha": config.alpha, "start": config.random_start} if attack == "pgd" else {}
+    options = {"steps": config.steps, "alpha": config.step, "start": config.random_start} if attack == "pgd" else {}
     key = {
         "attacker": attacker.subject.fingerprint,
         "targets": [target.fingerprint for target in attacker.targets],
@@ -140,7 +140,7 @@ def _attacked(
 ) -> Attacked:
     if attack == "fgsm":
         return fgsm(model, pixels, labels, epsilon)
-    return pgd(model, pixels, labels, epsilon, start, config.steps, config.alpha * epsilon)
+    return pgd(model, pixels, labels, epsilon, start, config.steps, config.step * epsilon)
 
 
 def _start(config: AnalyseRobustness, pixels: Tensor, hashes: list[int]) -> Tensor:

@@ -52,6 +52,11 @@ class Subject:
         s = self.settings
         return View(s["size"], s.get("crop_share"), s.get("interpolation") or "bilinear")
 
+    @property
+    def weights(self) -> int:
+        """How many numbers there are to walk among."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
     def about(self) -> dict[str, Any]:
         """What results say of it."""
         told = {name: self.settings.get(name) for name in ("model", "epochs", "seed")}
@@ -212,6 +217,19 @@ def check_answers(subjects: Iterable[Subject], images: Images) -> None:
                 f"{subject.folder} answers every image alike: it has learned nothing, so there is nothing to analyse "
                 "(look at its curve.csv; a lower lr, or more epochs)"
             )
+
+
+def check_room(subject: Subject, vectors: int, cure: str) -> None:
+    """Raise `UserError` where so many vectors as long as all weights, and some to work with, do not fit the memory."""
+    from ..data.resident import free_bytes
+
+    needed = 4 * subject.weights * (min(vectors, subject.weights) + 8)
+    free = free_bytes(next(subject.model.parameters()).device)
+    if free is not None and needed > 0.9 * free:
+        raise UserError(
+            f"{vectors} vectors of the {subject.weights} weights of {subject.name} need {needed / 2**30:.1f} GiB, of "
+            f"which {free / 2**30:.1f} GiB are free: give {cure}"
+        )
 
 
 def measure(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float]:

@@ -43,9 +43,10 @@ class Krylov:
         return np.linalg.eigh(np.diag(self.alpha) + np.diag(self.beta, 1) + np.diag(self.beta, -1))
 
     def vectors(self, columns: np.ndarray) -> Tensor:
-        """Q s for every column s, as rows of length 1."""
-        basis = torch.stack(self.basis)
-        found = torch.as_tensor(columns.T.copy(), dtype=basis.dtype, device=basis.device) @ basis
+        """Q s for every column s, as rows of length 1. The basis is not copied: it may be most of the memory."""
+        found = torch.zeros(columns.shape[1], len(self.basis[0])).to(self.basis[0])
+        for row, vector in zip(columns, self.basis, strict=True):
+            found += torch.as_tensor(row.copy()).to(vector)[:, None] * vector
         return found / found.norm(dim=1, keepdim=True)
 
 
