@@ -200,6 +200,11 @@ def test_the_page_is_fit_for_people(kind, folders, browser):
     check_page(browser, folders / kind / "report.html", largest=6e5)
 
 
+def test_all_pages_bind_into_one(folders, tmp_path, browser):
+    page = aw.report(*(folders / kind for kind in KINDS), out=tmp_path / "all.html")
+    check_page(browser, page)
+
+
 def test_every_chart_is_a_picture_of_its_own(folders):
     page = load(folders / "landscape")
     made = write_pictures(folders / "landscape", page)
