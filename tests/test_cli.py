@@ -63,6 +63,9 @@ def test_version(capsys):
         (["stores", "export", "{tmp}/no.maps", "{tmp}/a"], "no.maps does not exist"),
         (["stores", "import", "{tmp}/no.file", "{tmp}/a"], "no.file does not exist"),
         (["stores", "export", "{tmp}/no.maps"], "FILE"),
+        (["analyse", "landscap"], "landscape"),
+        (["analyse", "hessian"], "--runs"),
+        (["analyse", "noise", "--runs", "{tmp}/nowhere", "--out", "{tmp}/h"], "nowhere"),
         (["estimate", "--num-workers", "-1", "--method", "centre"], "--num-workers -1"),
         (["train", "--method", "randaugment", "--magnitude", "31", "--out", "{tmp}/f"], "magnitude=31"),
         (["train", "--method", "colorjitter", "--strength", "1.5", "--out", "{tmp}/g"], "strength=1.5"),
@@ -79,6 +82,8 @@ def test_help_of_a_method_shows_its_own_options(capsys):
         (["estimate", "--method", "occlusion", "--help"], ["--stride", "--broken", "--num-workers"], ["--epsilon "]),
         (["stores", "--help"], ["info", "verify", "export", "import"], ["--data"]),
         (["stores"], ["info", "verify", "export", "import"], ["--data"]),
+        (["analyse", "--help"], ["landscape", "hessian", "robustness", "calibration"], ["--runs"]),
+        (["analyse", "robustness", "--help"], ["--runs", "--grey", "--limit"], ["--sigmas"]),
         (["stores", "verify", "--help"], ["STORE", "--data", "--broken"], ["--top"]),
     ]:
         with pytest.raises(SystemExit) as stopped:

@@ -94,6 +94,14 @@ _HOME = {
     "collate_with": "data.collate_with",
     "open_source": "data.sources",
     # verbs
+    "AnalyseCalibration": "analysis.analyse_config",
+    "AnalyseHessian": "analysis.analyse_config",
+    "AnalyseLandscape": "analysis.analyse_config",
+    "AnalyseNatural": "analysis.analyse_config",
+    "AnalyseNoise": "analysis.analyse_config",
+    "AnalyseOod": "analysis.analyse_config",
+    "AnalyseRobustness": "analysis.analyse_config",
+    "AnalyseRuns": "analysis.analyse_config",
     "AttackTableConfig": "analysis.attack_table",
     "Audit": "analysis.audit_result",
     "AuditConfig": "analysis.audit_run",
@@ -115,6 +123,7 @@ _HOME = {
     "StoreVerify": "analysis.stores",
     "TrainConfig": "training.config",
     "TuneConfig": "analysis.tune_config",
+    "analyse": "analysis.analyse",
     "attack_table": "analysis.attack_table",
     "audit": "analysis.audit",
     "compare": "analysis.compare",
@@ -147,6 +156,15 @@ _MODULES = {
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from .analysis.analyse import analyse as analyse
+    from .analysis.analyse_config import AnalyseCalibration as AnalyseCalibration
+    from .analysis.analyse_config import AnalyseHessian as AnalyseHessian
+    from .analysis.analyse_config import AnalyseLandscape as AnalyseLandscape
+    from .analysis.analyse_config import AnalyseNatural as AnalyseNatural
+    from .analysis.analyse_config import AnalyseNoise as AnalyseNoise
+    from .analysis.analyse_config import AnalyseOod as AnalyseOod
+    from .analysis.analyse_config import AnalyseRobustness as AnalyseRobustness
+    from .analysis.analyse_config import AnalyseRuns as AnalyseRuns
     from .analysis.attack_table import AttackTableConfig as AttackTableConfig
     from .analysis.attack_table import attack_table as attack_table
     from .analysis.audit import audit as audit

@@ -197,6 +197,28 @@ def _stores(arguments: list[str]) -> None:
     s.stores(_parse(kinds, "stores", arguments or ["--help"]))  # pyright: ignore[reportArgumentType]
 
 
+def _analyse(arguments: list[str]) -> None:
+    from typing import Annotated
+
+    from tyro.conf import subcommand
+
+    from .analysis import analyse_config as a
+
+    kinds = (
+        Annotated[a.AnalyseLandscape, subcommand("landscape")]
+        | Annotated[a.AnalyseHessian, subcommand("hessian")]
+        | Annotated[a.AnalyseNoise, subcommand("noise")]
+        | Annotated[a.AnalyseRobustness, subcommand("robustness")]
+        | Annotated[a.AnalyseOod, subcommand("ood")]
+        | Annotated[a.AnalyseNatural, subcommand("natural")]
+        | Annotated[a.AnalyseCalibration, subcommand("calibration")]
+    )
+    config = _parse(kinds, "analyse", arguments or ["--help"])  # pyright: ignore[reportArgumentType]
+    from .analysis.analyse import analyse
+
+    analyse(config, command=f"augwise analyse {_quoted(arguments)}")
+
+
 def _attack_table(arguments: list[str]) -> None:
     from .analysis.attack_table import AttackTableConfig, attack_table
 
@@ -248,6 +270,9 @@ VERBS = {
     "select": Verb("choose training images by how a classifier sees them: files for --subset, page", _select, True),
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
+    "analyse": Verb(
+        "what trained classifiers are like: landscape, curvature, robustness, calibration ...", _analyse, True
+    ),
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),
     "attack-table": Verb("sparse attacks side by side: success, pixels changed, norms, cost", _attack_table, True),
     "tune": Verb("search the options of a method on validation images, then ask the test images", _tune, True),

@@ -35,7 +35,7 @@ def bootstrap(values: np.ndarray, resamples: int = 2000, seed: int = 0, level: f
     n, columns = values.shape
     if not n:
         return [{"n": 0, "mean": math.nan, "std": None, "low": None, "high": None} for _ in range(columns)]
-    means = np.concatenate([weights @ values for weights in _weights(n, resamples, seed)]) if n > 1 else None
+    means = np.concatenate([weights @ values for weights in resampled(n, resamples, seed)]) if n > 1 else None
     if means is None:
         return [{"n": 1, "mean": float(mean), "std": None, "low": None, "high": None} for mean in values[0]]
     tail = (1 - level) / 2
@@ -47,9 +47,12 @@ def bootstrap(values: np.ndarray, resamples: int = 2000, seed: int = 0, level: f
     ]
 
 
-def _weights(n: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Blocks (b, n) of the weight of every row in each resample; rows sum to 1."""
-    generator, block = randomness.generator("bootstrap", seed), max(1, _CACHED // n)
+def resampled(n: int, resamples: int, seed: int, largest: int | None = None) -> Iterator[np.ndarray]:
+    """Blocks (b, n) of the weight of every row in each resample; rows sum to 1.
+
+    largest: where two sets are resampled side by side, the size of the larger, so that blocks are of equal height.
+    """
+    generator, block = randomness.generator("bootstrap", seed), max(1, _CACHED // (largest or n))
     for start in range(0, resamples, block):
         count = min(block, resamples - start)
         drawn = torch.randint(n, (count, n), generator=generator) + torch.arange(count)[:, None] * n

@@ -103,7 +103,7 @@ class Resident:
 
 def check_memory(needed: int, device: torch.device) -> None:
     """Raise `UserError` if ``needed`` bytes are more than nine tenths of what the device has free."""
-    free = _free_bytes(device)
+    free = free_bytes(device)
     if free is not None and needed > 0.9 * free:
         raise UserError(
             f"the data set needs {needed / 2**30:.1f} GiB on {device}, which has {free / 2**30:.1f} GiB free: read it "
@@ -111,7 +111,8 @@ def check_memory(needed: int, device: torch.device) -> None:
         )
 
 
-def _free_bytes(device: torch.device) -> int | None:
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes of memory that are free on a device; None where that is not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     meminfo = Path("/proc/meminfo")

@@ -32,6 +32,13 @@ _PAGES = {
     "distil": "distil_page",
     "attack-table": "attack_table_page",
     "select": "select_page",
+    "landscape": "landscape_page",
+    "hessian": "hessian_page",
+    "noise": "noise_page",
+    "robustness": "robustness_page",
+    "ood": "ood_page",
+    "natural": "natural_page",
+    "calibration": "calibration_page",
 }
 
 
@@ -51,8 +58,8 @@ def report(*results: str | Path, out: str | Path | None = None, title: str | Non
     """Build the page of one or more results and return its path.
 
     results: folders that verbs of augwise wrote: ``train``, ``estimate``, ``evaluate``, ``compare``, ``tune``,
-        ``audit``, ``fidelity``, ``distil`` and ``attack-table`` (an importance store is one), or JSON files of
-        ``evaluate``; several become chapters of one page, in this order.
+        ``audit``, ``fidelity``, ``distil``, ``analyse`` and ``attack-table`` (an importance store is one), or JSON
+        files of ``evaluate``; several become chapters of one page, in this order.
     out: the page; default ``report.html`` in the one folder (beside the one file, under its name), or for several in
         the working directory. title: heading of the page.
 

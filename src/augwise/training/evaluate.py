@@ -251,6 +251,15 @@ def _read(config: EvaluateConfig, given: dict[str, Any], device: torch.device) -
     return source, ResidentReader(Resident.load(source, device=device, progress=not config.quiet))
 
 
+def images_of_run(config: EvaluateConfig, device: torch.device, loader: str | None = None) -> tuple[Source, Reader]:
+    """The images that `evaluate` would measure, and their way onto the device, without measuring anything.
+
+    loader: "resident" or "workers"; None: as the run read its own.
+    """
+    given = _given(config)
+    return _read(config, given if loader is None else given | {"loader": loader}, device)
+
+
 def result_file(out: Path) -> Path:
     """The file that ``out`` means: itself if it ends in .json, else results.json in that folder.
 
