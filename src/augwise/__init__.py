@@ -52,6 +52,7 @@ _HOME = {
     # transforms and mixing
     "AdvMask": "transforms.adv_mask",
     "AutoAugment": "transforms.auto_augment",
+    "CoMixup": "mixing.co_mixup",
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
     "DCutMix": "mixing.dcutmix",
@@ -61,6 +62,7 @@ _HOME = {
     "HideAndSeek": "transforms.hide_and_seek",
     "Mixup": "mixing.mixup",
     "Preserve": "transforms.preserve",
+    "PuzzleMix": "mixing.puzzle_mix",
     "RandAugment": "transforms.rand_augment",
     "RandomCrop": "transforms.crop_flip",
     "RandomErasing": "transforms.random_erasing",
@@ -180,10 +182,12 @@ if TYPE_CHECKING:
     from .importance.verify import verify_store as verify_store
     from .importance_map import ImportanceMap as ImportanceMap
     from .labels import MixedLabels as MixedLabels
+    from .mixing.co_mixup import CoMixup as CoMixup
     from .mixing.cutmix import CutMix as CutMix
     from .mixing.dcutmix import DCutMix as DCutMix
     from .mixing.dmixup import DMixup as DMixup
     from .mixing.mixup import Mixup as Mixup
+    from .mixing.puzzle_mix import PuzzleMix as PuzzleMix
     from .mixing.saliency_dcutmix import SaliencyDCutMix as SaliencyDCutMix
     from .mixing.soften import SmoothLabels as SmoothLabels
     from .mixing.soften import SoftenLabels as SoftenLabels
