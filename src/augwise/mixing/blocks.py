@@ -70,6 +70,17 @@ def pick(images: Tensor, rows: Tensor, pixels: Tensor) -> Tensor:
     return torch.take(images.contiguous(), index).view(len(index), *images.shape[1:])
 
 
+def blended(ours: Tensor, theirs: Tensor, share: Tensor) -> Tensor:
+    """(1 - z) ours + z theirs, of their type; exact where z is 0 or 1, integers are rounded.
+
+    ours, theirs: (N, C, H, W), or maps (N, H, W); share: z, (N, H, W).
+    """
+    exact = torch.float64 if ours.dtype == torch.float64 else torch.float32
+    share = (share[:, None] if ours.ndim == 4 else share).to(exact)
+    mixed = ours.to(exact).lerp(theirs.to(exact), share)
+    return (mixed if ours.is_floating_point() else mixed.round_()).to(ours.dtype)
+
+
 def _members(pixels: int, blocks: int, like: Tensor) -> Tensor:
     """(blocks, pixels) of the type of ``like``: 1 where a pixel belongs to a block."""
     return (block_of(pixels, blocks, like.device) == torch.arange(blocks, device=like.device)[:, None]).to(like.dtype)

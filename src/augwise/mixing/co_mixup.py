@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from ..errors import UserError
 from ..sample import Batch
 from ..schedule import Probability, check_probability, current
 from .base import Mixer, label_sets
-from .blocks import block_areas, block_sums, pick, shares, to_pixels
+from .blocks import blended, block_areas, block_sums, pick, shares, to_pixels
 from .joint_masks import Weights, joint_masks, own_pictures
 from .shares import Labels, check_labels, source_shares
 
@@ -122,11 +123,11 @@ class CoMixup(Mixer):
             shown = (masks * sums[rows].mT).sum(1)
             if self.labels != "area":
                 weights = source_shares(self.labels, weights, shown, sums.sum(1)[rows], self.normalize)
-            mixed = [_composed(values, rows, masks.unflatten(1, size)) for values in (images, maps)]
+            picture, importance = _composed((images, maps), rows, masks.unflatten(1, size))
         return Batch.of(
-            mixed[0],
+            picture,
             label_sets(batch.labels, rows, weights),
-            mixed[1],
+            importance,
             batch.indices,
             batch.evidence + shown[:, 1:].sum(1).to(batch.evidence.dtype),
         )
@@ -187,21 +188,19 @@ def _pairs(maps: Tensor, table: Tensor, present: Tensor, omega: float) -> Tensor
     return (1 - omega) * same + omega * apart
 
 
-def _composed(images: Tensor, rows: Tensor, masks: Tensor) -> Tensor:
-    """Σ_k z_k ⊙ x_k where a block shows one image, or two half and half: (N, C, H, W), or maps (N, H, W).
+def _composed(sources: Sequence[Tensor], rows: Tensor, masks: Tensor) -> list[Tensor]:
+    """Σ_k z_k ⊙ x_k where a block shows one image, or two half and half, of images (N, C, H, W) and maps (N, H, W).
 
     rows: (N, K); masks: (N, h, w, K). Exact where there is one; integers are rounded.
     """
-    height, width = images.shape[-2:]
-    pixels = torch.arange(height * width, device=images.device)
+    height, width = sources[0].shape[-2:]
+    pixels = torch.arange(height * width, device=masks.device)
     share, which = masks.topk(min(2, masks.shape[3]), 3)
-    which = rows.gather(1, which.flatten(1)).view_as(which)
-    sources = to_pixels(which.movedim(3, 1), height, width).flatten(2)
-    first = pick(images, sources[:, 0], pixels)
-    if masks.shape[3] == 1:
-        return first
-    exact = torch.float64 if images.dtype == torch.float64 else torch.float32
-    second = pick(images, sources[:, 1], pixels).to(exact)
-    half = to_pixels(share[..., 1], height, width).to(exact)
-    mixed = first.to(exact).lerp(second, half[:, None] if images.ndim == 4 else half)
-    return (mixed if images.is_floating_point() else mixed.round_()).to(images.dtype)
+    which = rows.gather(1, which.flatten(1)).view_as(which).movedim(3, 1)
+    which = to_pixels(which, height, width).flatten(2)
+    if which.shape[1] == 1:
+        return [pick(images, which[:, 0], pixels) for images in sources]
+    half = to_pixels(share[..., 1], height, width)
+    return [
+        blended(pick(images, which[:, 0], pixels), pick(images, which[:, 1], pixels), half) for images in sources
+    ]

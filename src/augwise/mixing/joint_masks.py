@@ -24,7 +24,8 @@ from torch import Tensor
 
 _WARM, _COOLING, _STEPS = 0.32, 0.6, 3  # first temperature in units of a block's mean saliency, its fall, how often
 _SETTLING = 3  # last iterations, in which a picture takes in only images that others show in half a picture at most
-_BLENDING = 2  # last iterations, in which a block may show two images half and half
+_BLENDING = 3  # last iterations, in which a block may show two images half and half
+_PARTING = 2  # last iterations, in which pictures that showed the same images before them are told to part
 _BONUS = 5e-4  # what half and half is preferred by, as released
 
 
@@ -59,38 +60,40 @@ def joint_masks(
     weights: Weights,
     iterations: int = 6,
     blend: bool = True,
+    distinct: bool = True,
 ) -> Tensor:
     """Masks of small F, (P, J, n, K) float32: every block one image, or two half and half.
 
     cost: c, (P, n, K) float32; pairs: A, (P, K, K); start: (P, J, n, K) masks to begin with, which must differ from one
     another; one of zeros stands for no picture and stays. size: rows and columns; iterations: over all J pictures;
-    blend: whether two images may share a block.
-
-    Two pictures that end up with the same images part before the last iteration: one is charged for the first of them,
-    the other for the second, as released.
+    blend: whether two images may share a block. distinct: of two pictures of the same images, charge one γ / n a block
+    for the first of them in the last iterations and the other for the second, as released, so that they part; no part
+    of F.
     """
-    n, count = cost.shape[1:]
+    n = cost.shape[1]
     masks, counts = start.clone(), start.sum(2)
-    present = (counts.sum(2) > 0).to(cost.dtype)[..., None, None]
+    present = (counts.sum(2) > 0).to(cost.dtype)[..., None].expand(-1, -1, n)
     neighbours = _neighbours(*size, cost)
-    total = counts.sum(1)
+    total, most, few = counts.sum(1), cost.new_tensor(weights.threshold * n), cost.new_tensor(n / 2)
+    bonus = _BONUS + weights.beta / (4 * n) * neighbours.sum(2, keepdim=True)  # |z|² is 1/2: a smaller step to anything
     charge = None
     for iteration in range(iterations):
         left = iterations - iteration
-        if left == 1:
+        if distinct and left == _PARTING:
             charge = _parted(counts) * (weights.gamma / n)
         for j in range(masks.shape[1]):
             others = total - counts[:, j]
             seen = torch.bmm(pairs, others[..., None])[..., 0]
-            limit = seen.new_full((), weights.threshold * n)
-            if left <= _SETTLING:
-                limit = torch.where(counts[:, j] > 0, limit, n / 2)
-            price = torch.where(seen > limit, seen, 0) * (2 * weights.gamma / n)
-            now = cost + (price if charge is None else price + charge[:, j])[:, None]
-            last = counts[:, j] if blend and left <= _BLENDING else None
-            found = _mask(now, neighbours, weights.beta / n, last) * present[:, j]
-            masks[:, j] = found
-            counts[:, j] = found.sum(1)
+            limit = most if left > _SETTLING else torch.where(counts[:, j] > 0, most, few)
+            price = torch.where(seen > limit, seen, 0)
+            now = torch.add(cost, price[:, None], alpha=2 * weights.gamma / n)
+            if charge is not None:
+                now += charge[:, j, None]
+            value = _values(now, neighbours, weights.beta / n)
+            _choose(value, present[:, j], masks[:, j])
+            if blend and left <= _BLENDING:
+                _share(value, bonus, counts[:, j], masks[:, j])
+            counts[:, j] = masks[:, j].sum(1)
             total = others + counts[:, j]
     return masks
 
@@ -123,36 +126,38 @@ def _neighbours(rows: int, columns: int, like: Tensor) -> Tensor:
     return (apart == 1).to(like.dtype).expand(len(like), -1, -1)
 
 
-def _mask(cost: Tensor, neighbours: Tensor, beta: float, last: Tensor | None) -> Tensor:
-    """One picture's mask for each group, (P, n, K); last: (P, K) its counts before, where blocks may be shared."""
+def _values(cost: Tensor, neighbours: Tensor, beta: float) -> Tensor:
+    """What each image is worth in each block, (P, n, K), given what the neighbours are likely to show."""
     heat = _WARM / cost.shape[1]
     soft = (cost * (-1 / heat)).softmax(2)
-    for _ in range(_STEPS):
+    for _ in range(_STEPS - 1):
         heat *= _COOLING
         soft = torch.baddbmm(cost, neighbours, soft, beta=-1 / heat, alpha=beta / heat).softmax(2)
-    value = torch.baddbmm(cost, neighbours, soft, beta=-1, alpha=beta)
-    if last is None:
-        return torch.zeros_like(soft).scatter_(2, value.argmax(2, keepdim=True), 1.0)
-    halves, known = _halves(last)
-    # |z|² of half and half is 1/2, so it differs less from its neighbours, whatever these show.
-    bonus = _BONUS + beta / 4 * neighbours.sum(2, keepdim=True)
-    shared = torch.where(known[:, None], value @ halves.mT + bonus, -torch.inf)
-    value = torch.cat([value, shared], 2)
-    chosen = torch.zeros_like(value).scatter_(2, value.argmax(2, keepdim=True), 1.0)
-    count = cost.shape[2]
-    return chosen[:, :, :count] + chosen[:, :, count:] @ halves
+    return torch.baddbmm(cost, neighbours, soft, beta=-1, alpha=beta)
 
 
-def _halves(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """The pairs among the three images of which a picture shows most: (P, 3, K), 1/2 at both; (P, 3) bool, whether it
-    shows both at all."""
+def _choose(value: Tensor, present: Tensor, mask: Tensor) -> None:
+    """Set the mask (P, n, K) to the image of most value in each block; present: (P, n), 0 where there is no picture."""
+    mask.zero_().scatter_(2, value.argmax(2, keepdim=True), present[..., None])
+
+
+def _share(value: Tensor, bonus: Tensor, counts: Tensor, mask: Tensor) -> None:
+    """Let blocks show two of the three images that the picture showed most of, half and half, where that is better.
+
+    bonus: (P, n, 1) what that is preferred by; counts: (P, K) what the picture showed; mask: (P, n, K) what it is to
+    show, changed in place.
+    """
     most = min(3, counts.shape[1])
+    pairs = [(a, b) for b in range(1, most) for a in range(b)]
+    if not pairs:
+        return
     shown, which = counts.topk(most, 1)
-    first, second = zip(*((a, b) for b in range(1, most) for a in range(b)), strict=True) if most > 1 else ((0,), (0,))
-    halves = counts.new_zeros(len(counts), len(first), counts.shape[1])
-    halves.scatter_(2, which[:, list(first), None], 0.5).scatter_(2, which[:, list(second), None], 0.5)
-    known = shown[:, list(second)] > 0 if most > 1 else torch.zeros_like(shown, dtype=torch.bool)
-    return halves, known
+    halves = counts.new_zeros(len(counts), len(pairs), counts.shape[1]).scatter_(2, which[:, pairs], 0.5)
+    shown = shown[:, [b for _, b in pairs]] > 0
+    worth = torch.where(shown[:, None], torch.baddbmm(bonus, value, halves.mT), -torch.inf)
+    best, pair = worth.max(2, keepdim=True)
+    better = best > value.amax(2, keepdim=True)
+    mask.copy_(torch.where(better, halves.gather(1, pair.expand_as(mask)), mask))
 
 
 def _parted(counts: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..sample import Batch
 from ..schedule import Probability, check_probability, current
 from .base import Mixer, label_pairs
-from .blocks import block_means, pick, shares, to_pixels
+from .blocks import blended, block_means, pick, shares, to_pixels
 from .levels import minimise
 from .shares import Labels, check_labels, partner_share
 from .transport import transport
@@ -217,7 +217,7 @@ class PuzzleMix(Mixer):
             left = ((1 - mask) * ours).sum((1, 2), dtype=torch.float64)
             whole = maps.sum((1, 2), dtype=torch.float64)
             weight = partner_share(self.labels, z, left, shown, (whole, whole[partner]), self.normalize)
-            picture = _blended(*_pair(images, partner, places), mask)
+            picture = blended(*_pair(images, partner, places), mask)
         return Batch.of(
             picture,
             label_pairs(batch.labels, partner, weight),
@@ -280,10 +280,3 @@ def _pair(images: Tensor, partner: Tensor, places: Tensor | None) -> tuple[Tenso
         return images, images[partner]
     own = torch.arange(len(images), device=images.device)
     return pick(images, own[:, None], places[0]), pick(images, partner[:, None], places[1])
-
-
-def _blended(ours: Tensor, theirs: Tensor, mask: Tensor) -> Tensor:
-    """(1 - z) ours + z theirs, (N, C, H, W) of their type; exact where z is 0 or 1, integers are rounded."""
-    exact = torch.float64 if ours.dtype == torch.float64 else torch.float32
-    mixed = ours.to(exact).lerp(theirs.to(exact), mask[:, None].to(exact))
-    return (mixed if ours.is_floating_point() else mixed.round_()).to(ours.dtype)
