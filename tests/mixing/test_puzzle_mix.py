@@ -137,7 +137,9 @@ def test_energy_equals_the_loop():
     parts = problem(3, 2, 4, 3)
     k = torch.randint(0, 4, (2, 4, 3), generator=seeded())
     for i in range(2):
-        assert float(levels.energy(k, *parts)[i]) == pytest.approx(puzzles.levels_cost(k[i].numpy(), *one(parts, i)), abs=1e-6)
+        assert float(levels.energy(k, *parts)[i]) == pytest.approx(
+            puzzles.levels_cost(k[i].numpy(), *one(parts, i)), abs=1e-6
+        )
 
 
 def test_without_coupling_every_block_decides_alone():
@@ -204,7 +206,10 @@ def test_plans_gain_most_of_what_an_assignment_gains():
     saliency, seen = peaked(40, 8, 8)
     stay = torch.arange(64).view(8, 8).expand(40, -1, -1)
     found, before = (transport_cost(p, saliency, seen).sum() for p in (transport(saliency, seen), stay))
-    exact = sum(puzzles.plan_cost(puzzles.best_plan(*a), *a) for a in ((s.double().numpy(), v.double().numpy(), 0.8) for s, v in zip(saliency, seen, strict=True)))
+    exact = sum(
+        puzzles.plan_cost(puzzles.best_plan(*a), *a)
+        for a in ((s.double().numpy(), v.double().numpy(), 0.8) for s, v in zip(saliency, seen, strict=True))
+    )
     assert 0.75 < float((before - found) / (before - exact)) <= 1
 
 
@@ -254,7 +259,9 @@ def test_picture_and_map_are_pixels_of_both_images_moved_together(options: dict)
     batch = aw.Batch.of(numbers[:, None].double() / numbers.max(), torch.arange(n), numbers)
     params = mixer.make_params(batch, seeded(5))
     mixed = mixer.mix(batch, params)
-    assert torch.allclose(mixed.images[:, 0].as_subclass(Tensor) * numbers.max(), mixed.importance.as_subclass(Tensor).double())
+    assert torch.allclose(
+        mixed.images[:, 0].as_subclass(Tensor) * numbers.max(), mixed.importance.as_subclass(Tensor).double()
+    )
     for i in range(n):
         own = set(numbers[i].flatten().tolist())
         theirs = set(numbers[params["partner"][i]].flatten().tolist())
@@ -262,9 +269,13 @@ def test_picture_and_map_are_pixels_of_both_images_moved_together(options: dict)
         ours = [v for v in shown if v in own]
         assert len(set(shown)) == len(shown)  # no pixel twice, but perhaps where an image is its own partner
         assert set(shown) <= own | theirs
-        assert float(mixed.labels.weights[i, 0]) == pytest.approx(
-            1.0 if own == theirs and not float(mixed.labels.weights[i, 1]) else len(ours) / len(shown), abs=1e-6
-        ) or own == theirs
+        assert (
+            float(mixed.labels.weights[i, 0])
+            == pytest.approx(
+                1.0 if own == theirs and not float(mixed.labels.weights[i, 1]) else len(ours) / len(shown), abs=1e-6
+            )
+            or own == theirs
+        )
         brought = sum(v for v in shown if v not in own)
         if own != theirs:
             assert float(mixed.evidence[i]) == pytest.approx(float(batch.evidence[i]) + brought, rel=1e-5)
@@ -272,8 +283,12 @@ def test_picture_and_map_are_pixels_of_both_images_moved_together(options: dict)
 
 def test_importance_labels_are_shares_of_the_importance_that_is_shown():
     batch = drawn(8)
-    batch = batch._replace(importance=aw.ImportanceMap(batch.importance.as_subclass(Tensor) * (torch.arange(8) != 3)[:, None, None]))
-    area, importance, half = (aw.PuzzleMix(labels=rule)(batch, generator=seeded()) for rule in ("area", "importance", "half"))
+    batch = batch._replace(
+        importance=aw.ImportanceMap(batch.importance.as_subclass(Tensor) * (torch.arange(8) != 3)[:, None, None])
+    )
+    area, importance, half = (
+        aw.PuzzleMix(labels=rule)(batch, generator=seeded()) for rule in ("area", "importance", "half")
+    )
     assert torch.equal(area.images, importance.images)
     partner = area.labels.classes[:, 1]
     whole = batch.evidence * (torch.arange(8) != 3)
@@ -293,7 +308,12 @@ def test_an_image_is_shown_where_it_is_salient():
     images = torch.zeros(2, 3, HEIGHT, WIDTH)
     images[1] = 1
     mixer = aw.PuzzleMix(blocks=(4,), gamma=0, eta=0)
-    params = {"mixed": torch.tensor([True, True]), "share": torch.tensor([0.5, 0.5]), "blocks": torch.tensor([4, 4]), "partner": torch.tensor([1, 0])}
+    params = {
+        "mixed": torch.tensor([True, True]),
+        "share": torch.tensor([0.5, 0.5]),
+        "blocks": torch.tensor([4, 4]),
+        "partner": torch.tensor([1, 0]),
+    }
     mixed = mixer.mix(aw.Batch.of(images, torch.arange(2), maps), params)
     left, right = mixed.images[0, 0, :, : WIDTH // 2], mixed.images[0, 0, :, WIDTH // 2 :]
     assert (left == 0).all()
@@ -317,7 +337,9 @@ def test_p_0_changes_nothing(dtype: torch.dtype):
 @pytest.mark.parametrize(("height", "width"), [(9, 14), (7, 7), (1, 3), (33, 20)])
 def test_any_size_of_image_and_maps_of_zeros(height: int, width: int):
     batch = drawn(5, 1, height, width)
-    batch = batch._replace(importance=aw.ImportanceMap(batch.importance.as_subclass(Tensor) * (torch.arange(5) < 3)[:, None, None]))
+    batch = batch._replace(
+        importance=aw.ImportanceMap(batch.importance.as_subclass(Tensor) * (torch.arange(5) < 3)[:, None, None])
+    )
     mixed = aw.PuzzleMix()(batch, generator=seeded())
     assert mixed.images.isfinite().all()
     assert mixed.importance.isfinite().all()
@@ -326,7 +348,10 @@ def test_any_size_of_image_and_maps_of_zeros(height: int, width: int):
 
 def test_one_draw_for_the_batch_or_one_for_each_image():
     batch = drawn(12)
-    alike, each_own = aw.PuzzleMix(per_batch=True).make_params(batch, seeded()), aw.PuzzleMix().make_params(batch, seeded())
+    alike, each_own = (
+        aw.PuzzleMix(per_batch=True).make_params(batch, seeded()),
+        aw.PuzzleMix().make_params(batch, seeded()),
+    )
     for name in ("share", "blocks"):
         assert len(set(alike[name].tolist())) == 1
         assert len(set(each_own[name].tolist())) > 2

@@ -1,5 +1,5 @@
-"""Slow and exact: the objectives of PuzzleMix and Co-Mixup in plain loops, solved by trying everything, by graph cuts and
-by an assignment."""
+"""Slow and exact: the objectives of PuzzleMix and Co-Mixup in plain loops, solved by trying everything, by graph cuts
+and by an assignment."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def puzzle_cost(
     sides = (base, partner)
     for one, two in pairs_of(h, w):
         d = [[seam(sides[s], sides[t], one, two) for t in (0, 1)] for s in (0, 1)]
-        linear = z[one] * (d[1][0] + d[1][1] - d[0][1] - d[0][0]) / 2 + z[two] * (d[0][1] + d[1][1] - d[1][0] - d[0][0]) / 2
+        linear = (
+            z[one] * (d[1][0] + d[1][1] - d[0][1] - d[0][0]) / 2 + z[two] * (d[0][1] + d[1][1] - d[1][0] - d[0][0]) / 2
+        )
         bent = (z[one] - z[two]) ** 2 * (d[1][0] + d[0][1] - d[1][1] - d[0][0]) / 2
         total += scale * (z[one] - z[two]) ** 2 + scale * gamma * (linear + bent)
     return total
@@ -148,7 +150,9 @@ def best_plan(saliency: Array, seen: Array, cost: float) -> Levels:
     return linear_sum_assignment(price)[1].reshape(h, w)
 
 
-def joint_cost(z: Array, cost: Array, pairs: Array, size: tuple[int, int], beta: float, gamma: float, tau: float) -> float:
+def joint_cost(
+    z: Array, cost: Array, pairs: Array, size: tuple[int, int], beta: float, gamma: float, tau: float
+) -> float:
     """Co-Mixup's F: z (J, n, K), cost (n, K), pairs (K, K)."""
     pictures, n, images = z.shape
     total = float((z * cost).sum())
@@ -170,7 +174,14 @@ def every_joint(images: int, pictures: int, n: int) -> Array:
 
 
 def cut_joint(
-    cost: Array, pairs: Array, start: Array, size: tuple[int, int], beta: float, gamma: float, tau: float, iterations: int
+    cost: Array,
+    pairs: Array,
+    start: Array,
+    size: tuple[int, int],
+    beta: float,
+    gamma: float,
+    tau: float,
+    iterations: int,
 ) -> Array:
     """Co-Mixup's alternation with a graph cut for every picture (α-expansions), blocks of one image each."""
     z, (n, images) = start.copy(), cost.shape
@@ -198,7 +209,9 @@ def _expanded(cost: Array, size: tuple[int, int], beta: float, cycles: int = 3) 
             switch = cost[:, label] - cost[every, labels]
             edges = []
             for a, b in meet:
-                apart, first, second = (beta * bool(x) for x in (labels[a] != labels[b], labels[a] != label, labels[b] != label))
+                apart, first, second = (
+                    beta * bool(x) for x in (labels[a] != labels[b], labels[a] != label, labels[b] != label)
+                )
                 switch[a] += second - apart
                 switch[b] -= second
                 edges.append((2 + b, 2 + a, first + second - apart))  # b switches, a keeps its label

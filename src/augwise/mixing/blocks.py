@@ -21,7 +21,7 @@ def block_means(values: Tensor, height: int, width: int) -> Tensor:
     high, wide = values.shape[-2:]
     if (high, wide) == (height, width):
         return values
-    if high % height or wide % width:
+    if high % height or wide % width or not values.numel():
         rows, columns = _members(high, height, values), _members(wide, width, values)
         return rows / rows.sum(1, keepdim=True) @ (values @ (columns / columns.sum(1, keepdim=True)).T)
     return F.avg_pool2d(values, (high // height, wide // width))

@@ -135,6 +135,8 @@ class CoMixup(Mixer):
     def _masks(self, maps: Tensor, size: tuple[int, int], params: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """(N, K) int64 rows of the images of each picture, its own first, and (N, n, K) float32 what it shows where."""
         n, device = len(maps), maps.device
+        if not n:
+            return torch.zeros(0, 1, dtype=torch.int64, device=device), maps.new_zeros(0, size[0] * size[1], 1)
         groups, largest = self._groups(n)
         # The last groups may be one image short: what stands there in its stead is never shown.
         present = torch.ones(groups, largest, dtype=torch.bool)
@@ -201,6 +203,4 @@ def _composed(sources: Sequence[Tensor], rows: Tensor, masks: Tensor) -> list[Te
     if which.shape[1] == 1:
         return [pick(images, which[:, 0], pixels) for images in sources]
     half = to_pixels(share[..., 1], height, width)
-    return [
-        blended(pick(images, which[:, 0], pixels), pick(images, which[:, 1], pixels), half) for images in sources
-    ]
+    return [blended(pick(images, which[:, 0], pixels), pick(images, which[:, 1], pixels), half) for images in sources]

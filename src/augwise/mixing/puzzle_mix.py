@@ -56,8 +56,8 @@ def mask_costs(
         E(z) = Σ_i z_i s_ai + (1 - z_i) s_bi + β' Σ_(i,j) (z_i - z_j)² + γ β' Σ_(i,j) φ_ij - η / n Σ_i log p(z_i)
 
     over n blocks and their neighbours: the saliency that is not shown, s_a and s_b being each block's share of its
-    image's; smoothness of the mask; φ, how far the colours differ where two blocks meet (`_seams`); and a binomial prior
-    p(z = k/M) = C(M, k) (1 - λ)^k λ^(M - k). β' = β / (16 √n), as released. Unit: the whole saliency of an image.
+    image's; smoothness of the mask; φ, how far the colours differ where two blocks meet (`_seams`); and a binomial
+    prior p(z = k/M) = C(M, k) (1 - λ)^k λ^(M - k). β' = β / (16 √n), as released. Unit: an image's whole saliency.
 
     base, partner: (N, C, H, W), uint8 or float in [0, 1], the two images of each pair; base_maps, partner_maps: (N, H,
     W); share: λ of the base image, (N,); blocks: to a side, fewer where the image has fewer pixels; border: pixels to
@@ -99,9 +99,13 @@ def _cells(images: Tensor, rows: int, columns: int, border: int) -> Tensor:
 def _seams(sides: list[Tensor], rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
     """For every block and the one to its right: what φ adds to their coupling, and to the linear cost of either.
 
-    With d(s, t) the difference of colours across the seam where the left block shows image s and the right one t, the
-    partner being 1, φ = z_i (d(1, 0) + d(1, 1) - d(0, 1) - d(0, 0)) / 2 + z_j (d(0, 1) + d(1, 1) - d(1, 0) - d(0, 0)) / 2
-    + (z_i - z_j)² (d(1, 0) + d(0, 1) - d(1, 1) - d(0, 0)) / 2, plus a constant: d itself where z is 0 or 1.
+    With d(s, t) the mean |difference| of colours across the seam where the left block i shows image s and the right one
+    j image t, the partner being 1,
+
+        φ = z_i (d(1, 0) + d(1, 1) - d(0, 1) - d(0, 0)) / 2 + z_j (d(0, 1) + d(1, 1) - d(1, 0) - d(0, 0)) / 2
+            + (z_i - z_j)² (d(1, 0) + d(0, 1) - d(1, 1) - d(0, 0)) / 2
+
+    plus a constant: d itself where z is 0 or 1. Returned are the last coefficient, z_i's and z_j's, (N, rows, columns - 1).
     """
     finer = sides[0].shape[-1] // columns
     left = [cells[..., finer - 1 : -1 : finer] for cells in sides]

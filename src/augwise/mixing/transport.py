@@ -4,9 +4,9 @@ A plan says of every place j which block i_j lies there, a permutation. It pays 
 
     T = Σ_j v_j (ξ |i_j - j|² / (n - 1)² - s_{i_j})
 
-with v_j the share of place j that is seen, s_i the share of the image's saliency in block i, |i - j| in blocks and n the
-blocks of the longer side. It is an assignment problem. A block that is hidden pays nothing for lying where it does, as
-in the released code, whose plan decides about visible places alone.
+with v_j the share of place j that is seen, s_i the share of the image's saliency in block i, |i - j| in blocks and n
+the blocks of the longer side. It is an assignment problem. A block that is hidden pays nothing for lying where it does,
+as in the released code, whose plan decides about visible places alone; as printed, every way is paid.
 
 Pure functions on tensors; nothing here draws numbers.
 """
@@ -69,8 +69,12 @@ def _swap(state: Tensor, seen: Tensor, price: Tensor, worth: Tensor, down: int, 
     p = (..., slice(0, height - down), slice(max(0, -right), width - max(0, right)))
     q = (..., slice(down, height), slice(max(0, right), width + min(0, right)))
     a, b = state[p], state[q]
-    there = torch.stack([a[0], a[1] - down, a[2] - right, a[3] + (down**2 + right**2) - 2 * (down * a[1] + right * a[2])])
-    here = torch.stack([b[0], b[1] + down, b[2] + right, b[3] + (down**2 + right**2) + 2 * (down * b[1] + right * b[2])])
+    there = torch.stack(
+        [a[0], a[1] - down, a[2] - right, a[3] + (down**2 + right**2) - 2 * (down * a[1] + right * a[2])]
+    )
+    here = torch.stack(
+        [b[0], b[1] + down, b[2] + right, b[3] + (down**2 + right**2) + 2 * (down * b[1] + right * b[2])]
+    )
     gain = torch.zeros_like(seen)
     gain[p] = (seen[p] - seen[q]) * (b[0] - a[0]) + price[p] * (a[3] - here[3]) + price[q] * (b[3] - there[3])
     # Pairs hang together in chains, p, p + o, p + 2 o: one that gains more than both its neighbours is swapped.
