@@ -65,7 +65,7 @@ class CoMixup(Mixer):
         threshold: float = 0.83,
         eta: float = 0.05,
         omega: float = 0.001,
-        iterations: int = 6,
+        iterations: int = 5,
         blend: bool = True,
         labels: Labels = "area",
         p: Probability = 1.0,

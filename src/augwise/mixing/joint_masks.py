@@ -58,7 +58,7 @@ def joint_masks(
     start: Tensor,
     size: tuple[int, int],
     weights: Weights,
-    iterations: int = 6,
+    iterations: int = 5,
     blend: bool = True,
     distinct: bool = True,
 ) -> Tensor:
