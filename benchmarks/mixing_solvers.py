@@ -82,9 +82,10 @@ def measure() -> dict[str, Any]:
 
 
 def puzzlemix_gaps() -> dict[str, float]:
-    """Of masks: (E - E*) / (E of the better image alone - E*), averaged, and the share solved exactly; of transport: the
-    share of what the best assignment gains over leaving blocks where they are."""
-    results, kept = {}, []
+    """Of masks: (E - E*) / (E of the better image alone - E*), averaged, and the share solved exactly; of transport:
+    the share of what the best assignment gains over leaving blocks where they are."""
+    results: dict[str, float] = {}
+    kept = []
     for blocks, n in CUTS.items():
         one, two = a_batch(n, 1), a_batch(n, 2)
         images, maps = ([b.images.as_subclass(Tensor) for b in (one, two)], [_maps(b) for b in (one, two)])
@@ -126,7 +127,9 @@ def comixup_gaps() -> dict[str, float]:
     best = [joint_cost(every, c.expand(len(every), -1, -1), same, (1, 3), weights).min() for c in cost]
     near = _compared(cost, (1, 3), weights, "tiny")
     exact = float(torch.stack(best).mean())
-    gaps = {f"comixup_tiny_{kind}gap": (near[f"tiny_{kind}objective"] - exact) / abs(exact) for kind in ("", "graph_cut_")}
+    gaps = {
+        f"comixup_tiny_{kind}gap": (near[f"tiny_{kind}objective"] - exact) / abs(exact) for kind in ("", "graph_cut_")
+    }
     return results | gaps
 
 

@@ -39,7 +39,7 @@ def puzzle_cost(
         """Mean |difference| of the colours of cells on either side of the edge between two blocks."""
         if one[1] != two[1]:  # beside one another: turned, so that they lie below
             first, second = first.swapaxes(1, 2), second.swapaxes(1, 2)
-            one, two, tall, long = one[::-1], two[::-1], wide, high
+            one, two, tall, long = (one[1], one[0]), (two[1], two[0]), wide, high
         else:
             tall, long = high, wide
         deep, along = tall // max(1, tall // border), long // max(1, long // border)

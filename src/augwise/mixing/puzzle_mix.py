@@ -105,7 +105,8 @@ def _seams(sides: list[Tensor], rows: int, columns: int) -> tuple[Tensor, Tensor
         φ = z_i (d(1, 0) + d(1, 1) - d(0, 1) - d(0, 0)) / 2 + z_j (d(0, 1) + d(1, 1) - d(1, 0) - d(0, 0)) / 2
             + (z_i - z_j)² (d(1, 0) + d(0, 1) - d(1, 1) - d(0, 0)) / 2
 
-    plus a constant: d itself where z is 0 or 1. Returned are the last coefficient, z_i's and z_j's, (N, rows, columns - 1).
+    plus a constant: d itself where z is 0 or 1. Returned are the last coefficient, z_i's and z_j's, each (N, rows,
+    columns - 1).
     """
     finer = sides[0].shape[-1] // columns
     left = [cells[..., finer - 1 : -1 : finer] for cells in sides]

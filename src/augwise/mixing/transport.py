@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_REACH = 3  # blocks that one swap may bridge; ξ = 0.8 lets no block of usual saliency go further
+_REACH = 2  # blocks that one swap may bridge; ξ = 0.8 hardly lets a block go further
 _LEAST = 1e-7  # of a gain: below it is rounding
 
 
@@ -24,16 +24,16 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8, sweeps: int = 1
     """A plan of small T, (N, h, w) int64: which block, in reading order, lies at each place. Always a permutation, and
     never worse than leaving all blocks where they are.
 
-    From there pairs of places swap what lies in them where that lowers T: those next to one another first, then up to 3
+    From there pairs of places swap what lies in them where that lowers T: those next to one another first, then up to 2
     blocks apart, as far as the image's most salient block is worth the way; of the swaps of one direction that share a
     place the better one is done.
 
     saliency: s, (N, h, w); seen: v in [0, 1], (N, h, w); cost: ξ; sweeps: over all distances.
     """
     n, height, width = saliency.shape
-    # Of the block at each place: its saliency, how far below and to the right of it is its home, and that squared.
-    state = torch.cat([saliency[None], saliency.new_zeros(3, n, height, width)])
     step = cost / max(1, max(height, width) - 1) ** 2
+    # Of the block at each place: its saliency less what its way costs, and how far below and to the right its home is.
+    state = torch.cat([saliency[None], saliency.new_zeros(2, n, height, width)])
     seen = seen.to(saliency.dtype)
     greatest = saliency.amax((1, 2), keepdim=True)
     for _ in range(sweeps):
@@ -41,7 +41,7 @@ def transport(saliency: Tensor, seen: Tensor, cost: float = 0.8, sweeps: int = 1
             worth = greatest > step * (down**2 + right**2)
             if saliency.device.type == "cpu" and not worth.any():
                 break  # all that follow are further; elsewhere looking would wait for the device
-            _swap(state, seen, step * seen, worth, down, right)
+            _swap(state, seen, step, worth, down, right)
     place = torch.arange(height * width, device=saliency.device).view(height, width)
     return place + (state[1] * width + state[2]).long()
 
@@ -63,23 +63,24 @@ def _offsets(height: int, width: int) -> list[tuple[int, int]]:
     return sorted((o for o in half if o[0] < height and abs(o[1]) < width), key=lambda o: o[0] ** 2 + o[1] ** 2)
 
 
-def _swap(state: Tensor, seen: Tensor, price: Tensor, worth: Tensor, down: int, right: int) -> None:
+def _swap(state: Tensor, seen: Tensor, step: float, worth: Tensor, down: int, right: int) -> None:
     """Swap, in place, what lies at places p and p + (down, right), where T falls by it."""
     height, width = seen.shape[1:]
     p = (..., slice(0, height - down), slice(max(0, -right), width - max(0, right)))
     q = (..., slice(down, height), slice(max(0, right), width + min(0, right)))
-    a, b = state[p], state[q]
-    there = torch.stack(
-        [a[0], a[1] - down, a[2] - right, a[3] + (down**2 + right**2) - 2 * (down * a[1] + right * a[2])]
-    )
-    here = torch.stack(
-        [b[0], b[1] + down, b[2] + right, b[3] + (down**2 + right**2) + 2 * (down * b[1] + right * b[2])]
-    )
+    a, b, v_p, v_q = state[p], state[q], seen[p], seen[q]
+    # |r ± o|² = |r|² ± 2 o · r + |o|²: what more a block at p pays at q, and one at q pays at p.
+    far, turn = step * (down**2 + right**2), torch.add(state[1] * (2 * step * down), state[2], alpha=2 * step * right)
+    there, here = far - turn[p], far + turn[q]
     gain = torch.zeros_like(seen)
-    gain[p] = (seen[p] - seen[q]) * (b[0] - a[0]) + price[p] * (a[3] - here[3]) + price[q] * (b[3] - there[3])
+    gain[p] = ((v_p - v_q) * (b[0] - a[0])).addcmul_(v_p, here, value=-1).addcmul_(v_q, there, value=-1)
     # Pairs hang together in chains, p, p + o, p + 2 o: one that gains more than both its neighbours is swapped.
     before, after = torch.zeros_like(gain), torch.zeros_like(gain)
     before[q], after[p] = gain[p], gain[q]
-    do = ((gain > _LEAST) & (gain > before) & (gain >= after) & worth)[p]
+    do = ((gain > after.clamp_min_(_LEAST)) & (gain >= before) & worth)[p]
+    here, there = (
+        torch.stack([b[0] - here, b[1] + down, b[2] + right]),
+        torch.stack([a[0] - there, a[1] - down, a[2] - right]),
+    )
     state[p] = torch.where(do, here, a)
     state[q] = torch.where(do, there, state[q])  # read anew: most places are the p of one pair and the q of another
