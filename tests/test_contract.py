@@ -88,6 +88,8 @@ CASES = [
         mixing=True,
     ),
 ]
+SEES_COLOURS = {"puzzlemix", "saliencymix"}
+"""Cases that look at colours: along their seams, or for what is salient."""
 TRANSFORMS = [c for c in CASES if not c.mixing]
 MIXERS = [c for c in CASES if c.mixing]
 every = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
@@ -328,8 +330,10 @@ def test_grey_images_are_treated_like_coloured_ones(case: Case):
         assert "fill=(" in repr(method)
         return
     assert result.images.shape == (5, 1, *case.size)
-    if getattr(method, "saliency", "map") != "map":  # it looks at the pixels
-        return
+    if case.name in SEES_COLOURS:
+        grey = grey._replace(images=tv_tensors.Image(grey.images.as_subclass(Tensor).expand(-1, 3, -1, -1)))
+        coloured = method(grey, generator=seeded())  # of no colour, but three times
+        assert torch.equal(coloured.images[:, :1], result.images)
     assert same(coloured._replace(images=None), result._replace(images=None))  # maps and labels do not see colours
 
 

@@ -52,6 +52,7 @@ _HOME = {
     # transforms and mixing
     "AdvMask": "transforms.adv_mask",
     "AutoAugment": "transforms.auto_augment",
+    "CoMixup": "mixing.co_mixup",
     "CutMix": "mixing.cutmix",
     "Cutout": "transforms.cutout",
     "DCutMix": "mixing.dcutmix",
@@ -63,6 +64,7 @@ _HOME = {
     "ManifoldMixup": "mixing.manifold_mixup",
     "Mixup": "mixing.mixup",
     "Preserve": "transforms.preserve",
+    "PuzzleMix": "mixing.puzzle_mix",
     "RandAugment": "transforms.rand_augment",
     "RandomCrop": "transforms.crop_flip",
     "RandomErasing": "transforms.random_erasing",
@@ -229,12 +231,14 @@ if TYPE_CHECKING:
     from .importance.verify import verify_store as verify_store
     from .importance_map import ImportanceMap as ImportanceMap
     from .labels import MixedLabels as MixedLabels
+    from .mixing.co_mixup import CoMixup as CoMixup
     from .mixing.cutmix import CutMix as CutMix
     from .mixing.dcutmix import DCutMix as DCutMix
     from .mixing.dmixup import DMixup as DMixup
     from .mixing.fmix import FMix as FMix
     from .mixing.manifold_mixup import ManifoldMixup as ManifoldMixup
     from .mixing.mixup import Mixup as Mixup
+    from .mixing.puzzle_mix import PuzzleMix as PuzzleMix
     from .mixing.resize_mix import ResizeMix as ResizeMix
     from .mixing.saliency_dcutmix import SaliencyDCutMix as SaliencyDCutMix
     from .mixing.saliency_mix import SaliencyMix as SaliencyMix
