@@ -15,6 +15,10 @@ __version__ = "0.1.0"
 _HOME = {
     # words
     "Batch": "sample",
+    "BinaryCrossEntropy": "criteria",
+    "BinaryFocalLoss": "criteria",
+    "CrossEntropy": "criteria",
+    "FocalLoss": "criteria",
     "ImportanceMap": "importance_map",
     "MixedLabels": "labels",
     "Ramp": "schedule",
@@ -116,7 +120,18 @@ _HOME = {
     "tune": "analysis.tune",
 }
 # `report` is a package that can be called, see its __init__.
-_MODULES = {"data", "importance", "mixing", "models", "randomness", "regions", "report", "training", "transforms"}
+_MODULES = {
+    "data",
+    "importance",
+    "losses",
+    "mixing",
+    "models",
+    "randomness",
+    "regions",
+    "report",
+    "training",
+    "transforms",
+}
 
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -143,6 +158,10 @@ if TYPE_CHECKING:
     from .analysis.tune_config import TuneConfig as TuneConfig
     from .analysis.tune_space import Between as Between
     from .analysis.tune_space import OneOf as OneOf
+    from .criteria import BinaryCrossEntropy as BinaryCrossEntropy
+    from .criteria import BinaryFocalLoss as BinaryFocalLoss
+    from .criteria import CrossEntropy as CrossEntropy
+    from .criteria import FocalLoss as FocalLoss
     from .data.collate import collate as collate
     from .data.pipeline import BatchPipeline as BatchPipeline
     from .data.pipeline import Normalize as Normalize

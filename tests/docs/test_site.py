@@ -98,7 +98,7 @@ def test_every_public_name_is_documented():
     import augwise as aw
 
     documented = set(api.names())
-    modules = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
+    modules = {"data", "importance", "losses", "mixing", "models", "randomness", "regions", "training", "transforms"}
     assert {f"augwise.{name}" for name in aw.__all__} - documented == {
         f"augwise.{m}" for m in modules | {"__version__"}
     }
