@@ -166,4 +166,5 @@ def _by_what_is_vouched(doubts: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]
     kept = (1 - doubts) * shares
     vouched = kept.sum(1, keepdim=True)
     scale = torch.where(vouched > 0, kept / vouched.clamp_min(1e-30), shares)
-    return scale, (1 - vouched[:, 0]).clamp(0, 1)
+    # Summed, not what the shares lack: where nobody doubts, float32's last digit must not either.
+    return scale, (doubts * shares).sum(1).clamp(0, 1)
