@@ -4,7 +4,19 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from augwise import Batch, CutMix, Cutout, Mixup, Preserve, RandomCrop, RandomHorizontalFlip, regions
+from augwise import (
+    Batch,
+    CutMix,
+    Cutout,
+    DCutMix,
+    DMixup,
+    Mixup,
+    Preserve,
+    RandomCrop,
+    RandomHorizontalFlip,
+    SaliencyDCutMix,
+    regions,
+)  # fmt: skip
 from augwise.analysis.touched import touched
 from augwise.randomness import stream, uniform
 from augwise.transforms.base import Augmentation
@@ -83,6 +95,26 @@ def test_mixup_touches_by_the_partners_share():
     foreign = torch.flip(own, [0])
     assert guarded.importance.mean() < found.importance.mean()
     assert guarded.importance.mean() < touched(Mixup(quantile=0.6, length=3), own, foreign, key=(4,)).importance.mean()
+
+
+@pytest.mark.parametrize(
+    "mixer",
+    [DMixup(k=3), DCutMix(k=4, alpha=0.5), SaliencyDCutMix(k=3, p=0.7), CutMix(length=5, labels="importance")],
+    ids=lambda mixer: type(mixer).__name__,
+)
+def test_of_several_images_only_ones_own_counts(mixer):
+    """Against a channel of its own for every image."""
+    own = maps(11)
+    own[:, :6] = 0  # what is pasted from here has pixels and no importance
+    found = touched(mixer, own, key=(5,))
+    alone = torch.eye(11, dtype=torch.float64)[:, :, None, None].expand(11, 11, 12, 20).contiguous()
+    with stream(5):
+        mixed = mixer(Batch.of(alone, torch.arange(11), own)).images.as_subclass(torch.Tensor)
+    mine = torch.stack([mixed[i, i] for i in range(11)])
+    assert found.area.tolist() == pytest.approx((1 - mine).mean((1, 2)).tolist(), abs=1e-12)
+    lost = (own * (1 - mine)).sum((1, 2)) / own.double().sum((1, 2))
+    assert found.importance.tolist() == pytest.approx(lost.tolist())
+    assert found.area.sum() > 0
 
 
 def test_a_crop_touches_what_it_cuts_away():

@@ -42,7 +42,7 @@ def value(row: Row, name: str) -> str:
     """A dimension's value in a column of its own; a dash where it does not apply."""
     found = of(row, name)
     if name == "strength":
-        return strength(found)
+        return " ".join(filter(None, (row.get("option"), strength(found))))
     if name == "quantile":
         return "-" if found is None else f"{found:g}"
     return found or "-"
@@ -54,8 +54,10 @@ def strength(given: float | None) -> str:
 
 
 def method(row: Row) -> str:
-    """``cutout 16``; the name alone where the method's own default counts."""
-    return " ".join(filter(None, (row["method"], "" if row["strength"] is None else strength(row["strength"]))))
+    """``cutout 16``, or ``cutmix alpha 1`` where the value is not of the method's strength; the name alone where the
+    method's own default counts."""
+    given = "" if row["strength"] is None else strength(row["strength"])
+    return " ".join(filter(None, (row["method"], row.get("option"), given)))
 
 
 def where(row: Row, dimensions: Sequence[str]) -> str:

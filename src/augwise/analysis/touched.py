@@ -82,17 +82,42 @@ def _shares(own: Tensor, lost: Tensor) -> Touched:
 
 
 def _mixed(step: Mixer, own: Tensor, guide: Tensor, key: tuple[int | str, ...]) -> Touched:
-    """Of mixtures of two: image i is all i and its label is i, so a mixed pixel tells how much of it is whose."""
+    """Of mixtures of any number of images, from their labels and pixels alone.
+
+    The labels, i for image i, say who is in whose picture. Then the same draws again, once per colour: images of the
+    colour are white and all others black, and no picture holds two of a colour, so a pixel is what its own image has
+    of it.
+    """
     n, height, width = own.shape
-    rows = torch.arange(n, dtype=torch.float64)
-    marked = rows[:, None, None, None].expand(n, 1, height, width) / max(n, 1)
-    with stream(*key):
-        after = step(Batch.of(marked.contiguous(), torch.arange(n), guide))
-    assert isinstance(after, Batch)
-    assert isinstance(after.labels, MixedLabels)
-    apart = (after.labels.classes[:, 1].double() - rows)[:, None, None]  # 0: an image that is its own partner
-    theirs = (after.images.as_subclass(Tensor)[:, 0] * n - rows[:, None, None]) / torch.where(apart == 0, 1.0, apart)
-    return _shares(own, torch.where(apart == 0, 0.0, theirs).clamp(0, 1))
+
+    def mixture(white: Tensor) -> Batch:
+        marked = white.double()[:, None, None, None].expand(n, 1, height, width).contiguous()
+        with stream(*key):
+            after = step(Batch.of(marked, torch.arange(n), guide))
+        assert isinstance(after, Batch)
+        return after
+
+    shown = MixedLabels.of(mixture(torch.zeros(n)).labels)
+    colours = _colours(shown)
+    mine = torch.ones(n, height, width, dtype=torch.float64)
+    for colour in range(int(colours.max()) + 1 if n else 0):
+        rows = colours == colour
+        mine[rows] = mixture(rows).images.as_subclass(Tensor)[rows, 0]
+    return _shares(own, (1 - mine).clamp(0, 1))
+
+
+def _colours(shown: MixedLabels) -> Tensor:
+    """(N,) a colour for each image, such that no other image of its picture has the same: the smallest that is free."""
+    together: list[set[int]] = [set() for _ in shown.classes]
+    for i, classes in enumerate(shown.classes.tolist()):  # of weight 0 too: without importance it may still be seen
+        for j in set(classes) - {i}:
+            together[i].add(j)
+            together[j].add(i)
+    colours: list[int] = []
+    for i, others in enumerate(together):
+        taken = {colours[j] for j in others if j < i}
+        colours.append(next(c for c in range(len(taken) + 1) if c not in taken))
+    return torch.tensor(colours, dtype=torch.int64)
 
 
 def _lost(step: nn.Module, maps: Tensor, key: tuple[int | str, ...]) -> Tensor:
