@@ -220,8 +220,11 @@ def test_single_methods_have_rows_and_maps_of_their_own():
 
 
 def test_maps_that_nobody_asks_for_are_not_made():
-    config = CompareConfig(methods=("cutout",), estimators=("cdiea",), maps_of=(("cutout", "occlusion"),))
+    own = (("cutout", "occlusion"), ("cutmix", "saliency"))
+    config = CompareConfig(methods=("cutout",), estimators=("cdiea",), maps_of=own, values=(("dcutmix", "k", 5),))
+    config.check()
     assert config.every_estimator == ("occlusion",)
+    assert {cell.method for cell in cells(config)} == {"cutout"}
 
 
 def test_plain_arms_alone_make_no_rows_of_what_only_guards_have():
@@ -240,9 +243,9 @@ def test_plain_arms_alone_make_no_rows_of_what_only_guards_have():
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"values": (("dcutmix", "k", 3),)}, "--values dcutmix: it is not among --methods cutout"),
+        ({"values": (("dcutmx", "k", 3),)}, "did you mean 'dcutmix'"),
         ({"values": (("cutout", "lenght", 3),)}, "--values cutout lenght: cutout has the options .*length"),
-        ({"maps_of": (("dcutmix", "cdiea"),)}, "--maps-of dcutmix: it is not among"),
+        ({"maps_of": (("dcutmx", "cdiea"),)}, "did you mean 'dcutmix'"),
         ({"maps_of": (("cutout", "cdeia"),)}, "did you mean 'cdiea'"),
     ],
 )

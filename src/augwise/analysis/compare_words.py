@@ -114,10 +114,9 @@ def notes(rows: Sequence[Row], needing: Iterable[str] = ()) -> list[str]:
         said.append(f"n = {span} {'run' if counts == [1] else 'runs'} per arm")
     mapped = [name for name in needing if any(row["method"] == name for row in listed)]
     if mapped:
-        said.append(
-            f"{', '.join(mapped)}: the plain arm looks at the image's own map, too; the control is shown another "
-            "image's map for both, mask and guard"
-        )
+        control = "; the control is shown another image's map for both, mask and guard"
+        plain = f"{', '.join(mapped)}: the plain arm looks at the image's own map, too"
+        said.append(plain + (control if "control" in arms(listed) else ""))
     doubts = [row for row in listed if row.get("doubt") is not None]
     if doubts:
         each = "; ".join(f"{method(row)} {where(row, [])} {row['doubt']:.3f}" for row in doubts)
