@@ -59,23 +59,23 @@ def focal(
     _check(logits, labels, label_smoothing, reduction, gamma, class_weights)
     log_p = F.log_softmax(logits, dim=1, dtype=_precise(logits))
     weights = labels.weights if class_weights is None else labels.weights * class_weights[labels.classes]
-    loss = (_focused(log_p.gather(1, labels.classes), gamma) * weights).sum(1)
+    loss = -(_focused(log_p.gather(1, labels.classes), gamma) * weights).sum(1)
     spread = _spread(labels, label_smoothing)
     if spread is not None:
         every = _focused(log_p, gamma)
         every = every if class_weights is None else every * class_weights
-        loss = (1 - spread) * loss + spread * every.mean(1)
+        loss = (1 - spread) * loss - spread * every.mean(1)
     if class_weights is not None and reduction == "mean":
         return loss.sum() / weights.sum()
     return _reduce(loss, reduction, len(logits))
 
 
 def _focused(log_p: Tensor, gamma: float) -> Tensor:
-    """-(1 - p)^γ log p."""
+    """(1 - p)^γ log p."""
     if gamma == 0:
-        return -log_p
+        return log_p
     # Of gamma below 1 the slope at p = 1 is infinite, and 0 times that no number.
-    return -log_p * (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny).pow(gamma)
+    return log_p * (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny).pow(gamma)
 
 
 def bce(
