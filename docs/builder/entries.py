@@ -89,13 +89,19 @@ def _page(entry: catalogue.Entry, said: Note) -> str:
         cost = target().cost(32, 32) if entry.kind == "estimator" else ""
         parts += [f"## {title}", "", filled(body, cost=cost), ""]
         if title == "Use":
-            parts += ["## Arguments", "", *_arguments(target), ""]
+            parts += ["## Arguments", "", *_arguments(target), "", *_mixed(entry)]
+    return "\n".join(parts)
+
+
+def _mixed(entry: catalogue.Entry) -> list[str]:
+    """Of a mixer its pictures beside those of the others."""
+    parts = []
     if entry.name in ("dcutmix", "saliencydcutmix"):
-        parts += ["## Boxes at the same place, boxes of what matters", ""]
+        parts += ["## Boxes of the same place, boxes of what matters", ""]
         parts += ["```{include} ../strips/mixers-salient.md", "```", "", _SALIENT, ""]
     if entry.kind == "mixing":
         parts += ["## Beside the other mixers", "", "```{include} ../strips/mixers.md", "```", "", _MIXERS, ""]
-    return "\n".join(parts)
+    return parts
 
 
 def _caption(entry: catalogue.Entry) -> str:

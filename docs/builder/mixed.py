@@ -73,10 +73,12 @@ def barred(picture: np.ndarray, shares: Shares) -> np.ndarray:
 
 
 def in_words(shares: Shares, names: list[str]) -> str:
-    """``4 61 %, 9 39 %``; a picture of one image is that image."""
+    """``4: 61 %, 9: 39 %``; a picture of one image is that image."""
     if len(shares) == 1:
         return names[shares[0][0]]
-    return ", ".join(f"{'doubt' if row < 0 else names[row]} {100 * share:.0f} %" for row, share in shares)
+    # No line breaks between a name, its share and the sign.
+    parts = [f"{'doubt' if row < 0 else names[row]}:\N{NO-BREAK SPACE}{100 * share:.0f}" for row, share in shares]
+    return ", ".join(f"{part}\N{NO-BREAK SPACE}%" for part in parts)
 
 
 def mixers() -> Strips:
@@ -85,7 +87,7 @@ def mixers() -> Strips:
     batch = aw.Batch.of(tinted(shown.images), torch.arange(len(shown.images)), shown.maps)
     made = {name: entry.load()(**USUAL.get(name, {})) for name, entry in _entries().items()}
     key = max(range(TRIES), key=lambda key: sum(_mixedness(_mixed(step, batch, key)) for step in made.values()))
-    groups = [_tiles("Images", batch, shown.names)]
+    groups = [_tiles("Image", batch, shown.names)]
     groups += [_tiles(type(step).__name__, _mixed(step, batch, key), shown.names) for step in made.values()]
     lines = [groups[i] + (groups[i + 1] if i + 1 < len(groups) else []) for i in range(0, len(groups), 2)]
     return {"mixers": lines, "mixers-salient": _salient(batch, shown.names)}
@@ -106,7 +108,7 @@ def _salient(batch: aw.Batch, names: list[str]) -> list[list[Tile]]:
     def filled(own: Tensor | None) -> aw.Batch:
         return batch._replace(images=paste_nested(batch.images, rows, boxes, own), labels=labels)
 
-    lines = (("Images", batch), ("DCutMix", filled(None)), ("Saliency-DCutMix", filled(corners)))
+    lines = (("Image", batch), ("DCutMix", filled(None)), ("Saliency-DCutMix", filled(corners)))
     return [_tiles(title, shown, names) for title, shown in lines]
 
 
