@@ -122,6 +122,26 @@ def test_mixing_what_is_mixed_is_the_mixture_of_the_dense_targets(doubt: bool) -
     torch.testing.assert_close(mixed.doubt, sum(shares[:, i] * s.doubt for i, s in enumerate(sources)))
 
 
+def test_where_no_source_doubts_the_mixture_does_not():
+    """Shares that sum to 1 but for rounding must not look like doubt, or losses would spread it over all classes."""
+    shares = torch.rand(500, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    shares = shares / shares.sum(1, keepdim=True)
+    assert (shares.float().sum(1) != 1).any()
+    sure = MixedLabels.of(torch.arange(500))
+    rows = torch.stack([torch.arange(500).roll(k) for k in range(3)], 1)
+    sources = [MixedLabels.of(rows[:, k]) for k in range(3)]
+    for mixed in (MixedLabels.mix(sources, shares), sure.joined(rows, shares)):
+        assert mixed.doubt.tolist() == [0.0] * 500
+
+
+def test_labels_joined_by_rows_are_those_of_the_sources_mixed():
+    given, rows = labels(6, 2), torch.randint(0, 6, (6, 3))
+    shares = torch.rand(6, 3).softmax(1)
+    sources = [MixedLabels(*(part[rows[:, k]] for part in given)) for k in range(3)]
+    for mine, theirs in zip(given.joined(rows, shares), MixedLabels.mix(sources, shares), strict=True):
+        assert torch.equal(mine, theirs)
+
+
 def test_mixing_nothing_but_doubt() -> None:
     lost = MixedLabels(torch.tensor([[1]]), torch.ones(1, 1), torch.ones(1))
     mixed = MixedLabels.mix([lost, lost], torch.tensor([[0.3, 0.7]]))

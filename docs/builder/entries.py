@@ -27,6 +27,15 @@ KINDS = {
     "estimator": "Estimator",
 }
 
+_MIXERS = (
+    "*Every mixer on the same four images, with the same stream of random numbers and its usual settings, from a draw "
+    "that mixes much. Every image has a colour; the bar below a picture is its label: whose, and how much.*"
+)
+_SALIENT = (
+    "*The same shares, boxes and partners. DCutMix fills a box from the same place of its image, Saliency-DCutMix "
+    "with what lies around that image's most important pixel.*"
+)
+
 
 @dataclass(frozen=True)
 class Note:
@@ -80,8 +89,19 @@ def _page(entry: catalogue.Entry, said: Note) -> str:
         cost = target().cost(32, 32) if entry.kind == "estimator" else ""
         parts += [f"## {title}", "", filled(body, cost=cost), ""]
         if title == "Use":
-            parts += ["## Arguments", "", *_arguments(target), ""]
+            parts += ["## Arguments", "", *_arguments(target), "", *_mixed(entry)]
     return "\n".join(parts)
+
+
+def _mixed(entry: catalogue.Entry) -> list[str]:
+    """Of a mixer its pictures beside those of the others."""
+    parts = []
+    if entry.name in ("dcutmix", "saliencydcutmix"):
+        parts += ["## Boxes of the same place, boxes of what matters", ""]
+        parts += ["```{include} ../strips/mixers-salient.md", "```", "", _SALIENT, ""]
+    if entry.kind == "mixing":
+        parts += ["## Beside the other mixers", "", "```{include} ../strips/mixers.md", "```", "", _MIXERS, ""]
+    return parts
 
 
 def _caption(entry: catalogue.Entry) -> str:
@@ -93,11 +113,13 @@ def _caption(entry: catalogue.Entry) -> str:
         return "*It has no guard. Below the picture, the share of the importance that was cut away.*"
     share = "that was overwritten or faded" if entry.kind == "mixing" else "that was overwritten"
     share = "that was put back" if puts_back(entry) else share
+    label = " Every image has a colour, and the bar is the label." if entry.kind == "mixing" else ""
     if len(arms_of(entry)) == 1:
-        return f"*It has no guard. Below each picture, the share of the first image's importance {share}.*"
+        return f"*It has no guard. Below each picture, the share of the first image's importance {share}.{label}*"
     return (
         "*The same draws in all arms, picked so that they differ. Plain: without a map. Guarded: with the image's own "
-        f"map. Control: the same guard with another image's map. Below each, the share of the importance {share}.*"
+        f"map. Control: the same guard with another image's map. Below each, the share of the importance {share}."
+        f"{label}*"
     )
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
-from augwise import catalogue
+import augwise as aw
+from augwise import catalogue, randomness
 from augwise.analysis.gallery import examples
 from augwise.analysis.touched import erases, touched
 from augwise.report.figures import overlay
 
 from .digits import SHOWN, digits, estimated, one_pass
+from .mixed import Shares, barred, in_words, shares_of, tinted
 from .pictures import Strips, Tile
 
 ARMS = ("plain", "guarded", "control")
@@ -101,17 +103,36 @@ def _lost(entry: catalogue.Entry, times: int, key: int) -> torch.Tensor:
 def _arms(entry: catalogue.Entry, key: int) -> list[list[Tile]]:
     shown, rows = digits(), []
     foreign = shown.maps.roll(1, 0)
-    moves = entry.kind == "geometry"
-    for e in examples(shown.images, shown.maps, foreign, shown.names, _made(entry), key=("docs", key), moves=moves):
+    moves, made = entry.kind == "geometry", _made(entry)
+    images = tinted(shown.images) if entry.kind == "mixing" else shown.images
+    found = examples(images, shown.maps, foreign, shown.names, made, key=("docs", key), moves=moves)
+    shares = _shares(entry, made, key)
+    for i, e in enumerate(found):
         row = [
-            Tile(e.image, "image", f"handwritten digit {e.label}"),
+            Tile(barred(e.image, [(i, 1.0)]) if shares else e.image, "image", f"handwritten digit {e.label}"),
             Tile(overlay(e.image, e.importance), "importance", f"importance of the pixels of the digit {e.label}"),
         ]
         for arm, (picture, _, importance) in e.arms.items():
             word = _word(entry, importance)
-            row.append(Tile(picture, f"{arm}: {word}", f"digit {e.label} after {entry.name}, {arm}, importance {word}"))
+            alt = f"digit {e.label} after {entry.name}, {arm}, importance {word}"
+            if shares:
+                label = in_words(shares[arm][i], shown.names)
+                picture, word, alt = barred(picture, shares[arm][i]), f"{word}; {label}", f"{alt}, label {label}"
+            row.append(Tile(picture, f"{arm}: {word}", alt))
         rows.append(row)
     return rows
+
+
+def _shares(entry: catalogue.Entry, made: dict[str, Any], key: int) -> dict[str, list[Shares]]:
+    """Of a mixer's arms, who is in each of the pictures that `_arms` shows; empty for other methods."""
+    if entry.kind != "mixing":
+        return {}
+    shown, found = digits(), {}
+    for arm, step in made.items():
+        maps = shown.maps.roll(1, 0) if arm == "control" else shown.maps
+        with randomness.stream("docs", key):
+            found[arm] = shares_of(step(aw.Batch.of(shown.images, torch.arange(len(shown.images)), maps)).labels)
+    return found
 
 
 def estimators() -> Strips:

@@ -41,11 +41,16 @@ def draw() -> dict[str, str]:
         known = json.loads(kept.read_text(encoding="utf-8"))
         if known["key"] == key:
             return known["strips"]
-    from . import concepts, galleries
+    from . import concepts, galleries, mixed
 
     texts: dict[str, str] = {}
     PICTURES.mkdir(parents=True, exist_ok=True)
-    makers: Iterable[Callable[[], Strips]] = (galleries.methods, galleries.estimators, concepts.all_strips)
+    makers: Iterable[Callable[[], Strips]] = (
+        galleries.methods,
+        galleries.estimators,
+        mixed.mixers,
+        concepts.all_strips,
+    )
     for make in makers:
         for name, rows in make().items():
             texts[f"strips/{name}.md"] = _strip(name, rows)

@@ -15,6 +15,10 @@ __version__ = "0.1.0"
 _HOME = {
     # words
     "Batch": "sample",
+    "BinaryCrossEntropy": "criteria",
+    "BinaryFocalLoss": "criteria",
+    "CrossEntropy": "criteria",
+    "FocalLoss": "criteria",
     "ImportanceMap": "importance_map",
     "MixedLabels": "labels",
     "Ramp": "schedule",
@@ -145,6 +149,7 @@ _HOME = {
 _MODULES = {
     "data",
     "importance",
+    "losses",
     "mixing",
     "models",
     "randomness",
@@ -191,6 +196,10 @@ if TYPE_CHECKING:
     from .analysis.tune_config import TuneConfig as TuneConfig
     from .analysis.tune_space import Between as Between
     from .analysis.tune_space import OneOf as OneOf
+    from .criteria import BinaryCrossEntropy as BinaryCrossEntropy
+    from .criteria import BinaryFocalLoss as BinaryFocalLoss
+    from .criteria import CrossEntropy as CrossEntropy
+    from .criteria import FocalLoss as FocalLoss
     from .data.collate import collate as collate
     from .data.collate_with import collate_with as collate_with
     from .data.pipeline import BatchPipeline as BatchPipeline

@@ -86,7 +86,9 @@ def paste_boxes(
     target, source = target.as_subclass(Tensor), source.as_subclass(Tensor).to(target.dtype)
     corner = boxes[:, :2] if source_corner is None else source_corner
     if not _slices(target, source):
-        source = source if source_rows is None else source[source_rows.to(source.device, non_blocking=True)]
+        source = (
+            source if source_rows is None else source.index_select(0, source_rows.to(source.device, non_blocking=True))
+        )
         boxes, corner = (t.to(target.device, non_blocking=True) for t in (boxes, corner))
         mask = _like(box_mask(boxes, *target.shape[-2:]), target)
         pasted = torch.where(mask, source if source_corner is None else _shifted(source, target, boxes, corner), target)
@@ -94,6 +96,12 @@ def paste_boxes(
     result = target if inplace else target.clone()
     rows = range(len(target)) if source_rows is None else source_rows.tolist()
     images, others = as_array(result), as_array(source)
+    # In plain loops: of a small image the bookkeeping costs as much as the pixels.
+    if source_corner is None:
+        for image, row, (top, left, bottom, right) in zip(images, rows, boxes.tolist(), strict=True):
+            if bottom > top:
+                image[..., top:bottom, left:right] = others[row][..., top:bottom, left:right]
+        return result
     for image, row, (top, left, bottom, right), (y, x) in zip(
         images, rows, boxes.tolist(), corner.tolist(), strict=True
     ):

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from . import losses
 from .errors import UserError
+from .losses import Reduction
 
 
 class MixedLabels(NamedTuple):
@@ -47,51 +48,101 @@ class MixedLabels(NamedTuple):
         A source's weights and doubt count by its share, so what is mixed already may be mixed again: exact for
         blends, and for pasted regions on average over their places, since a batch does not record whose each pixel is.
         """
-        shares = shares.to(torch.float32)
-        kept = torch.stack([(1 - s.doubt) for s in sources], 1) * shares  # what each source still vouches for
-        vouched = kept.sum(1, keepdim=True)
-        scale = torch.where(vouched > 0, kept / vouched.clamp_min(1e-30), shares)
+        scale, doubt = _by_what_is_vouched(torch.stack([s.doubt for s in sources], 1), shares)
         weights = torch.cat([s.weights * scale[:, i : i + 1] for i, s in enumerate(sources)], 1)
-        return cls(torch.cat([s.classes for s in sources], 1), weights, (1 - vouched[:, 0]).clamp(0, 1))
+        return cls(torch.cat([s.classes for s in sources], 1), weights, doubt)
+
+    def joined(self, rows: Tensor, shares: Tensor) -> MixedLabels:
+        """Labels of pictures made of K of these images each, as `mix` makes them, in fewer steps.
+
+        rows: (N, K) int64, which images a picture is made of, the base image first; shares: (N, K), rows sum to 1.
+        """
+        scale, doubt = _by_what_is_vouched(self.doubt[rows], shares)
+        weights = self.weights[rows] * scale[:, :, None]
+        return MixedLabels(self.classes[rows].flatten(1), weights.flatten(1), doubt)
 
     def dense(self, num_classes: int, label_smoothing: float = 0.0) -> Tensor:
         """The target distribution, (N, num_classes) float32, rows sum to 1: for any loss that takes soft targets.
 
         label_smoothing ε replaces t by (1 − ε) t + ε/C, as in `cross_entropy` and in timm's Mixup.
         """
-        self._check_classes(num_classes)
+        self.check_classes(num_classes)
         sure = (1 - self.doubt) * (1 - label_smoothing)
         target = torch.zeros(len(self.classes), num_classes, device=self.weights.device)
         target.scatter_add_(1, self.classes, self.weights * sure[:, None])
         return target + ((1 - sure) / num_classes)[:, None]
 
-    def cross_entropy(self, logits: Tensor, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
-        """Cross-entropy −Σ_c t_c log softmax(logits)_c, in nats, without building the dense target.
+    def hard(self) -> Tensor:
+        """(N,) int64, the class that has most of each picture, for metrics that want one: a class in several columns
+        counts by their sum, and of equal ones the first column's, which is the base image's."""
+        same = self.classes[:, :, None] == self.classes[:, None]
+        most = (same * self.weights[:, None]).sum(2).argmax(1, keepdim=True)
+        return self.classes.gather(1, most)[:, 0]
 
-        logits: (N, C); label_smoothing ε replaces t by (1 − ε) t + ε/C; reduction "mean" (scalar), "sum" or
-        "none" ((N,)). Equals `torch.nn.functional.cross_entropy` where K = 1 and doubt = 0.
+    def present(self, num_classes: int, least: float = 0.0) -> Tensor:
+        """(N, num_classes) int64, 1 where a class has more than the share ``least`` of the picture, for metrics of
+        several labels; doubt counts nowhere."""
+        self.check_classes(num_classes)
+        shown = torch.zeros(len(self.classes), num_classes, device=self.weights.device)
+        return (shown.scatter_add_(1, self.classes, self.weights) > least).long()
+
+    def cross_entropy(
+        self,
+        logits: Tensor,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """`losses.cross_entropy`: -Σ_c t_c log softmax(logits)_c in nats, without building the dense target.
+
+        logits: (N, C); label_smoothing ε replaces t by (1 − ε) t + ε/C; reduction "mean", "sum" or "batchmean"
+        (scalars) or "none" ((N,)); class_weights: (C,). Equals `torch.nn.functional.cross_entropy` where K = 1.
         """
-        self._check_classes(logits.shape[1])
-        # Half precision would cost half the digits of the loss; no worse than float32, then, as under autocast.
-        log_p = F.log_softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
-        loss = -(log_p.gather(1, self.classes) * self.weights).sum(1)
-        spread = 1 - (1 - self.doubt) * (1 - label_smoothing)
-        loss = (1 - spread) * loss - spread * log_p.mean(1)
-        return _reduce(loss, reduction)
+        return losses.cross_entropy(logits, self, label_smoothing, reduction, class_weights)
 
-    def bce(self, logits: Tensor, label_smoothing: float = 0.0, reduction: str = "mean") -> Tensor:
-        """Binary cross-entropy of every class against the dense target; logits (N, C).
+    def focal(
+        self,
+        logits: Tensor,
+        gamma: float = 2.0,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """`losses.focal`: cross-entropy whose terms count by (1 - p_c)^γ; arguments as for `cross_entropy`."""
+        return losses.focal(logits, self, gamma, label_smoothing, reduction, class_weights)
+
+    def bce(
+        self,
+        logits: Tensor,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+        pos_weight: Tensor | None = None,
+    ) -> Tensor:
+        """`losses.bce`: binary cross-entropy of every class against the target; logits (N, C), pos_weight (C,).
 
         "mean" is over images and classes, "none" gives (N, C).
         """
-        self._check_classes(logits.shape[1])
-        target = self.dense(logits.shape[1], label_smoothing)
-        return F.binary_cross_entropy_with_logits(logits, target, reduction=reduction)
+        return losses.bce(logits, self, label_smoothing, reduction, pos_weight)
 
-    def _check_classes(self, num_classes: int) -> None:
-        if self.classes.device.type != "cpu" or not self.classes.numel():  # elsewhere looking would wait for the device
+    def binary_focal(
+        self,
+        logits: Tensor,
+        gamma: float = 2.0,
+        alpha: float | None = 0.25,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+        pos_weight: Tensor | None = None,
+    ) -> Tensor:
+        """`losses.binary_focal`: focal loss of every class by itself; arguments as for `bce`."""
+        return losses.binary_focal(logits, self, gamma, alpha, label_smoothing, reduction, pos_weight)
+
+    def check_classes(self, num_classes: int) -> None:
+        """`UserError` where a label is no class; on another device than the CPU looking would wait, so nothing."""
+        if self.classes.device.type != "cpu" or not self.classes.numel():
             return
-        largest = int(self.classes.max())
+        smallest, largest = (int(end) for end in self.classes.aminmax())
+        if smallest < 0:
+            raise UserError(f"a label is {smallest}: classes count from 0, so leave out images without one beforehand")
         if largest >= num_classes:
             raise UserError(
                 f"a label is {largest}, but there are logits for {num_classes} classes: give a model with an output "
@@ -108,9 +159,12 @@ class MixedLabels(NamedTuple):
         return MixedLabels(*(t.to(device, non_blocking=non_blocking) for t in self))
 
 
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return loss
-    if reduction not in ("mean", "sum"):
-        raise UserError(f"reduction={reduction!r} is unknown: use 'mean', 'sum' or 'none'")
-    return loss.mean() if reduction == "mean" else loss.sum()
+def _by_what_is_vouched(doubts: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, S) factors for the weights of S sources of a picture, and the picture's doubt, from the sources' doubts and
+    their shares, (N, S) both."""
+    shares = shares.to(torch.float32)
+    kept = (1 - doubts) * shares
+    vouched = kept.sum(1, keepdim=True)
+    scale = torch.where(vouched > 0, kept / vouched.clamp_min(1e-30), shares)
+    # Summed, not what the shares lack: where nobody doubts, float32's last digit must not either.
+    return scale, (doubts * shares).sum(1).clamp(0, 1)

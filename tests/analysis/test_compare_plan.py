@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from augwise import catalogue
+from augwise.analysis import compare_words as words
 from augwise.analysis.compare_plan import Cell, CompareConfig, Run, arms_of, cells, plan, run_of, strongest
 from augwise.analysis.compare_runs import build
 from augwise.catalogue import Entry, find, methods
@@ -185,6 +186,72 @@ def test_live_maps_have_every_arm_but_one_nobody_can_measure():
     assert [arms_of(config, c) for c in live] == [["plain", "guarded", "control"]] * 2
     assert run_of(config, live[0], "guarded", 0).estimator == "live"
     assert len([run for run in plan(config) if run.arm == "plain"]) == 1
+
+
+def test_single_methods_have_rows_and_maps_of_their_own():
+    config = CompareConfig(
+        methods=("cutmix", "dcutmix", "cutout", "advmask"), strengths=(8, 16), estimators=("cdiea", "occlusion"),
+        seeds=1,
+        values=(
+            ("dcutmix", "k", 2), ("dcutmix", "k", 5), ("cutmix", "alpha", 0.5), ("cutmix", "length", 8.0),
+            ("advmask", "share", 0.3),
+        ),
+        maps_of=(("advmask", "uniform"), ("cutout", "centre")),
+    )  # fmt: skip
+    config.check()
+    found = {(c.method, c.option, c.strength, c.estimator) for c in cells(config)}
+    both = ("cdiea", "occlusion")
+    assert found == {
+        *(("cutmix", "alpha", 0.5, e) for e in both), *(("cutmix", "", 8, e) for e in both),
+        ("dcutmix", "", 2, ""), ("dcutmix", "", 5, ""), ("cutout", "", 8, "centre"), ("cutout", "", 16, "centre"),
+        ("advmask", "", 0.3, "uniform"),
+    }  # fmt: skip
+    assert config.every_estimator == ("cdiea", "occlusion", "uniform", "centre")
+    for cell in cells(config):
+        build(run_of(config, cell, "plain", 0))
+    beta = next(c for c in cells(config) if c.option)
+    assert dict(run_of(config, beta, "guarded", 0).options) == {
+        "alpha": 0.5, "labels": "importance", "quantile": 0.6, "window": "clipped",
+    }  # fmt: skip
+    assert (words.method(vars(beta)), words.value(vars(beta), "strength")) == ("cutmix alpha 0.5", "alpha 0.5")
+    usual = CompareConfig(methods=("dcutmix",), estimators=("cdiea",), seeds=1)
+    said = CompareConfig(methods=("dcutmix",), estimators=("cdiea",), seeds=1, values=(("dcutmix", "k", 3.0),))
+    assert plan(usual) == plan(said)
+
+
+def test_maps_that_nobody_asks_for_are_not_made():
+    own = (("cutout", "occlusion"), ("cutmix", "saliency"))
+    config = CompareConfig(methods=("cutout",), estimators=("cdiea",), maps_of=own, values=(("dcutmix", "k", 5),))
+    config.check()
+    assert config.every_estimator == ("occlusion",)
+    assert {cell.method for cell in cells(config)} == {"cutout"}
+
+
+def test_plain_arms_alone_make_no_rows_of_what_only_guards_have():
+    config = CompareConfig(
+        methods=("cutmix", "mixup", "trivialaugment"), estimators=("cdiea", "occlusion"), quantiles=(0.2, 0.6),
+        labels=("importance", "half"), shapes=("rectangle", "points"), follows=("image", "map"), arms=("plain",),
+        seeds=1, **BOTH,
+    )  # fmt: skip
+    assert cells(config) == [
+        Cell("cutmix", 16, "clipped", "", None), Cell("cutmix", 16, "inside", "", None), Cell("mixup", 1, "", "", None),
+        Cell("trivialaugment", 16, "", "", None),
+    ]  # fmt: skip
+    assert len(plan(config)) == 1 + 4
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"values": (("dcutmx", "k", 3),)}, "did you mean 'dcutmix'"),
+        ({"values": (("cutout", "lenght", 3),)}, "--values cutout lenght: cutout has the options .*length"),
+        ({"maps_of": (("dcutmx", "cdiea"),)}, "did you mean 'dcutmix'"),
+        ({"maps_of": (("cutout", "cdeia"),)}, "did you mean 'cdiea'"),
+    ],
+)
+def test_single_methods_that_are_not_there_are_refused(wrong, says):
+    with pytest.raises(UserError, match=says):
+        CompareConfig(methods=("cutout",), **wrong).check()
 
 
 @pytest.fixture

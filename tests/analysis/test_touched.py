@@ -16,6 +16,7 @@ from augwise import (
     RandomCrop,
     RandomHorizontalFlip,
     ResizeMix,
+    SaliencyDCutMix,
     SaliencyMix,
     regions,
 )
@@ -100,24 +101,32 @@ def test_mixup_touches_by_the_partners_share():
 
 
 @pytest.mark.parametrize(
-    "step", [DCutMix(k=3), DCutMix(k=1), DMixup(k=4, p=0.7), FMix(), ResizeMix(), SaliencyMix()], ids=str
+    "mixer",
+    [
+        DMixup(k=3),
+        DCutMix(k=1),
+        DCutMix(k=4, alpha=0.5),
+        SaliencyDCutMix(k=3, p=0.7),
+        CutMix(length=5, labels="importance"),
+        FMix(),
+        ResizeMix(),
+        SaliencyMix(saliency="map"),
+    ],
+    ids=str,
 )
-def test_mixers_of_any_number_of_images_touch_what_is_not_their_own(step):
-    """The label's own weight is what is left of the area; of importance in one pixel, what of the image shows there."""
-    n = 40
-    found = touched(step, torch.ones(n, 9, 14), key=(4,))
-    with stream(4):
-        labels = step(torch.zeros(n, 1, 9, 14, dtype=torch.float64), torch.arange(n))[1]
-    kept = labels.dense(n).diagonal().double()
-    assert torch.allclose(found.area, 1 - kept, atol=1e-6)
-    assert torch.allclose(found.importance, 1 - kept, atol=1e-6)
-    one = torch.zeros(n, 9, 14)
-    one[:, 8, 3] = 2.0
-    with stream(4):
-        colours = torch.eye(n)[:, :, None, None].expand(n, n, 9, 14).contiguous()
-        mixed = step(Batch.of(colours, torch.arange(n), one)).images
-    left = torch.stack([mixed[i, i, 8, 3] for i in range(n)]).double()
-    assert torch.allclose(touched(step, one, key=(4,)).importance, 1 - left, atol=1e-6)
+def test_of_several_images_only_ones_own_counts(mixer):
+    """Against a channel of its own for every image."""
+    own = maps(11)
+    own[:, :6] = 0  # what is pasted from here has pixels and no importance
+    found = touched(mixer, own, key=(5,))
+    alone = torch.eye(11, dtype=torch.float64)[:, :, None, None].expand(11, 11, 12, 20).contiguous()
+    with stream(5):
+        mixed = mixer(Batch.of(alone, torch.arange(11), own)).images.as_subclass(torch.Tensor)
+    mine = torch.stack([mixed[i, i] for i in range(11)])
+    assert found.area.tolist() == pytest.approx((1 - mine).mean((1, 2)).tolist(), abs=1e-12)
+    lost = (own * (1 - mine)).sum((1, 2)) / own.double().sum((1, 2))
+    assert found.importance.tolist() == pytest.approx(lost.tolist())
+    assert (found.area.sum() > 0) == (getattr(mixer, "draw", None) is None or mixer.draw.k > 1)
 
 
 def test_a_crop_touches_what_it_cuts_away():

@@ -200,7 +200,7 @@ def test_lightning():
     torch.testing.assert_close(batch.labels.dense(10), shares(batch.images))
     assert covers_less_evidence(mixer, aw.collate(raw()))
     assert names["trainer"].global_step == 2
-    assert "accuracy" in names["trainer"].callback_metrics
+    assert {"accuracy", "train_accuracy"} <= set(names["trainer"].callback_metrics)
 
 
 @pytest.mark.usefixtures("at_photos")
@@ -209,6 +209,8 @@ def test_huggingface():
     assert guards_hold(names["train"].steps, raw()) == {"Preserve"}
     given = names["collate"](marked())
     torch.testing.assert_close(given["labels"], shares(given["pixel_values"]))
+    given = names["collate_mixed"](marked())
+    torch.testing.assert_close(aw.MixedLabels(**given["labels"]).dense(10), shares(given["pixel_values"]))
     assert covers_less_evidence(names["mixer"], aw.collate(raw()))
     assert isinstance(names["trainer"].get_train_dataloader().batch_sampler.sampler, aw.EpochSampler)
 

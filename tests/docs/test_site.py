@@ -11,13 +11,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
+import torch
 from markdown_code import DOCS
 
 sys.path.insert(0, str(DOCS))
-from builder import api, commands, docstrings, entries, mathtext, measured
+from builder import api, commands, digits, docstrings, entries, mathtext, measured, mixed
 
 from augwise import catalogue, cli
+from augwise.labels import MixedLabels
 
 # What is generated -------------------------------------------------------------------------------------------------
 
@@ -94,11 +97,53 @@ def test_measured_figures_are_read_and_never_missing():
         measured.filled("[[ regions.no_such | ms ]]")
 
 
+def test_a_bar_is_divided_as_the_label_is():
+    labels = MixedLabels(
+        torch.tensor([[0, 2, 0], [3, 1, 1]]), torch.tensor([[0.5, 0.25, 0.25], [1, 0, 0]]), torch.tensor([0, 0.5])
+    )
+    both, doubted = mixed.shares_of(labels)
+    assert (both, doubted) == ([(0, 0.75), (2, 0.25)], [(3, 0.5), (-1, 0.5)])
+    assert mixed.in_words(both, ["a", "b", "c"]).replace("\N{NO-BREAK SPACE}", " ") == "a: 75 %, c: 25 %"
+    picture = np.random.default_rng(0).integers(0, 255, (10, 16, 3)).astype(np.uint8)
+    whole = mixed.barred(picture, both)
+    assert (whole[: -mixed.BAR : mixed.SCALE, :: mixed.SCALE] == picture).all()
+    lowest = [tuple(pixel) for pixel in whole[-1].tolist()]
+    counts = [lowest.count(mixed.COLOURS[row]) for row in (0, 2)]
+    assert counts == [47, 15]  # of 64, without a line of two between them
+    assert lowest[:47] == [mixed.COLOURS[0]] * 47
+    assert [tuple(p) for p in mixed.barred(picture, doubted)[-1, (0, 63)].tolist()] == [mixed.COLOURS[3], mixed.DOUBT]
+
+
+def test_every_mixer_is_drawn_and_its_bar_is_its_colours(monkeypatch):
+    """On flat images every pixel of a picture that cuts tells whose it is, and the bar below must say the same."""
+    flat = digits.Digits(
+        torch.zeros(4, 3, 32, 32, dtype=torch.uint8),
+        torch.arange(4),
+        list("abcd"),
+        torch.rand(4, 32, 32),
+        torch.nn.Identity(),
+    )
+    monkeypatch.setattr(mixed, "digits", lambda: flat)
+    monkeypatch.setattr(mixed, "TRIES", 3)
+    strips = mixed.mixers()
+    titles = {tile.caption.split("**")[1] for line in strips["mixers"] for tile in line}
+    entries_of_it = [e for e in catalogue.methods().values() if e.kind == "mixing"]
+    assert titles == {"Image", *(e.load().__name__ for e in entries_of_it)}
+    grounds = mixed.tinted(flat.images)[:, :, 0, 0].numpy()
+    for tile in [tile for strip in strips.values() for line in strip for tile in line]:
+        if tile.caption.split("**")[1] not in ("Image", "CutMix", "DCutMix", "SaliencyDCutMix", "Saliency-DCutMix"):
+            continue
+        picture, bar = tile.pixels[: -mixed.BAR], tile.pixels[-1]
+        for ground, colour in zip(grounds, mixed.COLOURS, strict=True):
+            shown, said = (picture == ground).all(2).mean(), (bar == colour).all(1).mean()
+            assert said == pytest.approx(shown, abs=0.03)
+
+
 def test_every_public_name_is_documented():
     import augwise as aw
 
     documented = set(api.names())
-    modules = {"data", "importance", "mixing", "models", "randomness", "regions", "training", "transforms"}
+    modules = {"data", "importance", "losses", "mixing", "models", "randomness", "regions", "training", "transforms"}
     modules |= {"selection"}
     assert {f"augwise.{name}" for name in aw.__all__} - documented == {
         f"augwise.{m}" for m in modules | {"__version__"}

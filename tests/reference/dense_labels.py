@@ -30,3 +30,22 @@ def binary_cross_entropy(dense: Sequence[float], logits: Sequence[float]) -> lis
     return [
         t * math.log1p(math.exp(-x)) + (1 - t) * math.log1p(math.exp(x)) for t, x in zip(dense, logits, strict=True)
     ]
+
+
+def focal(dense: Sequence[float], logits: Sequence[float], gamma: float, weights: Sequence[float]) -> float:
+    """-Σ t w (1 - p)^γ log p, p the softmax."""
+    total = sum(math.exp(x) for x in logits)
+    p = [math.exp(x) / total for x in logits]
+    return -sum(t * w * (1 - q) ** gamma * math.log(q) for t, w, q in zip(dense, weights, p, strict=True))
+
+
+def binary_focal(
+    dense: Sequence[float], logits: Sequence[float], gamma: float, alpha: float, weights: Sequence[float]
+) -> list[float]:
+    """-[v t α (1 - p)^γ log p + (1 - t)(1 - α) p^γ log(1 - p)] of every class, p = σ(x)."""
+    losses = []
+    for t, x, v in zip(dense, logits, weights, strict=True):
+        p = 1 / (1 + math.exp(-x))
+        there = -v * alpha * (1 - p) ** gamma * math.log(p)
+        losses.append(t * there - (1 - t) * (1 - alpha) * p**gamma * math.log(1 - p))
+    return losses

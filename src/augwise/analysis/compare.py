@@ -58,7 +58,7 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
     data = comparison_sources(config.train)
     rehearse(config, data.train)
     base = base_model(config, data.train, data.test)
-    stores = {name: maps(config, name, base, data.train) for name in config.estimators if name != LIVE}
+    stores = {name: maps(config, name, base, data.train) for name in config.every_estimator if name != LIVE}
     for cell in cells(config):
         if cell.estimator in stores:
             shaped(stores[cell.estimator], cell.shape, data.train)  # what is found once for all runs

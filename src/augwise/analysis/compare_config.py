@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ..catalogue import estimators, find, methods
+from ..catalogue import Entry, estimators, find, methods
 from ..errors import UserError
 from ..training.config import TrainConfig
 from .presets import preset
@@ -33,12 +35,18 @@ class CompareConfig:
     strengths: tuple[float, ...] = ()
     """Values of the option that makes a method stronger (the side length of Cutout's square, say); below 1, shares of
     the shorter side. Left out: each method's usual one."""
+    values: tuple[tuple[str, str, float], ...] = ()
+    """Rows of single methods in place of their strengths above: a method, one of its options and the option's value, in
+    turn, such as: dcutmix k 3 dcutmix k 5 cutmix alpha 1."""
     windows: tuple[Window, ...] = ("clipped",)
     """Windows clipped at the border as in the papers, or inside the image: equal area, so a guard cannot merely erase
     less. None at all: each method's own."""
     estimators: tuple[str, ...] = ("cdiea", "occlusion")
     """Importance estimators, by name. Their maps are computed once, with a base model trained on the same images;
     live: the saliency of the model in training, anew at every step."""
+    maps_of: tuple[tuple[str, str], ...] = ()
+    """Estimators of single methods in place of those above: a method and an estimator, in turn, such as: puzzlemix
+    live."""
     arms: tuple[Literal["plain", "guarded", "control", "smoothing"], ...] = (
         "plain", "guarded", "control", "smoothing",
     )  # fmt: skip
@@ -79,6 +87,13 @@ class CompareConfig:
     jobs: int | None = None
     """Runs at the same time, one thread each on a CPU; default: one per core on a CPU, one on a GPU."""
 
+    @property
+    def every_estimator(self) -> tuple[str, ...]:
+        """The estimators that any method asks for, in the order in which they are named."""
+        general = any(name not in {method for method, _ in self.maps_of} for name in self.methods)
+        own = (estimator for method, estimator in self.maps_of if method in self.methods)
+        return tuple(dict.fromkeys((*(self.estimators if general else ()), *own)))
+
     @classmethod
     def preset(cls, name: str, train: TrainConfig | None = None, **changes: Any) -> CompareConfig:
         """The comparison that `analysis.presets` lists under ``name``, such as "ten-methods" or "lengths".
@@ -96,7 +111,7 @@ class CompareConfig:
             if not getattr(self, name):
                 raise UserError(f"--{name} needs at least one value")
         found = [find(name, methods()) for name in self.methods]
-        for name in self.estimators:
+        for name in (*self.estimators, *(estimator for _, estimator in self.maps_of)):
             if name != LIVE:
                 find(name, estimators(), also=(LIVE,))
         if self.seeds < 1:
@@ -104,9 +119,11 @@ class CompareConfig:
         if self.jobs is not None and self.jobs < 1:
             raise UserError(f"--jobs {self.jobs}: give 1 or more, or leave it out for one per core")
         self._check_rules()
+        self._check_single_methods()
         if not self.estimators and set(self.arms) - {"plain"}:
             raise UserError("guarded and control arms need --estimators; or give --arms plain")
-        asking = [entry.name for entry in found if entry.needs_map]
+        given = {method for method, _ in self.maps_of}
+        asking = [entry.name for entry in found if entry.needs_map and entry.name not in given]
         if asking and not self.estimators:
             raise UserError(f"{asking[0]} looks at importance maps, guarded or not: give --estimators")
         if self.maps_from is not None and not (self.maps_from / "results.json").is_file():
@@ -114,6 +131,15 @@ class CompareConfig:
         for folder in self.share:
             if not folder.is_dir():
                 raise UserError(f"--share {folder} is no folder: give those of comparisons, or leave it out")
+
+    def _check_single_methods(self) -> None:
+        """A method that is not compared may be named: a preset knows more of them than are asked for."""
+        for name, _ in self.maps_of:
+            find(name, methods())
+        for name, option, _ in self.values:
+            known = takes(find(name, methods()))
+            if option not in known:
+                raise UserError(f"--values {name} {option}: {name} has the options {', '.join(sorted(known))}")
 
     def _check_rules(self) -> None:
         for value in self.quantiles:
@@ -123,5 +149,11 @@ class CompareConfig:
             raise UserError(f"--soften-strength {self.soften_strength}: give the largest doubt, above 0 and up to 1")
         if not self.soften_power > 0:
             raise UserError(f"--soften-power {self.soften_power}: give a number above 0; 2 is the usual one")
-        if LIVE in self.estimators and "superpixel" in self.shapes:
+        if LIVE in self.every_estimator and "superpixel" in self.shapes:
             raise UserError("--estimators live has no stored maps to find superpixels for: compare it in a run apart")
+
+
+@lru_cache(maxsize=256)
+def takes(entry: Entry) -> frozenset[str]:
+    """Names of a method's options."""
+    return frozenset(inspect.signature(entry.load()).parameters)

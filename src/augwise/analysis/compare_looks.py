@@ -41,7 +41,7 @@ def rehearse(config: CompareConfig, source: Source) -> None:
     from .touched import touched
 
     height, width = _size(config, source)
-    for name in config.estimators:
+    for name in config.every_estimator:
         if name != LIVE:
             estimator(config, name).check(height, width)
     for cell in cells(config):

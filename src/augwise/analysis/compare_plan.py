@@ -18,7 +18,7 @@ from itertools import product
 from typing import Any, Literal
 
 from ..catalogue import Entry, estimators, find, methods
-from .compare_config import LENGTH, LIVE, CompareConfig
+from .compare_config import LENGTH, LIVE, CompareConfig, takes
 
 Arm = Literal["baseline", "plain", "guarded", "control", "smoothing"]
 TOP = 0.15
@@ -31,7 +31,8 @@ class Cell:
     """One place of the table: a method at a strength, and the map that its guard or its label uses, and how.
 
     What does not matter to a method is left empty, so that it does not make two cells of one: strength is None where
-    the method's own default counts, window, estimator and labels "", quantile None.
+    the method's own default counts, window, estimator and labels "", quantile None. option: which of the method's
+    options the strength is a value of; "" for the one that makes it stronger.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Cell:
     rule: str = "guard"
     follow: str = "image"
     labels: str = ""
+    option: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,23 +87,17 @@ class Run:
         return "-".join(filter(None, [self.method, self.estimator, self.arm, f"s{self.seed}", digest]))
 
 
-@lru_cache(maxsize=256)
-def takes(entry: Entry) -> frozenset[str]:
-    """Names of a method's options."""
-    return frozenset(inspect.signature(entry.load()).parameters)
-
-
 def cells(config: CompareConfig) -> list[Cell]:
     """Every row of the table, in the order in which it is shown."""
     found: dict[Cell, None] = {}
     for method in config.methods:
         entry = find(method, methods())
-        for rule, strength, shape, follow, labels, window, quantile, estimator in product(
+        for rule, (option, strength), shape, follow, labels, window, quantile, estimator in product(
             config.rules, _strengths(config, entry), config.shapes, config.follows, config.labels,
-            _windows(config, entry), config.quantiles, config.estimators or ("",),
+            _windows(config, entry), config.quantiles, _estimators(config, method),
         ):  # fmt: skip
-            cell = Cell(method, strength, window, estimator, quantile, shape, rule, follow, labels)
-            found[_relevant(entry, cell)] = None
+            cell = Cell(method, strength, window, estimator, quantile, shape, rule, follow, labels, option)
+            found[_relevant(config, entry, cell)] = None
     return list(found)
 
 
@@ -174,14 +170,14 @@ def _moves(entry: Entry) -> bool:
     return isinstance(wrapped, Augmentation) and type(wrapped).move is not Augmentation.move
 
 
-def _relevant(entry: Entry, cell: Cell) -> Cell:
-    """The cell with everything left empty that means nothing to its method under its rule."""
-    known = takes(entry)
-    guard = cell.rule == "guard" and "quantile" in known
+def _relevant(config: CompareConfig, entry: Entry, cell: Cell) -> Cell:
+    """The cell with everything left empty that means nothing to its method under its rule, or to any arm asked for."""
+    known, steered = takes(entry), set(config.arms) != {"plain"}
+    guard = cell.rule == "guard" and "quantile" in known and steered
     pasted = guard and entry.kind == "image"
     square = not pasted or cell.shape == "rectangle"
     windowed = "window" in known and (entry.kind != "image" or pasted) and square
-    consulted = _consulted(entry, cell.rule) or entry.needs_map
+    consulted = (_consulted(entry, cell.rule) and steered) or entry.needs_map
     return replace(
         cell,
         window=cell.window if windowed else "",
@@ -189,18 +185,28 @@ def _relevant(entry: Entry, cell: Cell) -> Cell:
         quantile=cell.quantile if guard else None,
         shape="rectangle" if square else cell.shape,
         follow=cell.follow if pasted and _moves(entry) else "image",
-        labels=cell.labels if "labels" in known and cell.rule in ("guard", "labels") else "",
+        labels=cell.labels if "labels" in known and cell.rule in ("guard", "labels") and steered else "",
     )
 
 
-def _strengths(config: CompareConfig, entry: Entry) -> tuple[float | None, ...]:
+def _strengths(config: CompareConfig, entry: Entry) -> list[tuple[str, float | None]]:
+    """Options and their values, a row each; the option is "" where it is the method's strength."""
+    own = [(option, value) for method, option, value in config.values if method == entry.name]
+    if own:
+        return [("" if option == entry.strength else option, value) for option, value in own]
     if config.strengths and entry.strength:
-        return config.strengths
+        return [("", value) for value in config.strengths]
     usual = entry.usual
     if entry.strength == "length":
         usual = LENGTH if usual is None and entry.kind == "image" else usual
         usual = config.length if usual is not None and config.length is not None else usual
-    return (usual if entry.strength else None,)
+    return [("", usual if entry.strength else None)]
+
+
+def _estimators(config: CompareConfig, method: str) -> tuple[str, ...]:
+    """A method's own estimators, or those of all."""
+    own = tuple(estimator for name, estimator in config.maps_of if name == method)
+    return own or config.estimators or ("",)
 
 
 def _windows(config: CompareConfig, entry: Entry) -> tuple[str, ...]:
@@ -212,7 +218,9 @@ def _windows(config: CompareConfig, entry: Entry) -> tuple[str, ...]:
 def _plain(entry: Entry, cell: Cell) -> dict[str, Any]:
     """Options of the plain arm: only what changes the plain method; the guard's own settings must not split it."""
     options: dict[str, Any] = {}
-    if cell.strength is not None and not (entry.kind == "image" and entry.strength == "length"):
+    if cell.option and cell.strength is not None:
+        options[cell.option] = _number(cell.strength)
+    elif cell.strength is not None and not (entry.kind == "image" and entry.strength == "length"):
         options[entry.strength] = _number(cell.strength)
     if cell.window and entry.kind != "image":
         options["window"] = cell.window

@@ -42,7 +42,7 @@ def value(row: Row, name: str) -> str:
     """A dimension's value in a column of its own; a dash where it does not apply."""
     found = of(row, name)
     if name == "strength":
-        return strength(found)
+        return " ".join(filter(None, (row.get("option"), strength(found))))
     if name == "quantile":
         return "-" if found is None else f"{found:g}"
     return found or "-"
@@ -54,8 +54,10 @@ def strength(given: float | None) -> str:
 
 
 def method(row: Row) -> str:
-    """``cutout 16``; the name alone where the method's own default counts."""
-    return " ".join(filter(None, (row["method"], "" if row["strength"] is None else strength(row["strength"]))))
+    """``cutout 16``, or ``cutmix alpha 1`` where the value is not of the method's strength; the name alone where the
+    method's own default counts."""
+    given = "" if row["strength"] is None else strength(row["strength"])
+    return " ".join(filter(None, (row["method"], row.get("option"), given)))
 
 
 def where(row: Row, dimensions: Sequence[str]) -> str:
@@ -112,10 +114,9 @@ def notes(rows: Sequence[Row], needing: Iterable[str] = ()) -> list[str]:
         said.append(f"n = {span} {'run' if counts == [1] else 'runs'} per arm")
     mapped = [name for name in needing if any(row["method"] == name for row in listed)]
     if mapped:
-        said.append(
-            f"{', '.join(mapped)}: the plain arm looks at the image's own map, too; the control is shown another "
-            "image's map for both, mask and guard"
-        )
+        control = "; the control is shown another image's map for both, mask and guard"
+        plain = f"{', '.join(mapped)}: the plain arm looks at the image's own map, too"
+        said.append(plain + (control if "control" in arms(listed) else ""))
     doubts = [row for row in listed if row.get("doubt") is not None]
     if doubts:
         each = "; ".join(f"{method(row)} {where(row, [])} {row['doubt']:.3f}" for row in doubts)

@@ -145,6 +145,25 @@ _ALL = (
         },
     ),
     Preset(
+        "mixing",
+        "how should images be mixed? blended or cut, two to five, by draw, stored maps or the model in training",
+        {
+            "methods": ("mixup", "dmixup", "cutmix", "dcutmix", "saliencydcutmix", "puzzlemix", "comixup"),
+            # Beta and Dirichlet with α = 1, as the others have: methods differ in what they do, not in how much of it.
+            "values": (("cutmix", "alpha", 1.0), ("dcutmix", "k", 3), ("dcutmix", "k", 5)),
+            "windows": (),
+            "estimators": (),
+            "maps_of": (
+                ("saliencydcutmix", "saliency"),
+                ("saliencydcutmix", "cdiea"),
+                ("puzzlemix", "live"),
+                ("comixup", "live"),
+            ),
+            "arms": ("plain",),
+            "seeds": 5,
+        },
+    ),
+    Preset(
         "keep",
         "must the saliency be that of the model in training? live against stored (IPF-RDA, Tables V and VI)",
         {"methods": ("cutout", "autoaugment"), "estimators": ("live", "saliency")},

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 
 from ..labels import MixedLabels
 from ..mixing import Mixer
-from ..randomness import generator, stream
+from ..randomness import stream
 from ..sample import Batch
 from ..transforms.base import Augmentation
 from ..transforms.preserve import Preserve
-
-_COLOURS = 8  # channels of the pictures that are mixed: enough for nine images in one
 
 
 class Touched(NamedTuple):
@@ -84,24 +82,42 @@ def _shares(own: Tensor, lost: Tensor) -> Touched:
 
 
 def _mixed(step: Mixer, own: Tensor, guide: Tensor, key: tuple[int | str, ...]) -> Touched:
-    """Every image is of one colour that no other has, and its label is its row, so a mixed pixel tells how much of it
-    is whose: its colour and the sum of 1 are `_COLOURS` + 1 equations for the shares of the images that it is made of.
+    """Of mixtures of any number of images, from their labels and pixels alone.
+
+    The labels, i for image i, say who is in whose picture. Then the same draws again, once per colour: images of the
+    colour are white and all others black, and no picture holds two of a colour, so a pixel is what its own image has
+    of it.
     """
     n, height, width = own.shape
-    rows = torch.arange(n)
-    colours = torch.rand(n, _COLOURS, dtype=torch.float64, generator=generator("touched", "colours"))
-    marked = colours[:, :, None, None].expand(-1, -1, height, width).contiguous()
-    with stream(*key):
-        after = step(Batch.of(marked, rows, guide))
-    assert isinstance(after, Batch)
-    assert isinstance(after.labels, MixedLabels)
-    classes = after.labels.classes
-    assert classes.shape[1] <= _COLOURS + 1
-    of_each = torch.cat([colours[classes], torch.ones(*classes.shape, 1, dtype=torch.float64)], 2).mT
-    seen = torch.cat([after.images.as_subclass(Tensor).flatten(2), torch.ones(n, 1, height * width)], 1)
-    shares = torch.linalg.pinv(of_each) @ seen.double()
-    ours = (shares * (classes == rows[:, None])[:, :, None]).sum(1)
-    return _shares(own, (1 - ours).clamp(0, 1).view(n, height, width))
+
+    def mixture(white: Tensor) -> Batch:
+        marked = white.double()[:, None, None, None].expand(n, 1, height, width).contiguous()
+        with stream(*key):
+            after = step(Batch.of(marked, torch.arange(n), guide))
+        assert isinstance(after, Batch)
+        return after
+
+    shown = MixedLabels.of(mixture(torch.zeros(n)).labels)
+    colours = _colours(shown)
+    mine = torch.ones(n, height, width, dtype=torch.float64)
+    for colour in range(int(colours.max()) + 1 if n else 0):
+        rows = colours == colour
+        mine[rows] = mixture(rows).images.as_subclass(Tensor)[rows, 0]
+    return _shares(own, (1 - mine).clamp(0, 1))
+
+
+def _colours(shown: MixedLabels) -> Tensor:
+    """(N,) a colour for each image, such that no other image of its picture has the same: the smallest that is free."""
+    together: list[set[int]] = [set() for _ in shown.classes]
+    for i, classes in enumerate(shown.classes.tolist()):  # of weight 0 too: without importance it may still be seen
+        for j in set(classes) - {i}:
+            together[i].add(j)
+            together[j].add(i)
+    colours: list[int] = []
+    for i, others in enumerate(together):
+        taken = {colours[j] for j in others if j < i}
+        colours.append(next(c for c in range(len(taken) + 1) if c not in taken))
+    return torch.tensor(colours, dtype=torch.int64)
 
 
 def _lost(step: nn.Module, maps: Tensor, key: tuple[int | str, ...]) -> Tensor:

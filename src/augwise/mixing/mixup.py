@@ -26,6 +26,7 @@ _STEPS = 16  # of the search for an offset, Newton's or halving: exact after 8 a
 _EXACT = 1e-14  # what the mean of Λ may be off where the search ends before
 _SHARPEST = 20
 _CACHED = 1 << 17  # elements blended at once on a CPU: what its second-level cache holds
+_WHOLE = 1 << 19  # of a batch of so few the slices' bookkeeping costs more than the cache saves
 
 
 class Weights(NamedTuple):
@@ -66,15 +67,16 @@ def mixup(images: Tensor, partner: Tensor, weights: Tensor | Weights) -> Tensor:
     for rows in _chunks(images):
         share = weights.of(rows, exact) if isinstance(weights, Weights) else weights[rows]
         share = share.view(len(share), *[1] * (images.ndim - share.ndim), *share.shape[1:])
-        blended = images[partner[rows]].to(exact).lerp_(images[rows].to(exact), share)
+        blended = images.index_select(0, partner[rows]).to(exact).lerp_(images[rows].to(exact), share)
         mixed[rows] = blended if images.is_floating_point() else blended.round_()
     return mixed
 
 
 def _chunks(batch: Tensor) -> Iterator[slice]:
-    """Slices of the batch that fit into the cache of a CPU; on another device all of it."""
+    """Slices of the batch that fit into the cache of a CPU; on another device, or of a small batch, all of it."""
     n = max(1, len(batch))
-    step = max(1, _CACHED * n // max(1, batch.numel())) if batch.device.type == "cpu" else n
+    sliced = batch.device.type == "cpu" and batch.numel() > _WHOLE
+    step = max(1, _CACHED * n // batch.numel()) if sliced else n
     return (slice(start, start + step) for start in range(0, len(batch), step))
 
 

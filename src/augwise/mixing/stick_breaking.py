@@ -27,17 +27,19 @@ def stick_breaking_boxes(shares: Tensor, height: int, width: int, position: Tens
     """
     shares = shares.double()
     left_over = (1 - shares.cumsum(1)).clamp(0, 1)  # what images from k + 1 on share
-    before = torch.cat([torch.ones_like(left_over[:, :1]), left_over], 1)
-    corner = torch.zeros(len(shares), 2, dtype=torch.int64, device=shares.device)
-    size = torch.tensor([height, width], device=shares.device).expand_as(corner)
-    boxes = torch.empty(len(shares), shares.shape[1] - 1, 4, dtype=torch.int64, device=shares.device)
-    for k in range(shares.shape[1] - 1):
-        passed_on = torch.where(before[:, k] > 0, left_over[:, k] / before[:, k].clamp_min(1e-300), 0.0).clamp(max=1)
-        smaller = (size * passed_on.sqrt()[:, None]).round().long()
-        corner = corner + (position[:, k] * (size - smaller + 1)).long()
+    before = torch.cat([torch.ones_like(left_over[:, :1]), left_over], 1)[:, :-1]
+    passed_on = torch.where(before > 0, left_over / before.clamp_min(1e-300), 0.0).clamp(max=1).sqrt()
+    corner = torch.zeros(len(shares), 2, dtype=torch.float64, device=shares.device)
+    size = torch.tensor([height, width], dtype=torch.float64, device=shares.device)
+    boxes = []
+    for k in range(shares.shape[1] - 1):  # in whole numbers, which float64 holds exactly
+        smaller = (size * passed_on[:, k, None]).round_()
+        corner = (size - smaller).add_(1).mul_(position[:, k]).floor_().add_(corner)
         size = smaller
-        boxes[:, k, :2], boxes[:, k, 2:] = corner, corner + size
-    return boxes
+        boxes += [corner, corner + size]
+    if not boxes:
+        return torch.empty(len(shares), 0, 4, dtype=torch.int64, device=shares.device)
+    return torch.cat(boxes, 1).long().view(len(shares), -1, 4)
 
 
 def visible_areas(boxes: Tensor, height: int, width: int) -> Tensor:
