@@ -15,6 +15,7 @@ from augwise.analysis.bootstrap import bootstrap
 from augwise.analysis.calibration_errors import errors, probabilities, scaled_crosswise
 from augwise.report.analyse_page import alone, as_text, scientific, write_pictures
 from augwise.report.build import load
+from augwise.report.landscape_page import page
 from augwise.report.robustness_page import warnings
 from augwise.report.surfaces import Heights, contours, surface
 from augwise.training.results import write_json
@@ -239,6 +240,14 @@ def test_a_page_doubts_numbers_that_flatter():
         if row["attack"] == "fgsm" and row["run"] == "third":
             row["accuracy"] = row["accuracy"] | {"mean": 0.0}
     assert any("FGSM beats PGD on third: PGD is too weak" in text for text in warnings(results))
+
+
+def test_a_flat_network_that_has_learned_little_is_not_praised():
+    results = landscape()
+    results["runs"][0]["loss"] = 0.25
+    assert "Flat is not deep" not in as_text(page(results, {}))
+    results["runs"][0]["loss"] = 0.5
+    assert "the loss of plain is 0.50 at its weights, that of a run <b> & more 0.20" in as_text(page(results, {}))
 
 
 # Surfaces -----------------------------------------------------------------------------------------------------------

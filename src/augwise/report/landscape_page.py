@@ -21,7 +21,8 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG
     if runs[0]["surface"]:
         sections.append(_surfaces(runs))
     sections.append(_numbers(runs, hessian, results["radius"]))
-    return analysis_page(results, _headline(runs, results["radius"]), _points(hessian), sections)
+    points = [*_doubt(runs), *_points(hessian)]
+    return analysis_page(results, _headline(runs, results["radius"]), points, sections)
 
 
 def rise(run: dict[str, Any]) -> float | None:
@@ -43,6 +44,21 @@ def _headline(runs: list[dict[str, Any]], radius: float) -> str:
         f"Flattest is {flat}, whose loss rises by {scientific(least)} on average within {radius:g} of its weights; "
         f"steepest is {steep}, by {scientific(most)}."
     )
+
+
+def _doubt(runs: list[dict[str, Any]]) -> list[str]:
+    """A network that has learned little is flat, too."""
+    known = [(found, run) for run in runs if (found := rise(run)) is not None]
+    if len(known) < 2:
+        return []
+    flattest = min(known, key=lambda pair: pair[0])[1]
+    best = min((run for _, run in known), key=lambda run: run["loss"])
+    if flattest["loss"] < 1.5 * best["loss"] + 0.05:
+        return []
+    return [
+        f"Flat is not deep: the loss of {flattest['name']} is {number(flattest['loss'])} at its weights, that of "
+        f"{best['name']} {number(best['loss'])}."
+    ]
 
 
 def _points(hessian: bool) -> list[str]:

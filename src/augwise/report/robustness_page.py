@@ -115,8 +115,9 @@ def _differences(results: dict[str, Any]) -> Section:
         f"Accuracy less that of {names[0]}, in points, paired by image, with 95 % intervals by bootstrap over images."
     )
     notes = [
+        "An interval without width, as at 0 %, says that all of these images fared alike, not that all others would.",
         "The intervals speak of these two networks on other images, not of two ways to train: another seed is another "
-        "network."
+        "network.",
     ]
     return Section("differences", f"Against {names[0]}", (), (), [Table(caption, ["attack", *names[1:]], rows)], notes)
 

@@ -130,11 +130,13 @@ def _box(heights: Heights, sx: Any, sy: Any, name: str) -> list[str]:
     far = max(corners, key=lambda c: float(_seen(np.array(c[0]), np.array(c[1]), 0)[2]))
     left = min(corners, key=lambda c: at(*c, 0)[0])
     right = max(corners, key=lambda c: at(*c, 0)[0])
-    for level in heights.levels:
+    every = math.ceil(len(heights.levels) / 8)  # more would stand on each other
+    for i, level in enumerate(heights.levels):
         w = 1.1 * float(heights.share(level))
         line = [at(*left, w), at(*far, w), at(*right, w)]
         parts.append('<path class="grid" fill="none" d="M' + "L".join(f"{a:.1f} {b:.1f}" for a, b in line) + '"/>')
-        parts.append(_text(line[0][0] - 5, line[0][1] + 4, heights.text(level), "tick", "end"))
+        if i % every == 0:
+            parts.append(_text(line[0][0] - 5, line[0][1] + 4, heights.text(level), "tick", "end"))
     parts.append(_text(0, 12, name, "tick"))
     for (one, other), label in (((corners[0], corners[1]), "direction 1"), ((corners[1], corners[2]), "direction 2")):
         a, b = at(*one, 0), at(*other, 0)
