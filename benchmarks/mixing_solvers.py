@@ -88,9 +88,10 @@ def puzzlemix_gaps() -> dict[str, float]:
     kept = []
     for blocks, n in CUTS.items():
         one, two = a_batch(n, 1), a_batch(n, 2)
-        images, maps = ([b.images.as_subclass(Tensor) for b in (one, two)], [_maps(b) for b in (one, two)])
+        images = [b.images.as_subclass(Tensor) for b in (one, two)]
+        maps = [_maps(b) for b in (one, two)]
         share = torch.rand(n, generator=torch.Generator().manual_seed(3))
-        costs = mask_costs(*images, *maps, share, blocks)
+        costs = mask_costs(images[0], images[1], maps[0], maps[1], share, blocks)
         masks = levels.minimise(*costs)
         parts = [(costs.slopes[:, i], costs.down[i], costs.right[i]) for i in range(n)]
         cut = torch.from_numpy(np.stack([puzzles.cut_levels(*(t.double().numpy() for t in part)) for part in parts]))
