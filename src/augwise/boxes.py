@@ -96,16 +96,18 @@ def paste_boxes(
     result = target if inplace else target.clone()
     rows = range(len(target)) if source_rows is None else source_rows.tolist()
     images, others = as_array(result), as_array(source)
+    if images.ndim == 3:
+        images, others = images[:, None], others[:, None]
     # In plain loops: of a small image the bookkeeping costs as much as the pixels.
     if source_corner is None:
-        for image, row, (top, left, bottom, right) in zip(images, rows, boxes.tolist(), strict=True):
+        for i, (row, (top, left, bottom, right)) in enumerate(zip(rows, boxes.tolist(), strict=True)):
             if bottom > top:
-                image[..., top:bottom, left:right] = others[row][..., top:bottom, left:right]
+                images[i, :, top:bottom, left:right] = others[row, :, top:bottom, left:right]
         return result
-    for image, row, (top, left, bottom, right), (y, x) in zip(
-        images, rows, boxes.tolist(), corner.tolist(), strict=True
-    ):
-        image[..., top:bottom, left:right] = others[row, ..., y : y + bottom - top, x : x + right - left]
+    places = zip(rows, boxes.tolist(), corner.tolist(), strict=True)
+    for i, (row, (top, left, bottom, right), (y, x)) in enumerate(places):
+        if bottom > top:
+            images[i, :, top:bottom, left:right] = others[row, :, y : y + bottom - top, x : x + right - left]
     return result
 
 
