@@ -39,7 +39,7 @@ def stick_breaking_boxes(shares: Tensor, height: int, width: int, position: Tens
         boxes += [corner, corner + size]
     if not boxes:
         return torch.empty(len(shares), 0, 4, dtype=torch.int64, device=shares.device)
-    return torch.cat(boxes, 1).long().view(len(shares), -1, 4)
+    return torch.cat(boxes, 1).long().view(len(shares), shares.shape[1] - 1, 4)
 
 
 def visible_areas(boxes: Tensor, height: int, width: int) -> Tensor:
