@@ -5,12 +5,10 @@ import sys
 
 import pytest
 
-from augwise import catalogue
 from augwise.analysis import presets
 from augwise.analysis.compare_plan import CompareConfig, cells, plan, run_of
 from augwise.analysis.compare_runs import build, steps_of
 from augwise.analysis.presets import PRESETS, preset
-from augwise.catalogue import Entry
 from augwise.cli import _parse
 from augwise.errors import UserError
 from augwise.options import with_preset
@@ -70,19 +68,6 @@ def test_presets_about_one_thing_vary_it():
     assert {method for (method,) in found("ten-methods", "method")} == set(presets.TEN)
 
 
-@pytest.fixture
-def mixers_of_later(monkeypatch):
-    """The two mixers that look at maps and are not in the catalogue yet, made of one that is."""
-    known = {entry.name for entry in catalogue.ENTRIES}
-    grown = [
-        Entry(name, "mixing", "mixing.saliency_dcutmix:SaliencyDCutMix", "", needs_map=True)
-        for name in ("puzzlemix", "comixup")
-        if name not in known
-    ]
-    monkeypatch.setattr(catalogue, "ENTRIES", (*catalogue.ENTRIES, *grown))
-
-
-@pytest.mark.usefixtures("mixers_of_later")
 def test_mixing_has_a_row_for_each_way_and_no_run_too_many():
     config = CompareConfig.preset("mixing")
     config.check()
