@@ -103,7 +103,7 @@ def evaluate_results(classes: list[str] = CLASSES) -> dict[str, Any]:
 
 def compare_config(methods: tuple[str, ...] = ("cutout", "cutmix"), seeds: int = 4, out: str = "c") -> CompareConfig:
     train = TrainConfig(data="digits", epochs=6, val_share=0.1, out=Path(out))
-    return CompareConfig(train, methods, (8, 16), ("inside",), ("occlusion",), seeds=seeds)
+    return CompareConfig(train, methods, strengths=(8, 16), windows=("inside",), estimators=("occlusion",), seeds=seeds)
 
 
 def outcomes(config: CompareConfig, gain: dict[str, float], noise: float = 0.002, classes: int = 3) -> dict:
