@@ -273,7 +273,7 @@ def test_any_batch_and_size_of_image_and_maps_of_zeros(n: int, height: int, widt
         ({"part": 2.5}, "part=2.5"),
         ({"iterations": 0}, "iterations=0"),
         ({"beta": -1}, "beta=-1"),
-        ({"gamma": float("nan")}, "gamma=nan"),
+        ({"diversity": float("nan")}, "diversity=nan"),
         ({"omega": 2}, "omega=2"),
         ({"labels": "mass"}, "labels"),
         ({"p": -0.1}, "p"),

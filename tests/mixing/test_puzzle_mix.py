@@ -307,7 +307,7 @@ def test_an_image_is_shown_where_it_is_salient():
     maps[0, :, : WIDTH // 2], maps[1, :, WIDTH // 2 :] = 1, 1
     images = torch.zeros(2, 3, HEIGHT, WIDTH)
     images[1] = 1
-    mixer = aw.PuzzleMix(blocks=(4,), gamma=0, eta=0)
+    mixer = aw.PuzzleMix(blocks=(4,), seams=0, eta=0)
     params = {
         "mixed": torch.tensor([True, True]),
         "share": torch.tensor([0.5, 0.5]),
@@ -365,7 +365,7 @@ def test_one_draw_for_the_batch_or_one_for_each_image():
         ({"blocks": ()}, "blocks"),
         ({"blocks": (0, 4)}, "blocks"),
         ({"n_labels": 5}, "n_labels=5"),
-        ({"gamma": 1.5}, "gamma=1.5"),
+        ({"seams": 1.5}, "seams=1.5"),
         ({"beta": -0.1}, "beta=-0.1"),
         ({"eta": float("inf")}, "eta"),
         ({"t_cost": -1}, "t_cost=-1"),

@@ -43,7 +43,7 @@ class CoMixup(Mixer):
     alpha: of the Dirichlet prior over the images of a group; one draw for each group.
     blocks: to a side; where the number does not divide a side, blocks differ by a pixel.
     part: images in a group, at most; groups are drawn, and as equal as can be.
-    beta, gamma: weights of the masks' smoothness and of diversity.
+    beta, diversity: weights of the masks' smoothness, β, and of the price of an image that others show already, γ.
     threshold: τ, the share of a picture up to which the others may show an image for nothing.
     eta: weight of the prior.
     omega: ω, from 0 to 1: how much it counts for diversity how far apart the most salient places of two images are.
@@ -61,7 +61,7 @@ class CoMixup(Mixer):
         blocks: int = 4,
         part: int = 20,
         beta: float = 0.32,
-        gamma: float = 1.0,
+        diversity: float = 1.0,
         threshold: float = 0.83,
         eta: float = 0.05,
         omega: float = 0.001,
@@ -78,13 +78,13 @@ class CoMixup(Mixer):
                                   ("iterations", iterations, "times to go over the pictures")):  # fmt: skip
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"{name}={value!r}: give a whole number of {what}, at least 1")
-        for name, value in (("beta", beta), ("gamma", gamma), ("threshold", threshold), ("eta", eta)):
+        for name, value in (("beta", beta), ("diversity", diversity), ("threshold", threshold), ("eta", eta)):
             if not 0 <= value < math.inf:
                 raise UserError(f"{name}={value} is out of range: give 0 or more")
         if not 0 <= omega <= 1:
             raise UserError(f"omega={omega} is out of range: give a share from 0 to 1")
         self.alpha, self.blocks, self.part, self.eta, self.omega = alpha, blocks, part, eta, omega
-        self.weights = Weights(beta, gamma, threshold)
+        self.weights = Weights(beta, diversity, threshold)
         self.iterations, self.blend = iterations, blend
         self.labels: Labels = check_labels(labels)
         self.p: Probability = check_probability(p)

@@ -140,7 +140,8 @@ class PuzzleMix(Mixer):
     alpha: of the beta distribution of λ.
     blocks: to a side; each image draws one of these numbers, 2, 4, 8 or 16 as released. Any size of image goes: where
         the number does not divide a side, blocks differ by a pixel.
-    beta, gamma, eta: weights of the mask's smoothness, of the seams and of the prior, β, γ (up to 1) and η.
+    beta, seams, eta: weights of the mask's smoothness, of the colours along its seams and of the prior: β, γ (up to 1)
+        and η.
     n_labels: levels of the mask, 2 (each block one image), 3 or 4.
     border: pixels on either side of a seam whose colours are compared.
     transport: whether blocks move.
@@ -158,7 +159,7 @@ class PuzzleMix(Mixer):
         alpha: float = 1.0,
         blocks: Sequence[int] = (2, 4, 8, 16),
         beta: float = 1.2,
-        gamma: float = 0.5,
+        seams: float = 0.5,
         eta: float = 0.2,
         n_labels: int = 3,
         border: int = 4,
@@ -181,12 +182,12 @@ class PuzzleMix(Mixer):
         for name, value in (("beta", beta), ("eta", eta), ("t_cost", t_cost)):
             if not 0 <= value < math.inf:
                 raise UserError(f"{name}={value} is out of range: it weighs a cost, so give 0 or more")
-        if not 0 <= gamma <= 1:
-            raise UserError(f"gamma={gamma} is out of range: give 0 to 1, above which seams outweigh a smooth mask")
+        if not 0 <= seams <= 1:
+            raise UserError(f"seams={seams} is out of range: give 0 to 1, above which seams outweigh a smooth mask")
         for name, value in (("border", border), ("t_size", t_size)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"{name}={value!r}: give whole pixels, at least 1")
-        self.alpha, self.beta, self.gamma, self.eta = alpha, beta, gamma, eta
+        self.alpha, self.beta, self.seams, self.eta = alpha, beta, seams, eta
         self.n_labels, self.border = n_labels, border
         self.transport, self.t_size, self.t_cost = transport, t_size, t_cost
         self.labels: Labels = check_labels(labels)
@@ -243,7 +244,7 @@ class PuzzleMix(Mixer):
             a, b = (r.to(images.device, non_blocking=True) for r in (rows, params["partner"][rows]))
             costs = mask_costs(
                 images[a], images[b], maps[a], maps[b], params["share"][rows], number,
-                self.beta, self.gamma, self.eta, self.n_labels, self.border,
+                self.beta, self.seams, self.eta, self.n_labels, self.border,
             )  # fmt: skip
             levels = minimise(*costs)
             mask[a] = to_pixels(levels.float() / (self.n_labels - 1), height, width)
@@ -260,7 +261,7 @@ class PuzzleMix(Mixer):
         return mask, places
 
     def extra_repr(self) -> str:
-        mask = f"alpha={self.alpha}, blocks={self.blocks}, beta={self.beta}, gamma={self.gamma}, eta={self.eta}"
+        mask = f"alpha={self.alpha}, blocks={self.blocks}, beta={self.beta}, seams={self.seams}, eta={self.eta}"
         more = f"n_labels={self.n_labels}, border={self.border}, transport={self.transport}, t_size={self.t_size}"
         how = f"labels={self.labels!r}, p={self.p}, per_batch={self.per_batch}, normalize={self.normalize}"
         return f"{mask}, {more}, t_cost={self.t_cost}, {how}"
