@@ -24,6 +24,8 @@ def low_pass(noise: Tensor, decay: float) -> Tensor:
 
     noise: (N, H, W) float; decay: δ ≥ 0. Returns (N, H, W).
     """
+    if not len(noise):
+        return noise.clone()  # torch 2.11 has no transform of nothing
     height, width = noise.shape[-2:]
     vertical = torch.fft.fftfreq(height, device=noise.device)[:, None]
     horizontal = torch.fft.rfftfreq(width, device=noise.device)

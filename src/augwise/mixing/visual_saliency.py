@@ -28,6 +28,8 @@ def spectral_residual(images: Tensor) -> Tensor:
     images: (N, C, H, W), uint8 or float -> (N, H, W) float32, ≥ 0, each with the maximum 1; 0 where a picture is flat.
     """
     grey = _grey(images)
+    if not len(grey):
+        return grey  # torch 2.11 has no transform of nothing
     height, width = grey.shape[-2:]
     scale = min(1.0, _LONGEST / max(height, width))
     if scale < 1:
