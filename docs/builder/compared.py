@@ -62,7 +62,8 @@ def _section(name: str, found: dict[str, Any]) -> str:
     named = ["method", *words.varying(rows, ("strength", "window", "estimator", *words.DIMENSIONS))]
     heads = [_SHORT.get(n, n) for n in named] + [words.arm(a, rules) for a in arms]
     heads += [words.difference(d, rules, " − ") for d in pairs]
-    lines = [f"### {name}", "", f"{_asked(name)} **{escaped(verdict(found).headline)}**", "", "{.numbers}"]
+    said = verdict(found).headline if found["complete"] else f"Unfinished, so far: {verdict(found).headline}"
+    lines = [f"### {name}", "", f"{_asked(name)} **{escaped(said)}**", "", "{.numbers}"]
     lines += [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in rows:
         cells = [words.value(row, n) for n in named]
