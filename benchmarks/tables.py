@@ -76,9 +76,13 @@ def work(options: argparse.Namespace) -> None:
 
 
 def _publish_base(folder: Path, to: Path) -> None:
-    """The network behind the maps, small as it is, with its results."""
+    """The network behind the maps, small as it is, with its results; one that is there stays, runs depend on it."""
     weights = folder / WEIGHTS
     if weights.stat().st_size > _LARGEST:
+        return
+    if (to / WEIGHTS).exists():
+        if (to / WEIGHTS).read_bytes() != weights.read_bytes():
+            print(f"{to} holds another network already: {folder} is not published")
         return
     to.mkdir(parents=True, exist_ok=True)
     results = without_paths(json.loads((folder / RESULTS_FILE).read_text()))

@@ -271,7 +271,9 @@ def test_a_store_says_which_network_made_it_but_not_where_that_lay(few, tmp_path
     assert len(aw.estimate(model, few, tmp_path / "maps", moved, progress=False)) == len(few)
     aw.estimate(model, few, tmp_path / "quick", moved, precision="bf16", progress=False)
     quick, usual = (np.load(tmp_path / name / "maps.npy").astype(int) for name in ("quick", "maps"))
-    assert np.abs(quick - usual).max() <= 1  # its passes stay in float32; the other layout may round otherwise
+    # Its passes stay in float32; the other layout of the weights may round a few of the 8 bits otherwise.
+    assert np.abs(quick - usual).max() <= 1
+    assert (quick != usual).mean() < 0.005
     with pytest.raises(UserError, match="training mode"):
         network.maps(few.images[:2] / 255, torch.zeros(2, dtype=torch.long), deepcopy(model).train())
     with pytest.raises(UserError, match="reads the features of the classifier"):
