@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..sample import Batch
 from ..schedule import Probability
-from .base import Mixer, label_sets
-from .several import Alpha, Draw, check_alpha
-from .shares import Labels, check_labels, source_shares
+from .base import Mixer
+from .several import Alpha, Draw, assembled, check_alpha
+from .shares import Labels, check_labels
 from .stick_breaking import layers, paste_nested, stick_breaking_boxes, visible_areas
 
 
@@ -77,24 +77,13 @@ def mix_nested(
     batch: Batch, rows: Tensor, boxes: Tensor, corners: Tensor | None, labels: Labels, normalize: bool
 ) -> Batch:
     """Pictures, maps, labels and evidence of K images in nested boxes; arguments as for `paste_nested`."""
-    height, width = batch.images.shape[-2:]
-    weights = visible_areas(boxes, height, width)
-    importance, evidence = batch.importance, batch.evidence
-    if importance is not None:
-        before = importance.as_subclass(Tensor)
-        importance = paste_nested(before, rows, boxes, corners)
-        shown = _by_layer(importance, boxes)
-        evidence = evidence + shown[:, 1:].sum(1).to(evidence.dtype)
-        if labels != "area":
-            whole = before.sum((1, 2), dtype=torch.float64)[rows.to(before.device)]
-            weights = source_shares(labels, weights.to(whole.device), shown, whole, normalize)
-    return Batch.of(
-        paste_nested(batch.images, rows, boxes, corners),
-        label_sets(batch.labels, rows, weights),
-        importance,
-        batch.indices,
-        evidence,
-    )
+    maps = None
+    if batch.importance is not None:
+        mixed = paste_nested(batch.importance.as_subclass(Tensor), rows, boxes, corners)
+        maps = mixed, _by_layer(mixed, boxes)
+    images = paste_nested(batch.images, rows, boxes, corners)
+    areas = visible_areas(boxes, *batch.images.shape[-2:])
+    return assembled(batch, rows, images, areas, maps, labels, normalize)
 
 
 def _by_layer(maps: Tensor, boxes: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..sample import Batch
 from ..schedule import Probability
-from .base import Mixer, label_sets
-from .several import Alpha, Draw, check_alpha
-from .shares import Labels, check_labels, source_shares
+from .base import Mixer
+from .several import Alpha, Draw, assembled, check_alpha
+from .shares import Labels, check_labels
 
 _CACHED = 1 << 17  # elements blended at once on a CPU: what its second-level cache holds
 _WHOLE = 1 << 19  # of a batch of so few the slices' bookkeeping costs more than the cache saves
@@ -87,22 +87,13 @@ class DMixup(Mixer):
         return {"rows": rows, "shares": torch.where(mixed[:, None], shares, alone)}
 
     def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
-        rows, shares = params["rows"], params["shares"]
-        weights, importance, evidence = shares, batch.importance, batch.evidence
-        if importance is not None:
-            before = importance.as_subclass(Tensor)
-            importance = blend(before, rows, shares)
+        rows, shares, maps = params["rows"], params["shares"], None
+        if batch.importance is not None:
+            before = batch.importance.as_subclass(Tensor)
             whole = before.sum((1, 2), dtype=torch.float64)[rows.to(before.device)]
-            shown = shares.to(whole.device) * whole
-            evidence = evidence + shown[:, 1:].sum(1).to(evidence.dtype)
-            weights = source_shares(self.labels, shares.to(whole.device), shown, whole, self.normalize)
-        return Batch.of(
-            blend(batch.images, rows, shares),
-            label_sets(batch.labels, rows, weights),
-            importance,
-            batch.indices,
-            evidence,
-        )
+            maps = blend(before, rows, shares), shares.to(whole.device) * whole
+        images = blend(batch.images, rows, shares)
+        return assembled(batch, rows, images, shares, maps, self.labels, self.normalize)
 
     def extra_repr(self) -> str:
         return self.draw.text(self.labels, self.normalize)

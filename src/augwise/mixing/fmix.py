@@ -11,9 +11,9 @@ from torch import Tensor
 from ..errors import UserError
 from ..sample import Batch
 from ..schedule import Probability
-from .base import Mixer, label_sets
-from .several import Draw, check_pair
-from .shares import Labels, check_labels, source_shares
+from .base import Mixer
+from .several import Draw, assembled, check_pair
+from .shares import Labels, check_labels
 
 
 def low_pass(noise: Tensor, decay: float) -> Tensor:
@@ -112,23 +112,14 @@ class FMix(Mixer):
 
     def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
         rows, mask = params["rows"], params["mask"]
-        partner = rows[:, 1]
-        area = mask.double().mean((1, 2))
-        weights, importance, evidence = torch.stack([1 - area, area], 1), batch.importance, batch.evidence
-        if importance is not None:
-            before = importance.as_subclass(Tensor)
-            importance = paste_masked(before, partner, mask)
-            shown = torch.stack([(importance * m).sum((1, 2), dtype=torch.float64) for m in (~mask, mask)], 1)
-            evidence = evidence + shown[:, 1].to(evidence.dtype)
-            whole = before.sum((1, 2), dtype=torch.float64)[rows.to(before.device)]
-            weights = source_shares(self.labels, weights, shown, whole, self.normalize)
-        return Batch.of(
-            paste_masked(batch.images, partner, mask),
-            label_sets(batch.labels, rows, weights),
-            importance,
-            batch.indices,
-            evidence,
-        )
+        partner, area, maps = rows[:, 1], mask.double().mean((1, 2)), None
+        if batch.importance is not None:
+            mixed = paste_masked(batch.importance, partner, mask)
+            shown = [(mixed * part).sum((1, 2), dtype=torch.float64) for part in (~mask, mask)]
+            maps = mixed, torch.stack(shown, 1)
+        images = paste_masked(batch.images, partner, mask)
+        areas = torch.stack([1 - area, area], 1)
+        return assembled(batch, rows, images, areas, maps, self.labels, self.normalize)
 
     def mix_masks(self, masks: Tensor, params: dict[str, Any]) -> Tensor:
         return paste_masked(masks, params["rows"][:, 1], params["mask"])

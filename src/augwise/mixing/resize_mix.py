@@ -12,10 +12,10 @@ from .. import regions
 from ..errors import UserError
 from ..sample import Batch
 from ..schedule import Probability
-from .base import Mixer, label_sets
+from .base import Mixer
 from .cutmix import area_share
-from .several import Draw
-from .shares import Labels, check_labels, source_shares
+from .several import Draw, assembled
+from .shares import Labels, check_labels
 
 
 def paste_resized(images: Tensor, partner: Tensor, boxes: Tensor, keep_sum: bool = False) -> Tensor:
@@ -118,25 +118,15 @@ class ResizeMix(Mixer):
 
     def mix(self, batch: Batch, params: dict[str, Any]) -> Batch:
         rows, boxes = params["rows"], params["boxes"]
-        partner = rows[:, 1]
-        area = area_share(boxes, *batch.images.shape[-2:])
-        weights, importance, evidence = torch.stack([1 - area, area], 1), batch.importance, batch.evidence
-        if importance is not None:
-            before = importance.as_subclass(Tensor)
-            importance = paste_resized(before, partner, boxes, keep_sum=True)
+        partner, area, maps = rows[:, 1], area_share(boxes, *batch.images.shape[-2:]), None
+        if batch.importance is not None:
+            before = batch.importance.as_subclass(Tensor)
+            mixed = paste_resized(before, partner, boxes, keep_sum=True)
             base = regions.fill_boxes(before, boxes, 0).sum((1, 2), dtype=torch.float64)
-            pasted = regions.box_sums(importance, boxes)
-            evidence = evidence + pasted.to(evidence.dtype)
-            whole = before.sum((1, 2), dtype=torch.float64)[rows.to(before.device)]
-            shown = torch.stack([base, pasted], 1)
-            weights = source_shares(self.labels, weights.to(whole.device), shown, whole, self.normalize)
-        return Batch.of(
-            paste_resized(batch.images, partner, boxes),
-            label_sets(batch.labels, rows, weights),
-            importance,
-            batch.indices,
-            evidence,
-        )
+            maps = mixed, torch.stack([base, regions.box_sums(mixed, boxes)], 1)
+        images = paste_resized(batch.images, partner, boxes)
+        areas = torch.stack([1 - area, area], 1)
+        return assembled(batch, rows, images, areas, maps, self.labels, self.normalize)
 
     def mix_masks(self, masks: Tensor, params: dict[str, Any]) -> Tensor:
         return paste_nearest(masks, params["rows"][:, 1], params["boxes"])

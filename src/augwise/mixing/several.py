@@ -1,4 +1,5 @@
-"""What mixers of K images share: who is mixed with whom, how much of each, and their numbers' course.
+"""What mixers of K images share: who is mixed with whom, how much of each, their numbers' course, and what is said of
+the pictures once they are made.
 
 Draws go through `randomness`; nothing here touches pixels.
 """
@@ -13,7 +14,10 @@ from torch import Tensor
 
 from .. import randomness
 from ..errors import UserError
+from ..sample import Batch
 from ..schedule import Probability, check_probability, current
+from .base import label_sets
+from .shares import Labels, source_shares
 
 Alpha = float | Sequence[float]
 
@@ -91,3 +95,31 @@ class Draw:
     def _once(self):
         """Inside, a single row is drawn alike by all processes that share a global batch."""
         return randomness.shard(0, 1) if self.per_batch else nullcontext()
+
+
+def assembled(
+    batch: Batch,
+    rows: Tensor,
+    images: Tensor,
+    areas: Tensor,
+    maps: tuple[Tensor, Tensor] | None,
+    labels: Labels = "area",
+    normalize: bool = False,
+) -> Batch:
+    """The batch whose pictures are made of K images each: their pixels, with labels, maps and evidence that say so.
+
+    batch: what was mixed; rows: (N, K) int64, which of its images make each picture, the base image first; images: (N,
+    C, H, W), the pictures; areas: (N, K), each image's share of the pixels. maps: the mixed maps (N, H, W) and how much
+    of each image's importance they show, (N, K) float64; None where the batch has none. labels, normalize: as for
+    `source_shares`. ``evidence`` becomes that of the base image plus what the others brought.
+    """
+    importance, evidence, weights = None, batch.evidence, areas
+    if maps is not None:
+        assert batch.importance is not None
+        importance, shown = maps
+        evidence = evidence + shown[:, 1:].sum(1).to(evidence.dtype)
+        if labels != "area":
+            before = batch.importance.as_subclass(Tensor)
+            whole = before.sum((1, 2), dtype=torch.float64)[rows.to(before.device)]
+            weights = source_shares(labels, areas.to(whole.device), shown, whole, normalize)
+    return Batch.of(images, label_sets(batch.labels, rows, weights), importance, batch.indices, evidence)
