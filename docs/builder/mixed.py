@@ -129,8 +129,9 @@ def _mixedness(batch: aw.Batch) -> float:
 
 def _tiles(title: str, batch: aw.Batch, names: list[str]) -> list[Tile]:
     tiles = []
+    name = title.replace("Saliency", "Saliency\N{ZERO WIDTH SPACE}")  # where the longest may break in its narrow column
     for image, shares in zip(batch.images, shares_of(batch.labels), strict=True):
         words = in_words(shares, names)
         alt = f"{title}: a picture whose label is {words}"
-        tiles.append(Tile(barred(pixels(image.as_subclass(Tensor)), shares), f"**{title}** {words}", alt))
+        tiles.append(Tile(barred(pixels(image.as_subclass(Tensor)), shares), f"**{name}** {words}", alt))
     return tiles
