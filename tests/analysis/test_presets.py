@@ -66,6 +66,19 @@ def test_presets_about_one_thing_vary_it():
     assert found("quantiles", "window") == {("inside",)}
     assert found("shapes", "shape", "window") == {("rectangle", "inside"), ("points", ""), ("superpixel", "")}
     assert {method for (method,) in found("ten-methods", "method")} == set(presets.TEN)
+    assert found("beyond-centre", "method", "strength", "window") == {
+        (method, s, "inside") for method in ("cutout", "trivialaugment") for s in (8, 16)
+    }
+
+
+def test_guarded_mixup_has_the_plain_one_of_all_mixers():
+    config = CompareConfig.preset("guarded-mixup")
+    assert {(cell.method, cell.strength) for cell in cells(config)} == {("mixup", 1)}
+    found = {
+        arm: steps_of(run_of(config, cells(config)[0], arm, 0))[-1].guarded for arm in ("plain", "guarded", "control")
+    }
+    assert found == {"plain": False, "guarded": True, "control": True}
+    assert run_of(config, cells(config)[0], "plain", 0) in plan(CompareConfig.preset("mixing"))
 
 
 def test_mixing_has_a_row_for_each_way_and_no_run_too_many():

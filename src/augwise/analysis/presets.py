@@ -56,6 +56,17 @@ _ALL = (
         },
     ),
     Preset(
+        "beyond-centre",
+        "does an image's own map beat both its control and one centre for all? two strengths (this project's own)",
+        {
+            "methods": ("cutout", "trivialaugment"),
+            "strengths": (8, 16),
+            "windows": ("inside",),
+            "estimators": ("one_pass", "cdiea", "occlusion", "centre"),
+            "seeds": 5,
+        },
+    ),
+    Preset(
         "lengths",
         "how large may the region be? l from 8 to 24, windows of equal area (IPF-RDA, Table V and Fig. 8 c)",
         {
@@ -143,6 +154,11 @@ _ALL = (
             "labels": ("importance", "half"),
             "estimators": ("cdiea", "occlusion"),
         },
+    ),
+    Preset(
+        "guarded-mixup",
+        "does it help Mixup to blend pixel by pixel, for each image's own evidence? (this project's own)",
+        {"methods": ("mixup",), "windows": (), "estimators": ("cdiea", "occlusion")},
     ),
     Preset(
         "mixing",
