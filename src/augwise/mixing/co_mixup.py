@@ -14,10 +14,11 @@ from .. import randomness
 from ..errors import UserError
 from ..sample import Batch
 from ..schedule import Probability, check_probability, current
-from .base import Mixer, label_sets
+from .base import Mixer
 from .blocks import blended, block_areas, block_sums, pick, shares, to_pixels
 from .joint_masks import Weights, joint_masks, own_pictures
-from .shares import Labels, check_labels, source_shares
+from .several import assembled
+from .shares import Labels, check_labels
 
 _NEVER = 1e3  # cost of an image that does not exist
 
@@ -117,20 +118,10 @@ class CoMixup(Mixer):
         maps, size = batch.importance.as_subclass(Tensor), self._grid(batch.images)
         with torch.autocast(images.device.type, enabled=False):
             rows, masks = self._masks(maps, size, params)
-            areas = block_areas((height, width), *size, images.device).flatten()
-            weights = (masks * areas[:, None]).sum(1)
-            sums = block_sums(maps.double(), *size).flatten(1)
-            shown = (masks * sums[rows].mT).sum(1)
-            if self.labels != "area":
-                weights = source_shares(self.labels, weights, shown, sums.sum(1)[rows], self.normalize)
+            areas = (masks * block_areas((height, width), *size, images.device).flatten()[:, None]).sum(1)
+            shown = (masks * block_sums(maps.double(), *size).flatten(1)[rows].mT).sum(1)
             picture, importance = _composed((images, maps), rows, masks.unflatten(1, size))
-        return Batch.of(
-            picture,
-            label_sets(batch.labels, rows, weights),
-            importance,
-            batch.indices,
-            batch.evidence + shown[:, 1:].sum(1).to(batch.evidence.dtype),
-        )
+        return assembled(batch, rows, picture, areas, (importance, shown), self.labels, self.normalize)
 
     def _masks(self, maps: Tensor, size: tuple[int, int], params: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """(N, K) int64 rows of the images of each picture, its own first, and (N, n, K) float32 what it shows where."""
@@ -179,8 +170,9 @@ def _pairs(maps: Tensor, table: Tensor, present: Tensor, omega: float) -> Tensor
     side, scaled so that they sum to the number of images."""
     height, width = maps.shape[-2:]
     window = (max(1, height // 4), max(1, width // 4))
-    along = F.avg_pool2d(maps[:, None], (window[0], 1), stride=1)
-    found = F.avg_pool2d(along, (1, window[1]), stride=1)[:, 0]
+    maps = maps.float()
+    rows, columns = (_windows(side, length, maps) for side, length in zip(maps.shape[1:], window, strict=True))
+    found = rows @ (maps @ columns.T)  # a seventh of what pooling with overlap takes
     peak = found.flatten(1).argmax(1)
     place = torch.stack([peak.div(found.shape[2], rounding_mode="floor"), peak % found.shape[2]], 1)[table]
     apart = (place[:, :, None] - place[:, None]).abs().sum(3).float() * (present[:, :, None] & present[:, None])
@@ -188,6 +180,13 @@ def _pairs(maps: Tensor, table: Tensor, present: Tensor, omega: float) -> Tensor
     apart = torch.where(total > 0, apart / total.clamp_min(1) * present.sum(1)[:, None, None], apart)
     same = torch.eye(table.shape[1], device=maps.device)
     return (1 - omega) * same + omega * apart
+
+
+def _windows(side: int, length: int, like: Tensor) -> Tensor:
+    """(windows, side), of the type of ``like``: 1 where a window of this length, in each of its places, has a pixel."""
+    first = torch.arange(side - length + 1, device=like.device)[:, None]
+    pixel = torch.arange(side, device=like.device)
+    return ((pixel >= first) & (pixel < first + length)).to(like.dtype)
 
 
 def _composed(sources: Sequence[Tensor], rows: Tensor, masks: Tensor) -> list[Tensor]:

@@ -71,31 +71,34 @@ def joint_masks(
     of F.
     """
     n = cost.shape[1]
-    masks, counts = start.clone(), start.sum(2)
-    present = (counts.sum(2) > 0).to(cost.dtype)[..., None].expand(-1, -1, n)
+    counts = start.sum(2)
+    # Blocks last, (P, K, n): softmax over the images and the product with the neighbours take half the time.
+    cost, masks = cost.mT.contiguous(), start.mT.contiguous()
+    present = (counts.sum(2) > 0).to(cost.dtype)[..., None, None].expand(-1, -1, 1, n)
     neighbours = _neighbours(*size, cost)
     total, most, few = counts.sum(1), cost.new_tensor(weights.threshold * n), cost.new_tensor(n / 2)
-    bonus = _BONUS + weights.beta / (4 * n) * neighbours.sum(2, keepdim=True)  # |z|² is 1/2: a smaller step to anything
-    charge = None
-    for iteration in range(iterations):
-        left = iterations - iteration
+    bonus = _BONUS + weights.beta / (4 * n) * neighbours.sum(1)  # |z|² is 1/2: a smaller step to anything
+    pairs_of_three = torch.combinations(torch.arange(min(3, cost.shape[1]), device=cost.device))
+    blend = blend and len(pairs_of_three) > 0
+    charge = torch.zeros_like(counts)
+    pictures = list(zip(masks.unbind(1), counts.unbind(1), present.unbind(1), charge.unbind(1), strict=True))
+    for left in range(iterations, 0, -1):
         if distinct and left == _PARTING:
-            charge = _parted(counts) * (weights.gamma / n)
-        for j in range(masks.shape[1]):
-            others = total - counts[:, j]
-            seen = torch.bmm(pairs, others[..., None])[..., 0]
-            limit = most if left > _SETTLING else torch.where(counts[:, j] > 0, most, few)
-            price = torch.where(seen > limit, seen, 0)
-            now = torch.add(cost, price[:, None], alpha=2 * weights.gamma / n)
-            if charge is not None:
-                now += charge[:, j, None]
+            charge.copy_(_parted(counts)).mul_(weights.gamma / n)
+        for mask, count, there, charged in pictures:
+            total -= count
+            seen = torch.bmm(pairs, total[..., None])
+            limit = most if left > _SETTLING else torch.where(count[..., None] > 0, most, few)
+            now = torch.add(cost, seen * (seen > limit), alpha=2 * weights.gamma / n)
+            if left <= _PARTING:
+                now += charged[..., None]
             value = _values(now, neighbours, weights.beta / n)
-            _choose(value, present[:, j], masks[:, j])
+            best, which = value.max(1, keepdim=True)
+            mask.zero_().scatter_(1, which, there)
             if blend and left <= _BLENDING:
-                _share(value, bonus, counts[:, j], masks[:, j])
-            counts[:, j] = masks[:, j].sum(1)
-            total = others + counts[:, j]
-    return masks
+                _share(value, best, bonus, pairs_of_three, count, mask)
+            total += torch.sum(mask, 2, out=count)
+    return masks.mT
 
 
 def own_pictures(counts: Tensor, present: Tensor) -> Tensor:
@@ -119,45 +122,38 @@ def own_pictures(counts: Tensor, present: Tensor) -> Tensor:
 
 
 def _neighbours(rows: int, columns: int, like: Tensor) -> Tensor:
-    """(P, n, n): 1 where two blocks meet, for every group."""
+    """(n, n): 1 where two blocks meet."""
     place = torch.arange(rows * columns, device=like.device)
     y, x = place.div(columns, rounding_mode="floor"), place % columns
     apart = (y[:, None] - y).abs() + (x[:, None] - x).abs()
-    return (apart == 1).to(like.dtype).expand(len(like), -1, -1)
+    return (apart == 1).to(like.dtype)
 
 
 def _values(cost: Tensor, neighbours: Tensor, beta: float) -> Tensor:
-    """What each image is worth in each block, (P, n, K), given what the neighbours are likely to show."""
-    heat = _WARM / cost.shape[1]
-    soft = (cost * (-1 / heat)).softmax(2)
+    """What each image is worth in each block, (P, K, n), given what the neighbours are likely to show."""
+    heat, rows = _WARM / cost.shape[2], cost.flatten(0, 1)
+    soft = (cost * (-1 / heat)).softmax(1)
     for _ in range(_STEPS - 1):
         heat *= _COOLING
-        soft = torch.baddbmm(cost, neighbours, soft, beta=-1 / heat, alpha=beta / heat).softmax(2)
-    return torch.baddbmm(cost, neighbours, soft, beta=-1, alpha=beta)
+        told = torch.addmm(rows, soft.flatten(0, 1), neighbours, beta=-1 / heat, alpha=beta / heat)
+        soft = told.view_as(cost).softmax(1)
+    return torch.addmm(rows, soft.flatten(0, 1), neighbours, beta=-1, alpha=beta).view_as(cost)
 
 
-def _choose(value: Tensor, present: Tensor, mask: Tensor) -> None:
-    """Set the mask (P, n, K) to the image of most value in each block; present: (P, n), 0 where there is no picture."""
-    mask.zero_().scatter_(2, value.argmax(2, keepdim=True), present[..., None])
-
-
-def _share(value: Tensor, bonus: Tensor, counts: Tensor, mask: Tensor) -> None:
+def _share(value: Tensor, alone: Tensor, bonus: Tensor, pairs: Tensor, counts: Tensor, mask: Tensor) -> None:
     """Let blocks show two of the three images that the picture showed most of, half and half, where that is better.
 
-    bonus: (P, n, 1) what that is preferred by; counts: (P, K) what the picture showed; mask: (P, n, K) what it is to
-    show, changed in place.
+    value: (P, K, n); alone: (P, 1, n), the best of one image; bonus: (n,) what half and half is preferred by; pairs:
+    (pairs, 2) of ranks, the smaller first; counts: (P, K) what the picture showed; mask: (P, K, n) what it is to show,
+    changed in place.
     """
-    most = min(3, counts.shape[1])
-    pairs = [(a, b) for b in range(1, most) for a in range(b)]
-    if not pairs:
-        return
-    shown, which = counts.topk(most, 1)
-    halves = counts.new_zeros(len(counts), len(pairs), counts.shape[1]).scatter_(2, which[:, pairs], 0.5)
-    shown = shown[:, [b for _, b in pairs]] > 0
-    worth = torch.where(shown[:, None], torch.baddbmm(bonus, value, halves.mT), -torch.inf)
-    best, pair = worth.max(2, keepdim=True)
-    better = best > value.amax(2, keepdim=True)
-    mask.copy_(torch.where(better, halves.gather(1, pair.expand_as(mask)), mask))
+    shown, which = counts.topk(min(3, counts.shape[1]), 1)
+    both = which.index_select(1, pairs.flatten()).unflatten(1, pairs.shape)
+    halves = counts.new_zeros(len(counts), len(pairs), counts.shape[1]).scatter_(2, both, 0.5)
+    unseen = shown.index_select(1, pairs[:, 1])[..., None] == 0
+    best, pair = torch.bmm(halves, value).add_(bonus).masked_fill_(unseen, -torch.inf).max(1, keepdim=True)
+    shared = halves.mT.gather(2, pair.expand_as(mask))
+    mask.copy_(torch.where(best > alone, shared, mask))
 
 
 def _parted(counts: Tensor) -> Tensor:

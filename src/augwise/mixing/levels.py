@@ -53,39 +53,54 @@ def energy(levels: Tensor, slopes: Tensor, down: Tensor, right: Tensor) -> Tenso
 
 
 def _solve(slopes: Tensor, down: Tensor, right: Tensor, iterations: int) -> Tensor:
-    """Message passing. What a site has heard is kept by axis and by the side it came from: (2, 2, M, N, h, w)."""
+    """Message passing. What a site has heard is kept by axis and by the side it came from: (M, 2, 2, N h w).
+
+    The grids lie one after the other in one row, so that a neighbour is a step along it and no slice is cut up. Steps
+    over a border have coupling 0 and say exactly 0.
+    """
     count, n, height, width = slopes.shape
     edges = 2 * height * width - height - width
     share = (height * width - 1) / edges if edges else 1.0  # of the grid's spanning trees, those that hold an edge
     coupling = slopes.new_zeros(2, 2, n, height, width)  # to the neighbour on that side
     coupling[0, 0, :, 1:], coupling[0, 1, :, :-1] = down, down
     coupling[1, 0, :, :, 1:], coupling[1, 1, :, :, :-1] = right, right
+    coupling = coupling.flatten(2)
     bends = [coupling * ((2 * k - 1) / (count * count * share)) for k in range(1 - count, count + 1)]
-    heard = slopes.new_zeros(2, 2, count, n, height, width)
-    told = torch.empty_like(heard)
+    slopes = slopes.flatten(1)
+    heard = slopes.new_zeros(count, 2, 2, n * height * width)
+    own, told = torch.empty_like(heard), torch.empty_like(heard)
+    ways = [(heard[:, axis, 0, step:], told[:, axis, 1, :-step]) for axis, step in ((0, width), (1, 1))]
+    ways += [(heard[:, axis, 1, :-step], told[:, axis, 0, step:]) for axis, step in ((0, width), (1, 1))]
+    sides = [heard[:, axis, side] for axis in (0, 1) for side in (0, 1)]
+    known = torch.empty_like(slopes)
     for _ in range(iterations):
         # A site tells its neighbour what it knows from all others.
-        own = torch.add(slopes, heard.sum((0, 1)), alpha=share) - heard
+        torch.sub(_known(slopes, sides, share, known)[:, None, None], heard, out=own)
         _convolve(own, bends, told)
-        heard[0, 0, :, :, 1:].lerp_(told[0, 1, :, :, :-1], 1 - _DAMPING)
-        heard[0, 1, :, :, :-1].lerp_(told[0, 0, :, :, 1:], 1 - _DAMPING)
-        heard[1, 0, ..., 1:].lerp_(told[1, 1, ..., :-1], 1 - _DAMPING)
-        heard[1, 1, ..., :-1].lerp_(told[1, 0, ..., 1:], 1 - _DAMPING)
-    return (torch.add(slopes, heard.sum((0, 1)), alpha=share) < 0).sum(0)
+        for ear, mouth in ways:
+            ear.lerp_(mouth, 1 - _DAMPING)
+    return (_known(slopes, sides, share, known) < 0).sum(0).view(n, height, width)
+
+
+def _known(slopes: Tensor, sides: list[Tensor], share: float, known: Tensor) -> Tensor:
+    """Each site's own slopes and what it has heard from all sides, into ``known``; addends one by one, three times as
+    fast as a sum over two dimensions."""
+    torch.add(sides[0], sides[1], out=known).add_(sides[2]).add_(sides[3])
+    return torch.add(slopes, known, alpha=share, out=known)
 
 
 def _convolve(own: Tensor, bends: list[Tensor], told: Tensor) -> None:
     """Slopes of min_k (f(k) + g(k - l)) over l = 0 ... M: the middle M in the order of f's and g's slopes together.
 
-    own: f's M slopes along dimension 2; bends: g's 2 M slopes; told: where the result goes. All ascend, so the r-th
-    smallest of both is the least, over how many it may take from f, of the larger of the two last ones taken.
+    own: f's M slopes along dimension 0; bends: g's 2 M slopes; told: where the result goes. All ascend, so the r-th
+    smallest of both is the least, over how many it may take from f, of the larger of the two last ones taken; none and
+    one together are a clamp.
     """
-    count = own.shape[2]
+    count = len(own)
     for r in range(count, 2 * count):
-        least = told[:, :, r - count]
-        torch.minimum(bends[r], torch.maximum(own[:, :, 0], bends[r - 1]), out=least)
+        least = torch.clamp(own[0], bends[r - 1], bends[r], out=told[r - count])
         for taken in range(2, count + 1):
-            torch.minimum(least, torch.maximum(own[:, :, taken - 1], bends[r - taken]), out=least)
+            torch.minimum(least, torch.maximum(own[taken - 1], bends[r - taken]), out=least)
 
 
 def _or_one_level(levels: Tensor, slopes: Tensor, down: Tensor, right: Tensor) -> Tensor:
