@@ -22,6 +22,7 @@ GROUPS = {
     "losses": ("Losses", ("losses", "criteria")),
     "models": ("Models", ("models",)),
     "data": ("Data", ("data",)),
+    "classifiers": ("Trained classifiers", ()),
     "verbs": ("Verbs as functions", ("analysis", "training", "recipes", "report")),
 }
 """One page each: title, and the packages whose public names stand on it."""
@@ -44,17 +45,30 @@ FUNCTIONS = {
     "transforms.operations": "transforms",
     "transforms.kept": "transforms",
     "mixing.cutmix": "mixing",
+    "mixing.dmixup": "mixing",
     "mixing.fmix": "mixing",
     "mixing.manifold_mixup": "mixing",
+    "mixing.joint_masks": "mixing",
+    "mixing.levels": "mixing",
     "mixing.mixup": "mixing",
+    "mixing.puzzle_mix": "mixing",
     "mixing.resize_mix": "mixing",
     "mixing.shares": "mixing",
     "mixing.soften": "mixing",
+    "mixing.stick_breaking": "mixing",
     "mixing.style": "mixing",
     "mixing.style_cutmix": "mixing",
     "mixing.style_mix": "mixing",
+    "mixing.transport": "mixing",
+    "mixing.visual_saliency": "mixing",
     "transforms.resized_crop": "transforms",
     "selection": "selection",
+    "analysis.calibration_errors": "classifiers",
+    "analysis.detection": "classifiers",
+    "analysis.directions": "classifiers",
+    "analysis.hessian": "classifiers",
+    "analysis.lanczos": "classifiers",
+    "analysis.linf_attacks": "classifiers",
 }
 """Modules whose functions are documented too, and the page they stand on."""
 
