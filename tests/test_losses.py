@@ -96,6 +96,18 @@ def test_bce_is_torchs_of_the_dense_target(k, smoothing, factor, reduction):
     same(labels.bce(x, smoothing, reduction, weight), theirs, x)
 
 
+@pytest.mark.parametrize(
+    "given", [2.5, torch.tensor(2.5), per_class().double()], ids=["number", "tensor of one", "float64"]
+)
+def test_a_weight_where_a_class_is_there_may_be_a_number_and_of_any_precision(given):
+    x, labels, weight = logits(), mixed(), torch.as_tensor(given).float()
+    for ours in (labels.bce(x, pos_weight=given), aw.BinaryCrossEntropy(given)(x, labels)):
+        same(ours, F.binary_cross_entropy_with_logits(x, labels.dense(CLASSES), pos_weight=weight), x)
+    focal = labels.binary_focal(x, pos_weight=weight)
+    assert focal.dtype == torch.float32
+    torch.testing.assert_close(aw.BinaryFocalLoss(pos_weight=given)(x, labels), focal)
+
+
 def test_bce_keeps_its_digits_where_all_is_sure():
     """What large logits would lose must cancel exactly, not to float32's last digit of 30."""
     y = torch.arange(3)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from . import losses
@@ -85,11 +86,11 @@ class BinaryCrossEntropy(Criterion):
     """
 
     def __init__(
-        self, pos_weight: Tensor | None = None, label_smoothing: float = 0.0, reduction: Reduction = "mean"
+        self, pos_weight: Tensor | float | None = None, label_smoothing: float = 0.0, reduction: Reduction = "mean"
     ) -> None:
         super().__init__(label_smoothing, reduction)
         self.pos_weight: Tensor | None
-        self.register_buffer("pos_weight", pos_weight, persistent=False)
+        self.register_buffer("pos_weight", _tensor(pos_weight), persistent=False)
 
     def loss(self, logits: Tensor, labels: MixedLabels) -> Tensor:
         return losses.bce(logits, labels, self.label_smoothing, self.reduction, self.pos_weight)
@@ -105,14 +106,14 @@ class BinaryFocalLoss(Criterion):
         self,
         gamma: float = 2.0,
         alpha: float | None = 0.25,
-        pos_weight: Tensor | None = None,
+        pos_weight: Tensor | float | None = None,
         label_smoothing: float = 0.0,
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__(label_smoothing, reduction)
         self.gamma, self.alpha = losses.check_gamma(gamma), losses.check_alpha(alpha)
         self.pos_weight: Tensor | None
-        self.register_buffer("pos_weight", pos_weight, persistent=False)
+        self.register_buffer("pos_weight", _tensor(pos_weight), persistent=False)
 
     def loss(self, logits: Tensor, labels: MixedLabels) -> Tensor:
         settings = self.gamma, self.alpha, self.label_smoothing, self.reduction, self.pos_weight
@@ -120,3 +121,7 @@ class BinaryFocalLoss(Criterion):
 
     def extra_repr(self) -> str:
         return f"gamma={self.gamma}, alpha={self.alpha}, {super().extra_repr()}"
+
+
+def _tensor(given: Tensor | float | None) -> Tensor | None:
+    return None if given is None else torch.as_tensor(given)

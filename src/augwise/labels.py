@@ -116,9 +116,10 @@ class MixedLabels(NamedTuple):
         logits: Tensor,
         label_smoothing: float = 0.0,
         reduction: Reduction = "mean",
-        pos_weight: Tensor | None = None,
+        pos_weight: Tensor | float | None = None,
     ) -> Tensor:
-        """`losses.bce`: binary cross-entropy of every class against the target; logits (N, C), pos_weight (C,).
+        """`losses.bce`: binary cross-entropy of every class against the target; logits (N, C), pos_weight (C,) or
+        one number.
 
         "mean" is over images and classes, "none" gives (N, C).
         """
@@ -131,7 +132,7 @@ class MixedLabels(NamedTuple):
         alpha: float | None = 0.25,
         label_smoothing: float = 0.0,
         reduction: Reduction = "mean",
-        pos_weight: Tensor | None = None,
+        pos_weight: Tensor | float | None = None,
     ) -> Tensor:
         """`losses.binary_focal`: focal loss of every class by itself; arguments as for `bce`."""
         return losses.binary_focal(logits, self, gamma, alpha, label_smoothing, reduction, pos_weight)

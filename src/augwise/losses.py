@@ -83,7 +83,7 @@ def bce(
     labels: MixedLabels,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-    pos_weight: Tensor | None = None,
+    pos_weight: Tensor | float | None = None,
 ) -> Tensor:
     """Binary cross-entropy of every class, -[v_c t_c log σ(x_c) + (1 - t_c) log(1 - σ(x_c))] for logits x, in nats.
 
@@ -101,7 +101,7 @@ def binary_focal(
     alpha: float | None = 0.25,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
-    pos_weight: Tensor | None = None,
+    pos_weight: Tensor | float | None = None,
 ) -> Tensor:
     """Focal loss of every class by itself (Lin et al. 2017, Eq. 5), with p = σ(logits):
 
@@ -110,11 +110,12 @@ def binary_focal(
     logits: (N, C); alpha: α in [0, 1], None for a factor of 1 on both sides; all else as in `bce`, which it is at
     gamma = 0 and alpha = None. Equals `torchvision.ops.sigmoid_focal_loss` where the target is 0 or 1.
     """
-    _check(logits, labels, label_smoothing, reduction, gamma, pos_weight=pos_weight)
+    positive = None if pos_weight is None else torch.as_tensor(pos_weight)
+    _check(logits, labels, label_smoothing, reduction, gamma, pos_weight=positive)
     check_alpha(alpha)
     x, at = logits.to(_precise(logits)), labels.classes
     there, not_there = (None, None) if alpha is None else (alpha, 1 - alpha)
-    factor = None if pos_weight is None else pos_weight.expand_as(x)
+    factor = None if positive is None else positive.to(x).expand_as(x)
     picked = x.gather(1, at)
     loss = _times(_lost(x, gamma), not_there)  # as if no class were there
     absent = _valued(_times(_lost(picked, gamma), not_there), loss.detach().gather(1, at))

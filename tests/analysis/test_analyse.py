@@ -16,6 +16,7 @@ from torch import nn
 import augwise as aw
 from augwise import randomness
 from augwise.analysis import analyse_kept, analyse_landscape, analyse_runs
+from augwise.analysis.analyse_robustness import robustness
 from augwise.analysis.calibration_errors import errors, probabilities
 from augwise.analysis.detection import detect, strangeness
 from augwise.analysis.directions import filter_normalised, flat, gaussian, shaped
@@ -128,6 +129,8 @@ def test_curvature_of_both_solvers(root, tmp_path):
     power = replace(config, on=replace(on, out=tmp_path / "p"), solver="power", probes=0)
     (other,) = aw.analyse(power)["runs"]
     assert run["products"] < other["products"]
+    for told in (*run["eigenvalues"], *other["eigenvalues"]):
+        assert told["found"] == (told["residual"] <= 0.01 * abs(told["value"]))
     largest = max((e["value"] for e in other["eigenvalues"]), key=abs)
     known = [run["eigenvalues"][0]["value"], run["lowest"]]
     assert min(abs(largest - k) for k in known) < 0.02 * abs(largest)
@@ -164,6 +167,15 @@ def test_noise_of_nothing_changes_nothing_and_draws_are_what_they_are_said_to_be
         assert (noisy["loss"]["low"], noisy["loss"]["high"]) == pytest.approx((min(losses), max(losses)), rel=1e-5)
 
 
+def test_noise_in_units_of_the_filters(root, tmp_path):
+    (run,) = aw.analyse(aw.AnalyseNoise(asked(root, tmp_path, "one"), (0.3,), "filter", draws=1))["runs"]
+    model, pixels, labels = shown(root)
+    drawn = filter_normalised(gaussian(model, 0, "noise", 0), list(model.parameters()))
+    for parameter, d in zip(model.parameters(), drawn, strict=True):
+        parameter.data += 0.3 * d
+    assert run["points"][1]["loss"]["mean"] == pytest.approx(loss_of(model, pixels, labels), rel=1e-5)
+
+
 def test_robustness_is_that_of_the_pure_attacks(root, tmp_path):
     on = asked(root, tmp_path)
     config = aw.AnalyseRobustness(
@@ -191,6 +203,31 @@ def test_robustness_is_that_of_the_pure_attacks(root, tmp_path):
         assert row["accuracy"]["low"] <= row["accuracy"]["mean"] <= row["accuracy"]["high"]
         assert (row["over_first"] is None) == (row["run"] == "one")
     assert {r["epsilon"] for r in results["rows"]} == {8 / 255, 0.1}
+    key, apart = ("access", "by", "attack", "epsilon"), []
+    first = {tuple(r[k] for k in key): r["accuracy"]["mean"] for r in results["rows"] if r["run"] == "one"}
+    for row in [r for r in results["rows"] if r["run"] == "two"]:
+        apart.append(row["accuracy"]["mean"] - first[tuple(row[k] for k in key)])
+        assert row["over_first"]["mean"] == pytest.approx(apart[-1], abs=1e-9)
+    assert any(apart)
+
+
+def test_an_attack_from_the_image_itself_and_intervals_of_another_seed(root, tmp_path):
+    given = {"attacks": ("pgd",), "epsilons": ("4/255", "0.1", "0.2"), "steps": 2, "alpha": 0.4, "random_start": False}
+    one, other = (
+        robustness(aw.AnalyseRobustness(asked(root, None, seed=seed), resamples=100, **given), tmp_path / str(seed))
+        for seed in (0, 7)
+    )
+    for row in one["rows"]:
+        model, pixels, labels = shown(root, row["run"])
+        epsilon = row["epsilon"]
+        found = pgd(model, pixels, labels, epsilon, torch.zeros_like(pixels), 2, 0.4 * epsilon)
+        assert row["loss"] == pytest.approx(loss_of(model, found.images, labels), rel=1e-3)
+
+    def told(results, *names):
+        return [[row["accuracy"][name] for name in names] for row in results["rows"]]
+
+    assert told(one, "mean") == told(other, "mean")  # nothing is drawn but the resamples
+    assert told(one, "low", "high") != told(other, "low", "high")
 
 
 def test_foreign_images_are_told_by_the_pure_scores(root, tmp_path):
@@ -213,7 +250,8 @@ def test_foreign_images_are_told_by_the_pure_scores(root, tmp_path):
 
 def test_natural_adversarial_folders(root, tmp_path):
     on = asked(root, tmp_path)
-    config = aw.AnalyseNatural(on, known=root / "a", unknown=root / "o", mapping=root / "map.json", resamples=100)
+    mapped = {"mapping": root / "map.json", "resamples": 100, "bins": 4}
+    config = aw.AnalyseNatural(on, known=root / "a", unknown=root / "o", **mapped)
     results = aw.analyse(config)
     _, pixels, labels = shown(root)
     hard = pixels[(labels == 0) | (labels == 2)]
@@ -225,6 +263,13 @@ def test_natural_adversarial_folders(root, tmp_path):
         among = torch.where(logits[:, 0] >= logits[:, 2], 0, 2)
         assert row["accuracy"]["mean"] == pytest.approx((among == truth).float().mean().item())
         assert row["accuracy_all"]["mean"] == pytest.approx((logits.argmax(1) == truth).float().mean().item())
+        expected = errors(probabilities(logits.numpy()), truth.numpy(), 4)
+        assert (row["ece"], row["confidence"]) == pytest.approx((expected["ece"], expected["confidence"]), abs=1e-4)
+    first, second = results["known"]["rows"]
+    assert first["over_first"] is None
+    apart = second["accuracy"]["mean"] - first["accuracy"]["mean"]
+    assert apart
+    assert second["over_first"]["mean"] == pytest.approx(apart)
     # The foreign folder names cats: they are told from the run's own cats alone.
     assert results["unknown"]["known_images"] == int((labels == 0).sum())
     assert results["unknown"]["images"] == int((labels == 1).sum())

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from augwise import UserError
+from augwise.analysis.analyse_hessian import _densities, _summary
 from augwise.analysis.directions import flat
 from augwise.analysis.hessian import HessianVector
 from augwise.analysis.lanczos import after, density, krylov, power_iteration, quadrature, rademacher, top_pairs
@@ -225,6 +226,41 @@ def test_the_density_integrates_to_one_and_lies_where_the_eigenvalues_are():
     assert np.trapezoid(found * at, at) == pytest.approx(mean, abs=1e-6)
     far = np.min(abs(at[:, None] - SPECTRUM[None]), axis=1) > 0.4
     assert found[far].max() < 1e-8
+
+
+def test_a_summary_of_probes_by_hand():
+    probes = [
+        {"nodes": np.array([-4.0, -0.001, 1.0, 10.0]), "weights": np.array([0.1, 0.2, 0.3, 0.4])},
+        {"nodes": np.array([-1.0, 0.0, 8.0]), "weights": np.array([0.25, 0.25, 0.5])},
+    ]
+    found = _summary(probes, 50)
+    traces = 50 * (-0.4 - 0.0002 + 0.3 + 4.0), 50 * (-0.25 + 4.0)
+    assert found["trace"] == pytest.approx(sum(traces) / 2)
+    assert found["trace_std"] == pytest.approx(abs(traces[0] - traces[1]) / math.sqrt(2))
+    squares = 50 * (1.6 + 0.2e-6 + 0.3 + 40.0), 50 * (0.25 + 32.0)
+    assert found["frobenius"] == pytest.approx(math.sqrt(sum(squares) / 2))  # the root of Σ λ² over all eigenvalues
+    assert (found["lowest"], found["highest"]) == (-4.0, 10.0)
+    assert found["negative"] == pytest.approx((0.1 + 0.25) / 2)  # what is nearer to zero than 0.01 has no sign
+    assert _summary(probes[:1], 50)["trace_std"] is None
+
+
+def test_densities_of_several_runs_are_told_at_the_same_points():
+    probes = [
+        [{"nodes": np.array([low, high]), "weights": np.array([0.5, 0.5])}] for low, high in ((-3.0, 1.0), (0.0, 20.0))
+    ]
+    rows = [{"name": "none was asked"}, *(_summary(probe, 9) for probe in probes)]
+    _densities(rows)
+    assert "density" not in rows[0]
+    one, other = (row["density"] for row in rows[1:])
+    assert one["at"] == other["at"]
+    assert one["width"] == other["width"] == pytest.approx(23 / 200)
+    at = np.array(one["at"])
+    for told, nodes in ((one, (-3.0, 1.0)), (other, (0.0, 20.0))):
+        value = np.array(told["value"])
+        assert np.trapezoid(value, at) == pytest.approx(1, abs=1e-3)
+        for node in nodes:
+            near = abs(at - node) < 4 * told["width"]
+            assert np.trapezoid(value[near], at[near]) == pytest.approx(0.5, abs=0.01)
 
 
 def test_flat_keeps_the_order_of_parameters():

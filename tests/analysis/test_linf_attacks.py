@@ -103,6 +103,20 @@ def test_an_attack_that_sees_nothing_says_so():
     assert torch.equal(found.images[0], images[0])
 
 
+def test_blind_is_what_saw_nothing_at_first():
+    """Above the threshold of a ReLU there is a slope, until the attack has gone below it."""
+
+    class Threshold(nn.Module):
+        def forward(self, images):
+            above = (images.mean((1, 2, 3)) - 0.45).relu()
+            return torch.stack([torch.zeros_like(above), above], 1)
+
+    images = torch.tensor([0.5, 0.3]).view(2, 1, 1, 1).expand(2, 1, 2, 3)
+    found = pgd(Threshold(), images, torch.tensor([1, 1]), 0.2, torch.zeros(2, 1, 2, 3), 4, 0.1)
+    assert found.blind.tolist() == [False, True]
+    torch.testing.assert_close(found.images[:, 0, 0, 0], torch.tensor([0.4, 0.3]))
+
+
 def test_no_steps_leave_the_start():
     model, _ = binary()
     images = torch.rand(2, 1, 2, 3) * 0.5 + 0.25

@@ -6,12 +6,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
 import augwise as aw
 from augwise.mixing import joint_masks as solver
-from augwise.mixing.blocks import to_pixels
+from augwise.mixing.blocks import block_sums, to_pixels
+from augwise.mixing.co_mixup import _pairs
 from augwise.mixing.joint_masks import Weights, joint_cost, joint_masks, own_pictures
 from reference import puzzles
 
@@ -208,6 +210,50 @@ def test_picture_and_map_are_composed_as_the_masks_say(options: dict):
     alone = ~params["mixed"]
     assert torch.equal(mixed.images[alone], batch.images[alone])
     assert not brought[alone].any()
+
+
+def test_pairs_weigh_by_how_far_apart_their_salient_places_are():
+    maps = drawn(5, height=9, width=14).importance.as_subclass(Tensor)
+    table, present = torch.tensor([[3, 0, 4], [1, 2, 0]]), torch.tensor([[True] * 3, [True, True, False]])
+    found = _pairs(maps, table, present, 0.3)
+    for g in range(2):
+        there = int(present[g].sum())
+        expected = puzzles.pair_weights(maps[table[g, :there]].double().numpy(), 0.3)
+        assert found[g, :there, :there].numpy() == pytest.approx(expected, abs=1e-5)
+    alike = maps[:1].expand(5, -1, -1)  # all in one place: nothing to scale
+    assert torch.allclose(_pairs(alike, table, present, 0.3), 0.7 * torch.eye(3).expand(2, -1, -1))
+
+
+def test_pictures_are_what_the_solver_says_of_saliency_and_prior():
+    """No setting is left out, or stands in for another: none has its default, no two are equal."""
+    n, size, batch = 6, (3, 3), drawn(6)
+    maps = batch.importance.as_subclass(Tensor)
+    settings = {"beta": 0.5, "diversity": 0.02, "threshold": 0.3, "eta": 0.15, "omega": 0.2}
+    mixer = aw.CoMixup(alpha=0.7, blocks=3, part=n, iterations=2, blend=False, **settings)
+    params = mixer.make_params(batch, seeded(2))
+    rows, masks = mixer._masks(maps, size, params)
+    assert (masks.sum(1) > 0).sum(1).max() > 2  # pictures of several images
+    order, prior = params["order"].tolist(), params["prior"][0].tolist()
+    sums, cost = block_sums(maps, *size).flatten(1), torch.zeros(1, 9, n)
+    first = torch.zeros(1, n, 9, n)
+    for k, image in enumerate(order):
+        for s in range(9):
+            cost[0, s, k] = -float(sums[image, s]) / float(sums[image].sum()) - 0.15 / 9 * np.log(prior[k])
+            first[0, k, s, int(params["start"][image, s] * n)] = 1
+    pairs = torch.from_numpy(puzzles.pair_weights(maps[order].double().numpy(), 0.2)).float()[None]
+    found = joint_masks(cost, pairs, first, size, Weights(0.5, 0.02, 0.3), 2, blend=False)
+    picture = own_pictures(found.sum(2), torch.ones(1, n, dtype=torch.bool))[0]
+    for k, image in enumerate(order):
+        expected = torch.zeros(9, n).index_add_(1, torch.tensor(order), found[0, picture[k]])
+        assert torch.equal(torch.zeros(9, n).index_add_(1, rows[image], masks[image]), expected)
+
+
+def test_priors_follow_the_dirichlet_distribution():
+    batch = aw.Batch.of(torch.zeros(2400, 1, 1, 1), torch.arange(2400), torch.zeros(2400, 1, 1))
+    for alpha in (0.4, 3.0):
+        prior = aw.CoMixup(alpha=alpha, part=3).make_params(batch, seeded())["prior"]
+        assert prior.shape == (800, 3)
+        assert stats.kstest(prior[:, 1].numpy(), stats.beta(alpha, 2 * alpha).cdf).pvalue > 1e-3
 
 
 def test_groups_part_the_batch_and_pictures_stay_within_them():

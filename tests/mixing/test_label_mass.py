@@ -180,6 +180,27 @@ def test_alpha_above_zero(name: str, alpha: float):
         made(name, alpha=alpha, **options)
 
 
+CHANGES = {
+    "alpha": 0.7, "k": 4, "labels": "half", "p": 0.5, "per_batch": True, "normalize": True, "length": 3,
+    "quantile": 0.5, "threshold": 0.4, "partner": "other", "window": "inside", "reduce": "mean", "sharpness": 2.0,
+    "rescale": False, "saliency": "spectral", "place": "uniform", "decay": 1.0, "smallest": 0.2, "largest": 0.7,
+    "blocks": (3,), "beta": 0.5, "seams": 0.4, "eta": 0.3, "n_labels": 2, "border": 3, "transport": False, "t_size": 5,
+    "t_cost": 0.6, "part": 9, "diversity": 0.9, "omega": 0.2, "iterations": 7, "blend": False,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_descriptions_tell_every_argument(name: str):
+    """A resumed run is recognised by it."""
+    changes = {option: {option: CHANGES[option]} for option in takes(name)}
+    if name == "cutmix":
+        changes["alpha"]["length"] = None
+    if name == "comixup":
+        changes |= {"blocks": {"blocks": 3}, "threshold": {"threshold": 0.5}}
+    told = {repr(made(name, **options)) for options in changes.values()}
+    assert len(told | {repr(made(name))}) == len(changes) + 1
+
+
 def test_no_mixer_is_left_out():
     """The lists above are made of the catalogue: see that it says what they need."""
     assert {"cutmix", "dcutmix", "saliencydcutmix", "saliencymix", "fmix", "resizemix"} <= set(CUT)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import augwise as aw
+from augwise.mixing import mixup as blending
 from augwise.mixing.mixup import LEVELS, evidence_density, guarded_weights, mixup
 from reference.mixing import density, mixing_weights, whole_map
 
@@ -25,7 +26,7 @@ each = pytest.mark.parametrize("options", EVERY, ids=str)
 
 def some(n: int, points: int = 30, dense: bool = False) -> aw.Batch:
     maps = torch.stack([whole_map(HEIGHT, WIDTH, points) for _ in range(n)])
-    maps = maps + torch.rand(n, HEIGHT, WIDTH) if dense else maps
+    maps = maps + 60 * torch.rand(n, HEIGHT, WIDTH) if dense else maps
     images = torch.randint(0, 256, (n, 3, HEIGHT, WIDTH), dtype=torch.uint8)
     return aw.Batch.of(images, torch.arange(n), maps)
 
@@ -225,7 +226,11 @@ def test_shares_are_beta_and_p_is_per_image():
     assert torch.equal(params["partner"].sort().values, torch.arange(n))
 
 
-def test_every_picture_is_mixed_as_if_alone():
+@pytest.mark.parametrize("sliced", [False, True])
+def test_every_picture_is_mixed_as_if_alone(sliced, monkeypatch):
+    if sliced:  # two images at once
+        monkeypatch.setattr(blending, "_WHOLE", 0)
+        monkeypatch.setattr(blending, "_CACHED", 2 * HEIGHT * WIDTH)
     batch, mixer = some(7, dense=True), aw.Mixup(quantile=0.6, labels="half")
     mixed, params = mixed_with_params(mixer, batch)
     for i, j in enumerate(params["partner"].tolist()):
@@ -258,10 +263,11 @@ def test_blending_is_exact_at_the_ends_and_in_any_layout(channels):
     assert torch.equal(result[0], images[0])
     assert torch.equal(result[1], images[3])
     torch.testing.assert_close(result[2], 0.25 * images[2] + 0.75 * images[1])
-    large = torch.randint(0, 256, (5, 3, 150, 150), dtype=torch.uint8)  # more than is blended at once
-    partner, weights = torch.tensor([1, 2, 3, 4, 0]), torch.rand(5, 150, 150)
+    large = torch.randint(0, 256, (8, 3, 150, 150), dtype=torch.uint8)
+    assert large.numel() > blending._WHOLE  # more than is blended at once
+    partner, weights = torch.tensor([1, 2, 7, 4, 0, 3, 5, 6]), torch.rand(8, 150, 150)
     together = mixup(large, partner, weights)
-    for i in range(5):
+    for i in range(8):
         expected = weights[i] * large[i] + (1 - weights[i]) * large[partner[i]]
         assert (together[i] - expected).abs().max() <= 0.5 + 1e-3
 

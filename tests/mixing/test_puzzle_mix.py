@@ -152,6 +152,13 @@ def test_without_coupling_every_block_decides_alone():
     assert torch.equal(levels.minimise(*costs), theirs.long())
 
 
+def test_many_masks_are_solved_in_parts(monkeypatch):
+    parts = problem(2, 7, 5, 4)
+    found = levels.minimise(*parts)
+    monkeypatch.setattr(levels, "_CACHED", 2 * parts[0][:, 0].numel())  # two at once
+    assert torch.equal(levels.minimise(*parts), found)
+
+
 def test_masks_follow_mirrored_and_reordered_problems():
     slopes, down, right = problem(2, 6, 5, 4)
     found = levels.minimise(slopes, down, right)
@@ -281,6 +288,45 @@ def test_picture_and_map_are_pixels_of_both_images_moved_together(options: dict)
             assert float(mixed.evidence[i]) == pytest.approx(float(batch.evidence[i]) + brought, rel=1e-5)
 
 
+@pytest.mark.parametrize(("t_size", "number"), [(2, 4), (3, 4), (4, 2), (None, 4)])
+def test_pictures_are_what_costs_and_plans_of_its_settings_say(t_size: int | None, number: int):
+    """No setting is left out, or stands in for another: none has its default, no two are equal."""
+    n, batch = 6, drawn(6)
+    images, maps = batch.images.as_subclass(Tensor), batch.importance.as_subclass(Tensor)
+    objective = {"beta": 0.6, "eta": 0.1, "n_labels": 4, "border": 2}
+    mixer = aw.PuzzleMix(
+        blocks=(number,), seams=0.9, transport=t_size is not None, t_size=t_size or 1, t_cost=0.02, **objective
+    )
+    params = mixer.make_params(batch, seeded(3))
+    mixed, partner = mixer.mix(batch, params), params["partner"]
+    pair = images, images[partner], maps, maps[partner]
+    costs = mask_costs(*pair, params["share"], number, gamma=0.9, **objective)
+    mask = blocks.to_pixels(levels.minimise(*costs).float() / 3, HEIGHT, WIDTH)
+    assert len(mask.unique()) == 4
+    shown, importance = [], []
+    for image, own, seen in zip(pair[:2], pair[2:], (mask < 1, mask > 0), strict=True):
+        moved = image.clone(), own.clone()
+        if t_size is not None:
+            down, across = HEIGHT // t_size, WIDTH // t_size
+            inner = (..., slice(0, down * t_size), slice(0, across * t_size))
+            plan = transport(
+                blocks.shares(own[inner], down, across), blocks.block_means(seen[inner].float(), down, across), 0.02
+            )
+            assert (plan.flatten(1) != torch.arange(down * across)).any()
+            for i, y, x in itertools.product(range(n), range(down), range(across)):
+                b, a = divmod(int(plan[i, y, x]), across)
+                to, come = ((t_size * r, t_size * c) for r, c in ((y, x), (b, a)))
+                for result, given in zip(moved, (image, own), strict=True):
+                    block = given[i, ..., come[0] : come[0] + t_size, come[1] : come[1] + t_size]
+                    result[i, ..., to[0] : to[0] + t_size, to[1] : to[1] + t_size] = block
+        shown.append(moved[0])
+        importance.append(moved[1])
+    expected = (1 - mask[:, None]) * shown[0] + mask[:, None] * shown[1]
+    assert torch.allclose(mixed.images.as_subclass(Tensor), expected, atol=1e-6)
+    expected = (1 - mask) * importance[0] + mask * importance[1]
+    assert torch.allclose(mixed.importance.as_subclass(Tensor), expected, atol=1e-6)
+
+
 def test_importance_labels_are_shares_of_the_importance_that_is_shown():
     batch = drawn(8)
     batch = batch._replace(
@@ -363,6 +409,7 @@ def test_one_draw_for_the_batch_or_one_for_each_image():
         ({"alpha": 0}, "alpha=0"),
         ({"alpha": -1.0}, "alpha"),
         ({"blocks": ()}, "blocks"),
+        ({"blocks": 4}, "blocks=4"),
         ({"blocks": (0, 4)}, "blocks"),
         ({"n_labels": 5}, "n_labels=5"),
         ({"seams": 1.5}, "seams=1.5"),

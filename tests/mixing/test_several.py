@@ -3,21 +3,25 @@ follow the Dirichlet distribution; all of it against plain loops."""
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
+from torch.nn import functional as F
 
 import augwise as aw
 from augwise import randomness
-from augwise.mixing import visual_saliency
+from augwise.mixing import dmixup, visual_saliency
 from augwise.mixing.base import label_sets
 from augwise.mixing.dmixup import blend
 from augwise.mixing.saliency_dcutmix import around, peaks
 from augwise.mixing.shares import partner_share
 from augwise.mixing.stick_breaking import layers, stick_breaking_boxes, visible_areas
 from augwise.mixing.visual_saliency import fine_grained, spectral_residual
+from reference.joined import unusual
 from reference.nested import nested_boxes, shown, two_images
 
 HEIGHT, WIDTH = 9, 14
@@ -278,11 +282,33 @@ def test_one_draw_per_batch_is_one_box_for_all_and_other_partners():
     assert len(aw.DCutMix(k=3).make_params(marked(30), seeded())["boxes"].unique(dim=0)) > 20
 
 
-def test_one_draw_per_batch_is_the_same_in_every_process():
-    whole = aw.DCutMix(k=3, per_batch=True).make_params(marked(6), seeded())["boxes"]
+@pytest.mark.parametrize(
+    ("method", "drawn"),
+    [
+        (aw.DCutMix, ("boxes",)),
+        (aw.DMixup, ("shares",)),
+        (aw.FMix, ("mask",)),
+        (aw.ResizeMix, ("boxes",)),
+        (aw.PuzzleMix, ("share", "blocks")),
+    ],
+)
+@pytest.mark.parametrize("per_batch", [True, False])
+def test_processes_together_draw_what_one_would(method, drawn, per_batch):
+    """All but partners, who are local; one draw for the batch is the same in every process."""
+    whole = method(per_batch=per_batch).make_params(marked(6), seeded())
     with randomness.shard(3, 6):
-        part = aw.DCutMix(k=3, per_batch=True).make_params(marked(3), seeded())["boxes"]
-    assert torch.equal(part, whole[3:])
+        part = method(per_batch=per_batch).make_params(marked(3), seeded())
+    for name in drawn:
+        assert torch.equal(part[name], whole[name][3:])
+        assert (len(whole[name].flatten(1 - (whole[name].ndim == 1)).unique(dim=0)) == 1) == per_batch
+
+
+def test_every_further_image_has_a_permutation_of_its_own():
+    rows = aw.DMixup(k=4).make_params(marked(60), seeded())["rows"]
+    assert torch.equal(rows[:, 0], torch.arange(60))
+    assert torch.equal(rows.sort(0).values, torch.arange(60)[:, None].expand(60, 4))
+    for a, b in itertools.combinations(range(4), 2):
+        assert (rows[:, a] == rows[:, b]).sum() < 10  # of chance 1
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -355,12 +381,49 @@ def test_surroundings_are_means_without_the_pixel(small, monkeypatch):
     assert torch.allclose(fine_grained(images)[0], total / total.max(), atol=1e-5)
 
 
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 5, 6), (3, 7, 4)])
+def test_what_is_unusual_in_a_spectrum_equals_the_sums(channels, height, width):
+    images = torch.rand(2, channels, height, width, generator=seeded())
+    found = spectral_residual(images).double()
+    for i in range(2):
+        assert torch.allclose(found[i], unusual(images[i].mean(0)), atol=1e-4)
+
+
+def test_spectra_of_large_pictures_are_those_of_their_thumbnails():
+    """64 pixels on the longer side."""
+    images = torch.rand(2, 3, 70, 128, generator=seeded())
+    small = F.interpolate(images, size=(35, 64), mode="bilinear", antialias=True)
+    expected = F.interpolate(spectral_residual(small)[:, None], size=(70, 128), mode="bilinear")[:, 0]
+    expected = expected / expected.amax((1, 2), keepdim=True)
+    assert torch.allclose(spectral_residual(images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("saliency", [spectral_residual, fine_grained])
+def test_saliency_of_many_pictures_is_that_of_each(saliency):
+    images = torch.rand(60, 1, 20, 30, generator=seeded())
+    assert images.numel() > visual_saliency._CACHED  # more than is looked at at once
+    alone = torch.cat([saliency(image[None]) for image in images])
+    assert torch.allclose(saliency(images), alone, atol=1e-5)
+
+
 def test_label_sets_of_mixed_labels():
     labels = aw.MixedLabels(torch.tensor([[0, 1], [2, 3]]), torch.tensor([[0.5, 0.5], [0.2, 0.8]]), torch.zeros(2))
     rows = torch.tensor([[0, 1, 1], [1, 0, 1]])
     weights = torch.tensor([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]])
     dense = label_sets(labels, rows, weights).dense(4)
     assert torch.allclose(dense, torch.tensor([[0.25, 0.25, 0.1, 0.4], [0.0, 0.0, 0.2, 0.8]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_blends_of_many_images_equal_the_formula(dtype):
+    images = torch.randint(0, 256, (40, 3, 70, 65), generator=seeded()).to(dtype)
+    assert images.numel() > dmixup._WHOLE  # more than is blended at once
+    rows = torch.stack([torch.randperm(40, generator=seeded(k)) for k in range(3)], 1)
+    shares = randomness.dirichlet((1.0, 2.0, 0.5), 40, seeded())
+    found = blend(images, rows, shares)
+    for i in range(40):
+        expected = sum(shares[i, k] * images[rows[i, k]].double() for k in range(3))
+        assert (found[i] - expected).abs().max() <= (0.5 if dtype == torch.uint8 else 0) + 1e-3
 
 
 def test_blend_is_exact_where_one_image_has_all():

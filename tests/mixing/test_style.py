@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
@@ -144,6 +145,14 @@ def test_a_cut_with_style_equals_the_formula(adaptive, p):
     assert boxes_seen > 2 or p < 1
     plain = aw.CutMix(alpha=1.0).mix(batch, {"partner": params["rows"][:, 1], "boxes": params["boxes"][:, 0]})
     assert torch.equal(mixed.evidence, plain.evidence)
+
+
+def test_style_and_how_little_of_it_are_drawn_from_their_own_distributions():
+    batch = aw.Batch.of(torch.zeros(3000, 3, 1, 1), torch.zeros(3000, dtype=torch.long))
+    params = made(aw.StyleCutMix, alpha=2.0, alpha_style=0.3, p=0.5).make_params(batch, seeded())
+    for name, alpha in (("style", 2.0), ("gamma", 0.3)):
+        assert stats.kstest(params[name].numpy(), stats.beta(alpha, alpha).cdf).pvalue > 1e-3
+    assert abs(stats.spearmanr(params["style"].numpy(), params["gamma"].numpy()).statistic) < 0.06
 
 
 def test_the_label_of_style_is_the_style_that_the_picture_has():

@@ -1,4 +1,5 @@
-"""Slow and obvious: fields of low frequencies, shrunk pictures and mixed style, one number at a time in plain loops."""
+"""Slow and obvious: fields of low frequencies, unusual spectra, shrunk pictures and mixed style, one number at a time
+in plain loops."""
 
 from __future__ import annotations
 
@@ -27,6 +28,38 @@ def low_frequencies(noise: Tensor, decay: float) -> Tensor:
                     wave = cmath.exp(2j * math.pi * (u * y / height + v * x / width))
                     result[y, x] += (total * wave).real / (height * width)
     return result
+
+
+def unusual(grey: Tensor) -> Tensor:
+    """Spectral residual of one (H, W) picture of at most 64 px, its maximum 1, by the sums that define it."""
+    (height, width), values = grey.shape, grey.tolist()
+    places = [(y, x) for y in range(height) for x in range(width)]
+
+    def transform(given: dict[tuple[int, int], complex], sign: int) -> dict[tuple[int, int], complex]:
+        return {
+            (u, v): sum(
+                given[y, x] * cmath.exp(sign * 2j * math.pi * (u * y / height + v * x / width)) for y, x in places
+            )
+            for u, v in places
+        }
+
+    spectrum = transform({(y, x): values[y][x] for y, x in places}, -1)
+    log = {at: math.log(abs(value)) for at, value in spectrum.items()}
+    around = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    mean = {(u, v): sum(log[(u + i) % height, (v + j) % width] for i, j in around) / 9 for u, v in places}
+    back = transform({at: math.exp(log[at] - mean[at]) * value / abs(value) for at, value in spectrum.items()}, 1)
+    sigma = max(height, width) / 25
+    reach = max(1, round(3 * sigma))
+    result = torch.zeros(height, width, dtype=torch.float64)
+    for y, x in places:
+        total = weight = 0.0
+        for i in range(-reach, reach + 1):
+            for j in range(-reach, reach + 1):
+                w = math.exp(-(i * i + j * j) / (2 * sigma**2))
+                at = min(max(y + i, 0), height - 1), min(max(x + j, 0), width - 1)
+                total, weight = total + w * abs(back[at]) ** 2, weight + w
+        result[y, x] = total / weight
+    return result / result.max()
 
 
 def shrunk(image: Tensor, height: int, width: int) -> Tensor:

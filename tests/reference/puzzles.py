@@ -167,6 +167,18 @@ def joint_cost(
     return total
 
 
+def pair_weights(maps: Array, omega: float) -> Array:
+    """Co-Mixup's A of the images of one group: maps (K, H, W)."""
+    images, height, width = maps.shape
+    h, w = max(1, height // 4), max(1, width // 4)
+    places = []
+    for values in maps:
+        tried = itertools.product(range(height - h + 1), range(width - w + 1))
+        places.append(max(tried, key=lambda p: values[p[0] : p[0] + h, p[1] : p[1] + w].sum()))
+    apart = np.array([[abs(a[0] - b[0]) + abs(a[1] - b[1]) for b in places] for a in places], float)
+    return (1 - omega) * np.eye(images) + omega * apart * images / max(apart.sum(), 1)
+
+
 def every_joint(images: int, pictures: int, n: int) -> Array:
     """All masks in which every block shows one image, (images ** (pictures n), pictures, n, images)."""
     every = np.array(list(itertools.product(range(images), repeat=pictures * n)))

@@ -20,6 +20,7 @@ from augwise.selection import (
     mc_dropout,
     random_scores,
 )
+from augwise.selection.outputs import features
 from reference.selection import greedy_centres
 
 
@@ -63,6 +64,24 @@ def test_k_center_scores_order_each_class_by_itself():
         assert members[np.argsort(-scores[members])].tolist() == members[expected].tolist()
     whole = k_center(model, data, per_class=False, progress=False)
     assert np.argsort(-whole).tolist() == greedy_centres(features.double().numpy(), 12)
+
+
+def convolutional():
+    """Its last layer is a convolution, and what that is given is positive everywhere."""
+    torch.manual_seed(4)
+    layers = [nn.Conv2d(2, 6, 1), nn.Softplus(), nn.Conv2d(6, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers).eval()
+
+
+def test_features_of_a_convolution_are_means_over_its_places():
+    data, model = source(), convolutional()
+    found = features(model, data, batch_size=5, progress=False)
+    assert found.shape == (12, 6)
+    for row in range(12):
+        given = model[:2](data.images[row : row + 1].float() / 255)[0].detach()
+        for channel in range(6):
+            mean = sum(float(v) for v in given[channel].flatten()) / 15
+            assert float(found[row, channel]) == pytest.approx(mean, rel=1e-5)
 
 
 def test_el2n_by_hand():
@@ -167,6 +186,38 @@ def test_dropout_drops_whole_channels_where_the_layer_does():
     dropped = [(images == 0).flatten(2) for images in seen[1:]]
     assert all((d.all(2) | ~d.any(2)).all() for d in dropped)
     assert 0.3 < torch.stack([d.all(2).float().mean() for d in dropped]).mean() < 0.7
+
+
+def test_dropout_before_a_convolution_drops_whole_channels():
+    model, seen = convolutional(), []
+    model[2].register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    mc_dropout(model, source(), passes=3, rate=0.5, progress=False)
+    dropped = [(given == 0).flatten(2) for given in seen[1:]]
+    assert all((d.all(2) | ~d.any(2)).all() for d in dropped)
+    assert 0.3 < torch.stack([d.all(2).float().mean() for d in dropped]).mean() < 0.7
+
+
+def test_every_image_pass_and_layer_has_a_mask_of_its_own():
+    images = torch.full((12, 2, 3, 5), 255, dtype=torch.uint8)  # all alike: what differs are the masks
+    data = ArraySource(images, np.arange(12) % 3, ["a", "b", "c"], "copies")
+    torch.manual_seed(3)
+    model, seen = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Dropout(0.5), nn.Linear(30, 3)).eval(), []
+    model[3].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    scores = mc_dropout(model, data, passes=3, progress=False)
+    assert len(np.unique(scores)) == 12
+    given = torch.stack(seen[1:])  # but for the look at whether the model fits
+    assert given.shape == (3, 12, 30)
+    assert len(given.flatten(0, 1).unique(dim=0)) == 36
+    assert float((given == 0).float().mean()) == pytest.approx(0.75, abs=0.05)  # of one mask for both layers half
+    assert set(given.unique().tolist()) == {0.0, 4.0}
+
+
+@pytest.mark.parametrize("change", [{"rate": 0.4}, {"passes": 4}, {"seed": 1}, {"of": "mutual_information"}])
+def test_a_file_of_other_dropout_is_refused(change, tmp_path):
+    ask = {"rate": 0.3, "passes": 3, "progress": False, "path": tmp_path / "kept.npz"}
+    mc_dropout(network(), source(), **ask)
+    with pytest.raises(UserError, match="another model, other data or other settings"):
+        mc_dropout(network(), source(), **{**ask, **change})
 
 
 def test_a_model_without_dropout_is_told_the_cure():

@@ -11,7 +11,7 @@ from torch import nn
 
 from augwise.data import ArraySource
 from augwise.errors import UserError
-from augwise.selection import coefficient_of_variation, loss_std, mean_loss, mix_anchors, mixed_losses
+from augwise.selection import coefficient_of_variation, kept, loss_std, mean_loss, mix_anchors, mixed_losses
 from augwise.selection.variation import draw_mixes
 from reference.selection import mixed_loss
 
@@ -174,6 +174,22 @@ def test_what_is_resumed_equals_what_ran_through(tmp_path):
     assert again.calls == 2  # a look at whether it fits, and at how many classes it knows
 
 
+def test_what_is_done_is_kept_before_all_is(tmp_path, monkeypatch):
+    """So that what ends without a word, by a kill or a power cut, loses little."""
+    monkeypatch.setattr(kept, "_OFTEN", -1.0)  # seconds: after every block
+    path, found = tmp_path / "kept.npz", []
+
+    def compute(rows):
+        if path.exists():
+            with np.load(path) as file:
+                found.append(int(file["done"].sum()))
+        return {"x": np.arange(rows.start, rows.stop)}
+
+    made = kept.Kept({"x": np.full(7, -1)}, path, {}).fill(3, compute, "counting", False)
+    assert found == [3, 6]
+    assert made["x"].tolist() == list(range(7))
+
+
 def test_images_that_do_not_fit_in_memory_are_read_anew(monkeypatch):
     from augwise.selection import pictures
 
@@ -185,10 +201,16 @@ def test_images_that_do_not_fit_in_memory_are_read_anew(monkeypatch):
 
 
 def test_a_file_of_other_numbers_is_refused(tmp_path):
-    path = tmp_path / "kept.npz"
+    path, model, images, labels = tmp_path / "kept.npz", linear(), source(), source()
     mixed_losses(linear(), source(), **HOW, progress=False, path=path)
-    with pytest.raises(UserError, match="another model, other data or other settings"):
-        mixed_losses(linear(), source(), **{**HOW, "seed": 4}, progress=False, path=path)
+    model[1].weight.data[0, 0] += 1
+    images.images[0] = 255 - images.images[0]
+    labels.labels = (labels.labels + 1) % 3
+    how = [{"seed": 4}, {"mixes": 5}, {"alpha": (0.5, 1.0)}, {"anchor_share": 0.4}, {"mixer": "dmixup"}]
+    others = [(model, source(), {}), (linear(), images, {}), (linear(), labels, {})]
+    for asked, data, change in [*others, *((linear(), source(), change) for change in how)]:
+        with pytest.raises(UserError, match="another model, other data or other settings"):
+            mixed_losses(asked, data, **{**HOW, **change}, progress=False, path=path)
     path.write_bytes(b"nonsense")
     with pytest.raises(UserError, match="damaged"):
         mixed_losses(linear(), source(), **HOW, progress=False, path=path)

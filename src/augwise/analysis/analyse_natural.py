@@ -76,11 +76,7 @@ def _number(path: Path, folder: str, named: Any, classes: list[str]) -> int:
 
 
 def class_folders(folder: Path, mapping: Mapping[str, int], classes: list[str]) -> Source:
-    (
-        """The images of all class folders of a folder, labelled with the runs' classes; `UserError` where one has
-    none."""
-        ""
-    )
+    """The images of all class folders of a folder, labelled with the runs' classes; `UserError` where one has none."""
     from ..data.folder import SUFFIXES, FolderSource
 
     if not folder.is_dir():
@@ -128,7 +124,7 @@ def _accuracies(config: AnalyseNatural, subjects: list[Subject], images: Images,
         rows.append({"run": subject.name, "confidence": float(sure.mean()), "ece": error})
     values = np.stack(columns, axis=1).astype(np.float64)
     first = np.tile(values[:, :2], len(subjects))
-    own, apart = bootstrap(values, config.resamples), bootstrap(values - first, config.resamples)
+    own, apart = (bootstrap(v, config.resamples, config.on.seed) for v in (values, values - first))
     for i, row in enumerate(rows):
         row |= {"accuracy": own[2 * i], "accuracy_all": own[2 * i + 1], "over_first": apart[2 * i] if i else None}
     return {"name": images.name, "images": len(images), "classes": len(mapped), "rows": rows}

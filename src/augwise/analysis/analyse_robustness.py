@@ -59,9 +59,11 @@ def robustness(config: AnalyseRobustness, out: Path) -> dict[str, Any]:
                 rows += _rows(attacker, attack, text, epsilon, cell)
     return {
         "data": described(config.on, images),
-        "runs": [_with_clean(run, right, config.resamples) for run, right in zip(runs, clean, strict=True)],
+        "runs": [
+            _with_clean(run, right, config.resamples, config.on.seed) for run, right in zip(runs, clean, strict=True)
+        ],
         "substitutes": [s.about() | {"access": "grey" if i < greys else "black"} for i, s in enumerate(substitutes)],
-        "rows": _with_intervals(rows, runs, config.resamples),
+        "rows": _with_intervals(rows, runs, config.resamples, config.on.seed),
     }
 
 
@@ -178,17 +180,17 @@ def _rows(
     ]
 
 
-def _with_clean(run: Subject, right: np.ndarray, resamples: int) -> dict[str, Any]:
-    return run.about() | {"clean": bootstrap(right[:, None].astype(np.float64), resamples)[0]}
+def _with_clean(run: Subject, right: np.ndarray, resamples: int, seed: int) -> dict[str, Any]:
+    return run.about() | {"clean": bootstrap(right[:, None].astype(np.float64), resamples, seed)[0]}
 
 
-def _with_intervals(rows: list[dict[str, Any]], runs: list[Subject], resamples: int) -> list[dict[str, Any]]:
+def _with_intervals(rows: list[dict[str, Any]], runs: list[Subject], resamples: int, seed: int) -> list[dict[str, Any]]:
     """Every row's mean with its interval, and its paired difference to the first run's."""
     key = ("access", "by", "attack", "epsilon")
     firsts = {tuple(row[k] for k in key): row["right"] for row in rows if row["run"] == runs[0].name}
     right = np.stack([row["right"] for row in rows], axis=1).astype(np.float64)
     base = np.stack([firsts[tuple(row[k] for k in key)] for row in rows], axis=1).astype(np.float64)
-    own, apart = bootstrap(right, resamples), bootstrap(right - base, resamples)
+    own, apart = bootstrap(right, resamples, seed), bootstrap(right - base, resamples, seed)
     made = []
     for row, accuracy, over in zip(rows, own, apart, strict=True):
         told = {k: v for k, v in row.items() if k != "right"}

@@ -174,7 +174,7 @@ class PuzzleMix(Mixer):
         super().__init__()
         if not 0 < alpha < math.inf:
             raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")
-        self.blocks = tuple(blocks)
+        self.blocks = tuple(blocks) if isinstance(blocks, Sequence) else ()
         if not self.blocks or not all(isinstance(b, int) and b >= 1 for b in self.blocks):
             raise UserError(f"blocks={blocks}: give whole numbers of blocks to a side, such as (2, 4, 8, 16)")
         if n_labels not in _LEVELS:
