@@ -11,11 +11,12 @@ import torch
 
 import augwise as aw
 from augwise.analysis import attack_cells
-from augwise.analysis.attack_measure import against, common, measure, row_of
+from augwise.analysis.attack_measure import Measured, against, common, measure, row_of
 from augwise.analysis.attack_results import read_perturbation
-from augwise.analysis.attack_table import AttackTableConfig, attack_table, fraction
+from augwise.analysis.attack_table import AttackTableConfig, _key, attack_table, fraction
 from augwise.cli import main
 from augwise.errors import UserError
+from augwise.importance.attacks.base import Victims
 from augwise.importance.attacks.greedy import Greedy
 from augwise.training.config import TrainConfig
 from augwise.training.train import train
@@ -196,6 +197,52 @@ def test_measured_by_hand():
     negative = measure(Sum().eval(), images, torch.tensor([1, 1, 1]), torch.tensor([0, 0, 0]), delta - 0.1, None)
     assert not negative.inside_box.any()
     assert negative.inside_epsilon.all()
+
+
+def test_a_row_and_what_stands_before_it_by_hand():
+    yes = np.ones(4, bool)
+    found = Measured(
+        fooled=np.array([True, True, True, False]), pixels=np.array([1, 2, 9, 5]), entries=np.array([1, 4, 20, 9]),
+        l2=np.array([0.2, 0.4, 0.9, 0.1]), linf=np.array([0.1, 0.4, 0.2, 0.9]), inside_epsilon=yes,
+        inside_box=~yes, fooled_8bit=np.array([True, False, False, True]),
+    )  # fmt: skip
+    row = row_of(found, 16)
+    assert (row["n"], row["fooled"], row["median_pixels"], row["largest_linf"]) == (4, 3, 2.0, 0.4)
+    assert (row["with_failures"], row["survive_8bit"]) == (7.0, pytest.approx(1 / 3))
+    assert (row["outside_epsilon"], row["outside_box"]) == (0, 4)
+    means = [row[name]["mean"] for name in ("pixels", "entries", "l2", "linf")]
+    assert means == pytest.approx([4.0, 25 / 3, 0.5, 0.7 / 3])
+    best = replace(found, fooled=np.array([True, True, False, True]), pixels=np.array([3, 3, 7, 3]))
+    behind = against(found, best)
+    assert behind is not None
+    assert (behind["n"], behind["mean"]) == (2, -1.5)
+    assert common([found, best]) == (2, [1.5, 3.0])
+
+
+def test_eight_bits_can_undo_an_attack():
+    class Sum(torch.nn.Module):
+        def forward(self, x):
+            return torch.stack([x.sum((1, 2, 3)), 2 - x.sum((1, 2, 3))], 1)
+
+    delta = torch.full((2, 1, 1, 7), 36.45 / 255)  # 255.15 levels in all, 252 when rounded
+    delta[1] = 37 / 255
+    found = measure(Sum().eval(), torch.zeros(2, 1, 1, 7), torch.tensor([1, 1]), None, delta, None)
+    assert found.fooled.tolist() == [True, True]
+    assert found.fooled_8bit.tolist() == [False, True]
+
+
+def test_a_cell_is_known_by_model_images_labels_and_seed():
+    victims = Victims(torch.rand(3, 1, 4, 4), torch.tensor([0, 1, 0]), None, [1, 2, 3])
+    model, config = torch.nn.Linear(16, 2), AttackTableConfig()
+    keys = [
+        _key(config, model, victims),
+        _key(replace(config, seed=1), model, victims),
+        _key(config, torch.nn.Linear(16, 2), victims),
+        _key(config, model, victims._replace(images=victims.images.flip(0))),
+        _key(config, model, victims._replace(labels=1 - victims.labels)),
+    ]
+    assert _key(config, model, victims) == keys[0]
+    assert all(a != b for i, a in enumerate(keys) for b in keys[:i])
 
 
 @pytest.mark.parametrize(("text", "value"), [("8/255", 8 / 255), ("0.03", 0.03), ("1", 1.0)])

@@ -12,21 +12,26 @@ from torch import nn
 
 import augwise as aw
 from augwise import randomness
+from augwise.analysis.bootstrap import bootstrap
 from augwise.analysis.fidelity_config import FidelityConfig
 from augwise.analysis.fidelity_drops import tables, windows_of
 from augwise.analysis.fidelity_maps import timed
 from augwise.analysis.fidelity_networks import Network, _on_its_images, check_fits, settings_of
 from augwise.catalogue import estimators
 from augwise.cli import main
-from augwise.data import Subset
+from augwise.data import ArraySource, Subset
 from augwise.data.sources import limited, split_validation
+from augwise.importance.fidelity import fidelity, window_scores
 from augwise.importance.rows import Rows
 from augwise.models.weights import load_weights
 from augwise.training.train import train
 from reference.photographs import folder
 from reference.training_toys import network, source
 
-ASK = {"limit": 40, "estimators": ("occlusion", "corners"), "windows": 10, "resamples": 200, "cases": 2, "quiet": True}
+ASK = {
+    "limit": 40, "estimators": ("occlusion", "corners"), "windows": 10, "resamples": 200, "cases": 2, "seed": 1,
+    "quiet": True,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +65,29 @@ def test_numbers_are_those_of_the_pure_functions(found, root):
     hashes = [data.fingerprint(i) for i in range(40)]
     assert values["hashes"].tolist() == hashes
     images = torch.stack([data[i][0] for i in range(40)]).float() / 255
-    labels, seeds = torch.from_numpy(data.labels), [randomness.derive(0, key) for key in hashes]
+    labels, seeds = torch.from_numpy(data.labels), [randomness.derive(1, key) for key in hashes]
     for r, run in enumerate((root / "run", root / "out" / "networks" / "seed-1")):
         right = (model_of(run)(images).argmax(1) == labels).numpy()
         assert (values["right"][r] == right).all()
         assert results["networks"][r]["right"] == right.sum()
+        assert results["networks"][r]["mean_drop"] == pytest.approx(values["drops"][r].mean())
+        spread = np.mean([np.std(drops) for drops in values["drops"][r]])
+        assert results["networks"][r]["mean_spread"] == pytest.approx(spread)
         for m, name in enumerate(names):
-            maps = aw.ImportanceStore(root / "out" / "maps" / name).attach(data).read(np.arange(40))
+            store = aw.ImportanceStore(root / "out" / "maps" / name).attach(data)
+            maps = store.read(np.arange(40))
             own = aw.erasure_fidelity(model_of(run), maps, images, labels, seeds, windows=10).numpy()
             np.testing.assert_allclose(values["fidelity"][m, r], own, atol=0.03)  # a near tie may fall either way
+            scores = window_scores(store.deranged(1).read(np.arange(40)), torch.from_numpy(values["boxes"]), (32, 32))
+            other = fidelity(scores, torch.from_numpy(values["drops"][r])).numpy()
+            np.testing.assert_allclose(values["another"][m, r], other, atol=1e-12)
             on = results["maps"][m]["on"][r]
             assert on["network"] == results["networks"][r]["name"]
             assert on["fidelity"]["mean"] == pytest.approx(np.mean(own), abs=0.01)
             assert on["fidelity"]["n"] == results["networks"][r]["used"] == 40
             assert on["fidelity"]["low"] < on["fidelity"]["mean"] < on["fidelity"]["high"]
+            (alone,) = bootstrap(values["fidelity"][m, r][:, None], resamples=200, seed=1)
+            assert on["fidelity"] == pytest.approx(alone)
             apart = values["fidelity"][m, r] - values["fidelity"][2, r]
             assert on["over_centre"] is None if m == 2 else on["over_centre"]["mean"] == pytest.approx(apart.mean())
             foreign = values["fidelity"][m, r] - values["another"][m, r]
@@ -168,6 +182,31 @@ def test_interrupted_drops_go_on(tmp_path):
     assert (again.drops == expected.drops).all()
     other = replace(config, fill=0.5)
     assert (tables(other, [Network("n", rest, {})], rows, boxes, "cpu")[0].drops != expected.drops).any()
+
+
+def test_drops_are_kept_apart_by_all_that_decides_them(tmp_path):
+    rows, net = Rows(source(6)), Network("n", Stopping(), {})
+    plain = FidelityConfig(windows=5, length=3, out=tmp_path, quiet=True)
+    changes = ({}, {"seed": 1}, {"windows": 6}, {"length": 4}, {"window": "clipped"}, {"fill": 0.5})
+    for i, change in enumerate(changes, 1):
+        config = replace(plain, **change)
+        tables(config, [net], rows, windows_of(config, rows.hashes(), 8, 8), "cpu")
+        assert len(list((tmp_path / "drops").iterdir())) == i
+    tables(plain, [Network("n", Stopping(), {}), net], rows, windows_of(plain, rows.hashes(), 8, 8), "cpu")
+    assert len(list((tmp_path / "drops").iterdir())) == len(changes)  # the same weights are the same network
+
+
+def test_one_picture_under_two_labels_has_two_drops(tmp_path):
+    some, net = source(5), Network("n", Stopping(), {})
+    twice = ArraySource(some.images.repeat(2, 1, 1, 1), np.append(some.labels, (some.labels + 1) % 3), "abc", "twice")
+    found = []
+    for data, out in ((some, "grown"), (twice, "grown"), (twice, "fresh")):
+        rows, config = Rows(data), FidelityConfig(windows=5, length=3, out=tmp_path / out, quiet=True)
+        found += tables(config, [net], rows, windows_of(config, rows.hashes(), 8, 8), "cpu")
+    first, grown, fresh = (table.drops for table in found)
+    np.testing.assert_allclose(grown, fresh, atol=1e-5)
+    assert (grown[:5] == first).all()
+    assert (np.abs(grown[5:] - first).max(1) > 1e-3).all()
 
 
 def test_drops_that_are_not_finite_are_refused(tmp_path):

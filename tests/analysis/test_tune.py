@@ -25,7 +25,7 @@ RANGES = {"length": aw.Between(4, 40)}  # of 32 pixels: Cutout refuses more
 def config(out, **changes):
     train = aw.TrainConfig(
         limit=80, eval_limit=100, val_share=0.1, epochs=1, batch_size=5, lr=0.05, crop_padding=0, device="cpu", out=out,
-        quiet=True,
+        seed=2, quiet=True,
     )  # fmt: skip
     return aw.TuneConfig(train, **({"trials": 3, "finals": 0, "jobs": 1} | changes))
 
@@ -81,7 +81,7 @@ def test_validation_images_alone_choose_and_are_not_trained_on(tmp_path, monkeyp
         images = [{part.fingerprint(i) for i in range(len(part))} for part in (source, validation)]
         assert not images[0] & images[1]
         assert not (images[0] | images[1]) & tests
-        assert (settings.limit, settings.val_share, settings.seed) == (None, 0, 0)
+        assert (settings.limit, settings.val_share, settings.seed) == (None, 0, 2)
     assert report["final"] is None
     assert "the test images have not been asked" in report_text(tmp_path) or report["best"] == 0
 
@@ -94,7 +94,7 @@ def test_the_last_runs_are_paired_and_fresh(done):
     out, report = done
     final = report["final"]
     assert final["number"] == report["best"]
-    assert final["seeds"] == [10_000, 10_001]
+    assert final["seeds"] == [10_002, 10_003]
     arms = {"own", "without"} | ({"best"} if report["best"] else set())
     assert set(final["arms"]) == arms
     for name, interval in final["differences"].items():
@@ -102,13 +102,13 @@ def test_the_last_runs_are_paired_and_fresh(done):
         assert interval["mean"] == pytest.approx(np.mean(np.subtract(first, second)))
     settings = config(None).train
     data = comparison_sources(settings)
-    settings = replace(settings, seed=10_001, val_share=0.0, limit=None, eval_limit=None)
+    settings = replace(settings, seed=10_003, val_share=0.0, limit=None, eval_limit=None)
     for arm in arms - {"without"}:
         step = aw.Cutout(**report["trials"][final["number"] if arm == "best" else 0]["options"])
         directly = aw.train(settings, source=data.train, test=data.test, steps=[step])
         assert directly["test"]["last_accuracy"] == final["arms"][arm]["test"]["values"][1]
     assert not list(out.glob("runs/*/weights*"))
-    assert {p.parent.name.split("-")[-2] for p in out.glob("runs/*/summary.json")} == {"s10000", "s10001"}
+    assert {p.parent.name.split("-")[-2] for p in out.glob("runs/*/summary.json")} == {"s10002", "s10003"}
     assert not list(out.glob("runs/trial-*"))
     assert "test accuracy, %, last epoch, 2 fresh seeds, paired" in report_text(out)
     # Nothing that is finished is done again, not even under the eyes of a watch.
@@ -177,6 +177,9 @@ def test_a_setting_that_is_behind_is_stopped_and_seeds_are_averaged(bench):
     assert (stopped.state, stopped.epochs, len(stopped.accuracies)) == ("stopped", 1, 1)
     assert told == [(1, stopped.accuracy)]
     bench.clear(stopped)
+    patient = replace(bench, config=replace(bench.config, seeds=1, stop_after=1.0))
+    assert patient.tried(Trial(4, {"length": 8}, {"length": 8}), good).state == "whole"
+    bench.clear(Trial(4, {}, {}))
     whole = bench.tried(Trial(4, {"length": 8}, {"length": 8}), good[:3])
     assert (whole.state, whole.epochs, len(whole.curve)) == ("whole", 2, 2)
     assert whole.curve[0] == stopped.accuracy
@@ -287,6 +290,8 @@ def test_another_search_is_not_gone_on_with(done, tmp_path):
     for changed, ranges, says in (
         ({}, {"length": aw.Between(4, 30)}, "options.length: 4 to 40 there, 4 to 30 now"),
         ({"seeds": 2}, RANGES, "seeds: 1 there, 2 now"),
+        ({"search_seed": 5}, RANGES, "search_seed: 0 there, 5 now"),
+        ({"stop_after": 0.75}, RANGES, "stop_after: 0.5 there, 0.75 now"),
     ):
         with pytest.raises(aw.UserError, match=says):
             aw.tune(config(out, **changed), "cutout", ranges)

@@ -50,6 +50,26 @@ def test_batch_equals_the_slow_reference(target):
     assert 0 < found.mask.double().mean() < 0.9
 
 
+def test_every_constant_is_the_references():
+    model, images, labels = pictures(4)
+    shared = {"steps": 24, "dense_steps": 9, "epsilon": 0.12, "beta": 0.03, "gamma": 4.0, "constant": 0.3, "leak": 0.2}
+    shared |= {"alpha_start": 1.0, "alpha_end": 40.0}
+    method = AdvMaskAttack(
+        **shared, momentum=0.6, encoder_lr=0.03, encoder_momentum=0.5, encoder_weight_decay=0.02, last_phase=0.4,
+        last_phase_factor=3.0, binary_share=0.6,
+    )  # fmt: skip
+    found = sparse.attack(model, images, labels, method, SEEDS[:4])
+    noise = uniform_start(images, method.epsilon, SEEDS[:4])
+    for i in range(len(images)):
+        delta, mask, _ = slow_advmask(
+            model, images[i], int(labels[i]), noise[i], linear, **shared, sigma=0.6, sgd=(0.03, 0.5, 0.02),
+            last=(0.4, 3.0, 0.6),
+        )  # fmt: skip
+        torch.testing.assert_close(found.delta[i], delta, rtol=0, atol=1e-12)
+        assert torch.equal(found.mask[i], mask & (delta != 0).any(0))
+    assert found.success.any()
+
+
 @pytest.mark.parametrize("kind", ["linear", "unet", "none"])
 def test_an_image_does_not_depend_on_its_neighbours(kind):
     model, images, labels = pictures(5)
@@ -213,6 +233,7 @@ def test_a_model_that_breaks_on_perturbed_images_is_named():
         ({"unet_alpha_end": 0.01}, "unet_alpha_end"),
         ({"target": "likely"}, "untargeted"),
         ({"gamma": -1.0}, "gamma"),
+        ({"gamma": float("inf")}, "gamma must be finite"),
         ({"constant": -1.0}, "constant"),
         ({"leak": 1.5}, "leak"),
         ({"dense_steps": 0}, "dense_steps"),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from augwise.errors import UserError
 from augwise.importance import sparse
+from augwise.importance.advmask import AdvMaskAttack
 from augwise.importance.cdiea import CDIEA, wrong_class
 from augwise.importance.descent import unit_l1
 from augwise.importance.encoders import initial_linear
@@ -30,6 +31,24 @@ def test_batch_equals_the_slow_reference(gradient):
         torch.testing.assert_close(found.delta[i], delta, rtol=0, atol=1e-12)
         assert torch.equal(found.mask[i], mask & (delta != 0).any(0))
     assert 0 < found.mask.double().mean() < 0.9
+
+
+def test_every_constant_is_the_references():
+    model, images, labels = pictures(3)
+    shared = {"steps": 30, "epsilon": 0.1, "beta": 0.03, "nu": 4.0, "alpha_start": 1.0, "alpha_end": 30.0}
+    method = CDIEA(
+        **shared, momentum=0.7, encoder_lr=0.05, encoder_momentum=0.5, encoder_weight_decay=0.02, encoder_seed=3,
+        last_phase=0.4, last_phase_factor=5.0, binary_share=0.5, target="least_likely",
+    )  # fmt: skip
+    found = sparse.attack(model, images, labels, method)
+    first = initial_linear(3, H, W, 3, torch.float64, torch.device("cpu"))
+    for i in range(len(images)):
+        target = model(images[i : i + 1])[0].argmin().item()
+        delta, mask = slow_cdiea(
+            model, images[i], target, *first, **shared, sigma=0.7, sgd=(0.05, 0.5, 0.02), last=(0.4, 5.0, 0.5)
+        )
+        torch.testing.assert_close(found.delta[i], delta, rtol=0, atol=1e-12)
+        assert torch.equal(found.mask[i], mask & (delta != 0).any(0))
 
 
 def test_an_image_does_not_depend_on_its_neighbours():
@@ -171,6 +190,33 @@ def test_importance_is_the_reciprocal_perturbation_with_a_floor():
     assert sparse.importance(delta, mask, "max", 0.02).flatten().tolist() == pytest.approx([1 / 0.3, 50, 0])
 
 
+@pytest.mark.parametrize("changed", [{}, {"reduce": "max"}, {"floor": 0.07}], ids=str)
+def test_maps_are_the_importance_of_what_was_found(changed):
+    model, images, labels = pictures(6)
+    images[:, :, 4] = 0.01  # held at 0, where the floor decides
+    method = CDIEA(steps=30, nu=1.0, epsilon=0.1, **changed)
+    found = sparse.attack(model, images, labels, method)
+    estimated = method.estimate(model, images, labels, [0] * 6)
+    assert torch.equal(estimated.failed, ~found.success)
+    for i in range(6):
+        for y, x in found.mask[i].nonzero().tolist():
+            sizes = [abs(v) for v in found.delta[i, :, y, x].tolist()]
+            size = max(sizes) if method.reduce == "max" else sum(sizes) / 3
+            expected = 1 / max(size, 0.1 / 4 if method.floor is None else method.floor)
+            assert estimated.importance[i, y, x].item() == pytest.approx(expected * bool(found.success[i]), rel=1e-6)
+    assert not estimated.importance[~found.mask].any()
+    assert found.mask[found.success].any()
+
+
+def test_with_a_unet_alpha_rises_to_the_unets_own_end():
+    mask, alpha = torch.full((1, 6, 5), 0.5), torch.tensor([1.0])
+    for method in (CDIEA, AdvMaskAttack):
+        constants = {"steps": 10, "alpha_start": 1.0, "alpha_end": 91.0, "unet_alpha_end": 11.0}
+        assert method(**constants).next_alpha(0, alpha, mask).item() == 10.0
+        assert method(**constants, encoder_kind="unet").next_alpha(0, alpha, mask).item() == 2.0
+        assert method(**constants).next_alpha(0, alpha, torch.full((1, 65, 5), 0.5)).item() == 2.0
+
+
 def test_a_pixel_that_cannot_or_need_not_move_is_no_key_point():
     # one decisive pixel is grey, one is black and would have to get darker; nothing pulls at the other pixels or, with
     # nu = 0, at their masks, about half of which are open by the encoder's first weights
@@ -238,6 +284,11 @@ def test_success_is_that_of_the_sparse_perturbation():
     assert (dense & ~thin).any(), "both do the same, so nothing was tested"
 
 
+def test_logits_that_are_not_finite_fool_nobody():
+    logits = torch.tensor([[1.0, 2.0], [torch.nan, 0.0], [0.0, torch.inf], [2.0, 1.0]])
+    assert sparse.fooled(logits, torch.tensor([0, 1, 0, 0])).tolist() == [True, False, False, False]
+
+
 def test_an_empty_batch_passes():
     model, images, labels = pictures(1)
     estimated = CDIEA(steps=2).estimate(model, images[:0], labels[:0], [])
@@ -264,7 +315,10 @@ def test_the_linear_encoder_is_refused_above_64_with_the_cure():
         ({"gradient": "both"}, "direct"),
         ({"reduce": "sum"}, "mean"),
         ({"floor": 0.0}, "floor"),
+        ({"encoder_weight_decay": float("nan")}, "encoder_weight_decay"),
         ({"nu": -1.0}, "nu"),
+        ({"nu": float("inf")}, "nu must be finite"),
+        ({"last_phase_factor": float("inf")}, "last_phase_factor must be finite"),
         ({"last_phase": 2.0}, "last_phase"),
     ],
 )
@@ -281,5 +335,12 @@ def test_what_cannot_be_attacked_is_named():
         sparse.attack(model, images * 255, labels, CDIEA())
     with pytest.raises(UserError, match="4 classes"):
         sparse.attack(model, images, labels + K, CDIEA())
+    with pytest.raises(UserError, match=r"labels -1 to 0"):
+        sparse.attack(model, images, torch.tensor([0, -1]), CDIEA())
+    with pytest.raises(UserError, match=r"uint8.*images\.float\(\) / 255"):
+        sparse.attack(model, (images * 255).to(torch.uint8), labels, CDIEA())
+    broken = Evidence(torch.full((1, 1, H, W), torch.nan), 0.0).double().eval()
+    with pytest.raises(UserError, match="NaN or infinite logits"):
+        sparse.attack(broken, images, labels, CDIEA())
     with pytest.raises(UserError, match="trained model"):
         CDIEA().estimate(None, images, labels, [0, 0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -19,9 +20,10 @@ from augwise.data import ArraySource, Resident
 from augwise.fingerprints import model_fingerprint
 from augwise.importance import one_pass_losses as losses
 from augwise.importance.one_pass import load_one_pass, read_out, save_one_pass
+from augwise.importance.one_pass_features import feature_layer, features_of
 from augwise.importance.one_pass_network import OnePassNetwork
 from augwise.models.small_cnn import SmallCNN
-from augwise.training.one_pass import moved_boxes, moved_images
+from augwise.training.one_pass import _rate, moved_boxes, moved_images
 
 SIDE = 16
 
@@ -173,6 +175,124 @@ def test_images_and_windows_move_together():
         assert torch.equal(after[i], padded[:, 3 - down : 11 - down, 3 - across : 14 - across])
 
 
+@pytest.mark.parametrize("steps", [1, 5])
+def test_the_dense_attack_moves_twice_epsilon_in_all(steps):
+    model, images = deepcopy(classifier()).double(), torch.rand(6, 3, SIDE, SIDE, dtype=torch.float64)
+    targets = torch.arange(6)
+    delta = losses.dense_attack(model, images, targets, 0.1, steps, momentum=0.5)
+    expected, velocity = torch.zeros_like(images), torch.zeros_like(images)
+    for _ in range(steps):
+        seen = (images + expected).requires_grad_()
+        (grad,) = torch.autograd.grad(F.cross_entropy(model(seen), targets, reduction="sum"), seen)
+        velocity = 0.5 * velocity + grad / grad.abs().sum((1, 2, 3), keepdim=True)
+        expected = (expected - 0.2 / steps * velocity.sign()).clamp(-0.1, 0.1)
+        expected = (images + expected).clamp(0, 1) - images
+    torch.testing.assert_close(delta, expected, rtol=0, atol=1e-12)
+
+
+def test_raw_numbers_become_importance():
+    raw = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64)
+    torch.testing.assert_close(read_out(raw, "erasing", 7.0), (1 + raw.exp()).log())
+    torch.testing.assert_close(read_out(raw, "attack", 7.0), 1 / (1 + (-7 * raw).exp()))
+
+
+def test_the_network_normalises_colours_and_shrinks_large_images():
+    torch.manual_seed(3)
+    architecture = {"channels": 3, "classes": 4, "width": 24}
+    own = OnePassNetwork(**architecture, mean=[0.2, 0.5, 0.4], std=[0.1, 0.3, 0.2]).eval()
+    plain = OnePassNetwork(**architecture, mean=[0.0] * 3, std=[1.0] * 3).eval()
+    plain.load_state_dict({k: v for k, v in own.state_dict().items() if k not in ("mean", "std")}, strict=False)
+    images = torch.rand(2, 3, 20, 17)
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ([0.2, 0.5, 0.4], [0.1, 0.3, 0.2]))
+    torch.testing.assert_close(own(images), plain((images - mean) / std), rtol=1e-4, atol=1e-5)
+    large = torch.rand(1, 3, 80, 160)
+    assert own(large).shape == (1, 4, 8, 16)
+    small = F.interpolate(large, (32, 64), mode="bilinear", antialias=True)
+    torch.testing.assert_close(own(large), own(small))
+    assert own(torch.rand(1, 3, 64, 48)).shape == (1, 4, 16, 12)
+
+
+def test_features_are_the_last_that_still_say_where():
+    images = torch.rand(1, 3, 32, 32)
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AvgPool2d(4), nn.Conv2d(4, 5, 2), nn.Conv2d(5, 6, 2))
+    assert feature_layer(layers, images) == ("2", 5)  # 7 x 7; the next has 6 x 6
+    torch.testing.assert_close(features_of(layers, "2", images), layers[:3](images))
+    assert not any(module._forward_hooks for module in layers.modules())
+    with pytest.raises(UserError, match=r"no feature maps of 7x7 or more .*--look image"):
+        feature_layer(layers[:1], images[..., :6, :16])
+    assert feature_layer(aw.models.build("resnet18", num_classes=4, seed=0).eval(), images)[0].startswith("layer3")
+
+
+class Noting(nn.Module):
+    """The classifier, which notes the pictures that it was shown, to the nearest of 256 levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.seen = classifier(), []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen += list((images.detach() * 255).round().to(torch.uint8))
+        return self.inner(images)
+
+
+@pytest.mark.parametrize(("flip", "shift"), [(False, 0.0), (True, 0.0), (False, 0.1), (None, 0.1)])
+def test_training_mirrors_and_moves_as_it_is_told(flip, shift, few, tmp_path):
+    model = Noting().eval()
+    chosen = settings(objective="attack", attack_steps=1, epsilon=1e-6, flip=flip, shift=shift)
+    aw.train_one_pass(model, few, tmp_path / "a.safetensors", chosen, progress=False)
+    far = range(-round(shift * SIDE), round(shift * SIDE) + 1)
+    ways = [(m, y, x) for m in ([False, True] if flip in (True, None) else [False]) for y in far for x in far]
+    known = {}
+    for way in ways:
+        mirrored, moved = torch.tensor([way[0]] * 60), torch.tensor([way[1:]] * 60)
+        known |= {picture.numpy().tobytes(): way for picture in moved_images(few.images, mirrored, moved)}
+    seen = [known[picture.numpy().tobytes()] for picture in model.seen]  # nothing else was shown
+    assert {y for _, y, _ in seen} == {x for _, _, x in seen} == set(far)
+    assert {m for m, _, _ in seen} == {m for m, _, _ in ways}
+
+
+def test_the_network_knows_the_colours_of_its_images(tmp_path):
+    images = torch.randint(0, 200, (24, 3, 8, 12), dtype=torch.uint8)
+    images[:, 1], images[:, 2] = images[:, 1] // 4, 77
+    data = ArraySource(images, np.arange(24) % 10, [str(i) for i in range(10)], "coloured")
+    chosen = settings(epochs=1, windows=3)
+    network = aw.train_one_pass(classifier(), data, tmp_path / "a.safetensors", chosen, progress=False)
+    pixels = images.double() / 255
+    architecture = network.about["architecture"]
+    assert architecture["mean"] == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-6)
+    expected = pixels.std((0, 2, 3), correction=0).tolist()
+    assert architecture["std"] == pytest.approx([*expected[:2], 1.0], abs=1e-6)  # a channel that says nothing
+
+
+def test_the_rate_rises_and_falls():
+    rates = [_rate(step / 1000) for step in range(1001)]
+    assert rates[:101] == sorted(rates[:101])
+    assert rates[100:] == sorted(rates[100:], reverse=True)
+    assert 0 < rates[0] < 0.1
+    assert (rates[100], rates[550]) == pytest.approx((1, 0.5))
+    assert rates[1000] == pytest.approx(0)
+
+
+EFFECTS = {
+    "erasing": {"lr": 1e-3, "weight_decay": 0.5, "seed": 1, "windows": 5, "shortest": 0.4, "longest": 0.7},
+    "attack": {"epsilon": 0.1, "attack_steps": 1, "nu": 1.0, "sharpness_start": 1.0, "sharpness_end": 5.0},
+}
+
+
+@pytest.mark.parametrize("objective", EFFECTS)
+def test_every_setting_has_its_effect(objective, few, tmp_path):
+    """No two trainings that differ in one setting end in the same network."""
+    few = ArraySource(few.images[:12, :, ::2, ::2], few.labels[:12], few.class_names, "few")
+    found = []
+    for i, change in enumerate([{}, {}, *({name: value} for name, value in EFFECTS[objective].items())]):
+        chosen = settings(objective=objective, batch_size=6, windows=4, epochs=1)
+        path = tmp_path / f"{i}.safetensors"
+        network = aw.train_one_pass(classifier(), few, path, replace(chosen, **change), progress=False)
+        found.append(network.fingerprint)
+    assert found[0] == found[1]
+    assert len(set(found[1:])) == len(EFFECTS[objective]) + 1
+
+
 @pytest.mark.parametrize("look", ["image", "features"])
 def test_beats_a_centre_prior_on_new_digits(look, tmp_path):
     model, test = classifier(), digits("test")
@@ -295,6 +415,9 @@ def test_live_maps_are_those_of_the_pictures_as_they_are(network):
     assert torch.equal(result.importance.as_subclass(Tensor), maps)
     torch.testing.assert_close(result.evidence, maps.sum((1, 2)))
     assert torch.equal(result.images, images)
+    for floats in (images / 255, (images / 255).double()):
+        told = live(batch._replace(images=batch.images.__class__(floats)))
+        torch.testing.assert_close(told.importance.as_subclass(Tensor), maps)
     assert not list(live.parameters())
     with randomness.stream("control"):
         foreign = aw.LiveOnePass(network, control=True)(batch).importance.as_subclass(Tensor)

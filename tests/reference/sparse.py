@@ -28,11 +28,14 @@ def cdiea(
     alpha_start: float = 0.1,
     alpha_end: float = 100.0,
     gradient: str = "full",
+    sgd: tuple[float, float, float] = (0.01, 0.9, 5e-4),
+    last: tuple[float, float, float] = (0.1, 10, 0.99),
     look: Callable[[Tensor, Tensor], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Image (C, H, W), the encoder's first weight (H W, C H W) and bias (H W,) -> delta (C, H, W), mask m > 0.5 (H, W).
 
-    Beyond the paper: x + delta is kept in [0, 1], and ``gradient="direct"`` cuts the path through the encoder.
+    Beyond the paper: x + delta is kept in [0, 1], and ``gradient="direct"`` cuts the path through the encoder. sgd: the
+    encoder's rate, momentum and weight decay; last: share of the last phase, how much faster alpha rises, until when.
     look: is shown delta and m (1, H, W) of every step.
     """
     _, height, width = image.shape
@@ -40,7 +43,7 @@ def cdiea(
     with torch.no_grad():
         encoder.weight.copy_(weight)
         encoder.bias.copy_(bias)
-    optimizer = torch.optim.SGD(encoder.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(encoder.parameters(), lr=sgd[0], momentum=sgd[1], weight_decay=sgd[2])
     delta, g, alpha = torch.zeros_like(image), torch.zeros_like(image), alpha_start
     alpha_step = (alpha_end - alpha_start) / steps
     for t in range(steps):
@@ -59,7 +62,7 @@ def cdiea(
         delta = (image + delta).clamp(0, 1) - image
         optimizer.step()
         binary = ((m < 0.01).double().mean() + (m > 0.99).double().mean()).item()
-        alpha += 10 * alpha_step if t / steps > 0.9 and binary < 0.99 else alpha_step
+        alpha += last[1] * alpha_step if t / steps > 1 - last[0] and binary < last[2] else alpha_step
     with torch.no_grad():
         m = torch.sigmoid(alpha * encoder(delta.flatten())).view(height, width)
     return delta, m > 0.5
@@ -80,11 +83,15 @@ def advmask(
     sigma: float = 0.9,
     gamma: float = 10.0,
     constant: float = 1.0,
+    leak: float = 0.05,
     alpha_start: float = 0.1,
     alpha_end: float = 100.0,
+    sgd: tuple[float, float, float] = (0.01, 0.9, 5e-4),
+    last: tuple[float, float, float] = (1 / 6, 10, 0.99),
 ) -> tuple[Tensor, Tensor, int]:
     """Image and first noise (C, H, W) -> delta (C, H, W), mask (H, W) bool, attempts made; 0 where the dense attack
     already fails. make_encoder: a fresh network (C, H, W) -> (H, W). target: the class to reach; None: away from label.
+    sgd, last: as in `cdiea`.
     """
 
     def ce(x: Tensor) -> Tensor:
@@ -110,7 +117,7 @@ def advmask(
     while attempts < 2:
         attempts += 1
         encoder, delta, g, alpha = make_encoder(), dense, torch.zeros_like(image), alpha_start
-        optimizer = torch.optim.SGD(encoder.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        optimizer = torch.optim.SGD(encoder.parameters(), lr=sgd[0], momentum=sgd[1], weight_decay=sgd[2])
         for t in range(steps):
             delta = delta.detach().requires_grad_()
             m = torch.sigmoid(alpha * encoder(delta))
@@ -118,17 +125,17 @@ def advmask(
             loss = (
                 1 - now / ce_init if target is None else (now - ce_init) / max(ce_clean - ce_init, 0.6931471805599453)
             )
-            loss = max(loss, 0.05 * loss) + (constant + gamma * (m > 0.5).double().mean()) * m.sum() / m.numel()
+            loss = max(loss, leak * loss) + (constant + gamma * (m > 0.5).double().mean()) * m.sum() / m.numel()
             optimizer.zero_grad()
             loss.backward(inputs=[delta, *encoder.parameters()])
             g = sigma * g + delta.grad / delta.grad.abs().sum()
             delta = clip(delta.detach() - beta * g.sign())
             optimizer.step()
             rise, binary = (alpha_end - alpha_start) / steps, ((m < 0.01) | (m > 0.99)).double().mean().item()
-            if t < round(steps * 5 / 6):
+            if t < round(steps * (1 - last[0])):
                 alpha += rise
-            elif binary < 0.99:
-                alpha += 10 * rise
+            elif binary < last[2]:
+                alpha += last[1] * rise
         with torch.no_grad():
             mask = torch.sigmoid(alpha * encoder(delta)) > 0.5
         if is_fooled(delta * mask):

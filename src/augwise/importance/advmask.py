@@ -78,8 +78,8 @@ class AdvMaskAttack(Recipe):
         super().__post_init__()
         one_of(self.name, "target", self.target, ("untargeted", "most_likely", "random", "least_likely"))
         for name in ("gamma", "constant", "last_phase_factor"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{self.name}: {name} must not be negative, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"{self.name}: {name} must be finite and not negative, not {getattr(self, name)}")
         for name in ("leak", "last_phase", "binary_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{self.name}: {name} is a share and must lie in [0, 1], not {getattr(self, name)}")

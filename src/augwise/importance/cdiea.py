@@ -6,6 +6,7 @@ encoders and the constants that every sparse attack has are in `sparse`. Touches
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Literal
@@ -57,8 +58,8 @@ class CDIEA(Recipe):
         super().__post_init__()
         one_of(self.name, "target", self.target, ("most_likely", "random", "least_likely"))
         for name in ("nu", "last_phase_factor"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{self.name}: {name} must not be negative, not {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"{self.name}: {name} must be finite and not negative, not {getattr(self, name)}")
         for name in ("last_phase", "binary_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{self.name}: {name} is a share and must lie in [0, 1], not {getattr(self, name)}")

@@ -140,8 +140,10 @@ class Recipe(Estimator):
         for name in ("momentum", "encoder_momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{self.name}: {name} must lie in [0, 1), not {getattr(self, name)}")
-        if self.encoder_weight_decay < 0:
-            raise UserError(f"{self.name}: encoder_weight_decay must not be negative, not {self.encoder_weight_decay}")
+        if not 0 <= self.encoder_weight_decay < math.inf:
+            raise UserError(
+                f"{self.name}: encoder_weight_decay must be finite and not negative, not {self.encoder_weight_decay}"
+            )
         for name in ("alpha_end", "unet_alpha_end"):
             if getattr(self, name) < self.alpha_start:
                 raise UserError(

@@ -41,10 +41,11 @@ class Greedy(SparsePerturbation):
         delta = torch.zeros_like(images)
         mask = torch.zeros_like(images[:, 0], dtype=torch.bool)
         rows = torch.arange(len(images), device=images.device)
-        for _ in range(int(self.most * mask[0].numel()) // self.growth + 1):
+        last = int(self.most * mask[0].numel()) // self.growth
+        for step in range(last + 1):
             value, grad = margin_gradient(model, images[rows] + delta[rows], labels[rows], rows_of(targets, rows))
             rows, grad = rows[value <= 0], grad[value <= 0]
-            if not len(rows):
+            if not len(rows) or step == last:
                 break
             worth = grad.abs().sum(1).masked_fill(mask[rows], -1).flatten(1)
             opened = mask[rows].flatten(1).scatter(1, worth.topk(self.growth, 1).indices, True)

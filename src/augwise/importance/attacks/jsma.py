@@ -48,12 +48,13 @@ class JSMA(SparsePerturbation):
         if reach is None:
             reach = wrong_class(model(images), victims.labels, "most_likely", victims.seeds)
         rows = torch.arange(len(images), device=images.device)
-        for _ in range(int(self.most * moved.shape[1]) // self.per_step + 1):
+        last = int(self.most * moved.shape[1]) // self.per_step
+        for step in range(last + 1):
             part = victims.rows(rows)
             logits, to_target, to_others = _jacobian(model, part.images + delta[rows], reach[rows])
             going = margin(logits, part.labels, part.targets) <= 0
             rows, to_target, to_others = rows[going], to_target[going].flatten(1), to_others[going].flatten(1)
-            if not len(rows):
+            if not len(rows) or step == last:
                 break
             saliency = (-to_target * to_others).clamp_min(0).masked_fill(moved[rows], -1)
             plain = (to_target - to_others).abs().masked_fill(moved[rows], -1)
