@@ -148,6 +148,15 @@ def test_power_iteration_finds_the_largest_magnitudes_in_their_order():
         assert abs(vector @ q[:, column]).item() == pytest.approx(1, abs=1e-6)
 
 
+def test_power_iteration_that_is_cut_short_says_what_belongs_to_its_vector():
+    a, _ = symmetric(SPECTRUM)
+    found = power_iteration(lambda v: a @ v, list(torch.randn(2, 10, dtype=torch.float64)), steps=3, tolerance=0.0)
+    for value, vector, residual in zip(found.values, found.vectors, found.residuals, strict=True):
+        assert vector.norm().item() == pytest.approx(1)
+        assert (vector @ a @ vector).item() == pytest.approx(value)
+        assert (a @ vector - value * vector).norm().item() == pytest.approx(residual)
+
+
 def test_both_solvers_agree_with_the_explicit_hessian_in_float32():
     model, (images, labels) = tiny().eval(), toy_images(dtype=torch.float32)
     product = HessianVector(model, batches_of(images, labels, 4))

@@ -109,19 +109,17 @@ def power_iteration(matvec: Matvec, starts: Sequence[Tensor], steps: int = 100, 
     """
     values, vectors, residuals, products = [], [], [], 0
     for start in starts:
-        vector = _without(start, vectors)
-        vector = vector / vector.norm()
-        value = residual = 0.0
+        following = _without(start, vectors)
+        vector, value, residual = following, 0.0, 0.0
         for _ in range(steps):
+            vector = following / following.norm()
             product = matvec(vector)
             products += 1
             value = float(product @ vector)
             residual = float((product - value * vector).norm())
-            product = _without(product, vectors)
-            length = float(product.norm())
-            if residual <= tolerance * abs(value) or length == 0:
+            following = _without(product, vectors)
+            if residual <= tolerance * abs(value) or not float(following.norm()):
                 break
-            vector = product / length
         values.append(value)
         vectors.append(vector)
         residuals.append(residual)
