@@ -78,7 +78,7 @@ def test_only_what_varies_is_named(pages, browser):
 def test_plain_arms_alone_are_set_against_training_without(pages, browser):
     text = text_of(browser, pages["plain"])
     assert "plain − without" in text
-    assert "nothing to compare" in text
+    assert "No row differs from training without the method" in text
 
 
 def test_the_table_in_a_terminal_has_columns_for_what_varies():

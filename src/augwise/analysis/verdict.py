@@ -124,12 +124,28 @@ def _headline(part: _Part) -> str:
     if gain is None:
         if any(row["differences"].get("guarded-plain") for row in part.rows):
             return "One run per arm is finished: no difference can be told from chance."
-        return f"{part.arm('guarded').capitalize()} and plain arms were not both run, so there is nothing to compare."
+        return _alone(part)
     if gain == 0:
         return f"No difference between {part.arm('guarded')} and plain that the seeds alone could not have made."
     if gain < 0:
         return f"{told.labels} do worse than {told.others}." if told else "Guarded does worse than plain."
     return _relabelled(part, told) if told else _guarded(part)
+
+
+def _alone(part: _Part) -> str:
+    """Of methods without a second arm: each row beside training without the method."""
+    tests = [t for t in part.tests if t.name == "plain-baseline"]
+    if not tests:
+        return f"{part.arm('guarded').capitalize()} and plain arms were not both run, so there is nothing to compare."
+    signs = [_sign(t.interval) if t.adjusted < LEVEL else 0 for t in tests]
+    better, worse, rows = signs.count(1), signs.count(-1), counted(len(signs), "row")
+    if not better and not worse:
+        return "No row differs from training without the method by more than the seeds alone could have made."
+    beats, does = "beats" if better == 1 else "beat", "does" if worse == 1 else "do"
+    if not better:
+        return f"{worse} of {rows} {does} worse than training without the method, none better."
+    rest = f", {worse} {does} worse" if worse else ", the rest by no more than chance" if better < len(signs) else ""
+    return f"{better} of {rows} {beats} training without the method{rest}."
 
 
 def _guarded(part: _Part) -> str:
