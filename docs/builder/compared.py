@@ -12,7 +12,14 @@ from .docstrings import escaped
 from .measured import results, tables
 
 NAME, TABLES = "cifar10_5k", "cifar10_tables"
-_POOLED = ("guarded-plain", "guarded-control", "guarded-smoothing", "plain-baseline", "guarded-baseline")
+_POOLED = {
+    "guarded-plain": "− plain",
+    "guarded-control": "− control",
+    "guarded-centre": "− centre",
+    "guarded-smoothing": "− smoothing",
+    "plain-baseline": "plain − without",
+    "guarded-baseline": "− without",
+}
 _SHORT = {"estimator": "maps", "quantile": "τ"}
 
 
@@ -40,11 +47,8 @@ def _asked(name: str) -> str:
 
 def _pooled(ran: dict[str, dict[str, Any]]) -> str:
     """One line per comparison and rule: its differences as means over all its rows, seed by seed."""
-    lines = [
-        "{.numbers}",
-        "| comparison | second arm | rows | − plain | − control | − smoothing | plain − without | − without | n |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["comparison", "second arm", "rows", *_POOLED.values(), "n"]
+    lines = ["{.numbers}", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for name in PRESETS:
         for rule, pooled in ran.get(name, {}).get("overall_by_rule", {}).items():
             known = [pooled[d] for d in _POOLED if pooled.get(d)]

@@ -36,6 +36,19 @@ def test_overall_is_the_mean_over_rows_seed_by_seed():
         assert interval == pytest.approx({**expected, "cells": 2})
 
 
+def test_one_centre_for_all_is_pooled_over_the_rows_of_other_maps():
+    config = CompareConfig(methods=("cutout",), strengths=(8, 16), estimators=("cdiea", "occlusion", "centre"), seeds=3)
+    results = outcomes(config, {"guarded": 0.01}, noise=0.01)
+    found = overall(config, results)["guarded-centre"]
+    means = {"own": {}, "centre": {}}
+    for seed in range(3):
+        for name, maps in (("own", ("cdiea", "occlusion")), ("centre", ("centre", "centre"))):
+            runs = [run_of(config, c, "guarded", seed) for e in maps for c in cells(config) if c.estimator == e]
+            means[name][seed] = sum(results[run]["last_accuracy"] for run in runs) / 4
+    assert found == pytest.approx({**paired(means["own"], means["centre"]), "cells": 4})
+    assert "guarded-centre" not in overall(CONFIG, outcomes(CONFIG, {}))
+
+
 def test_a_seed_counts_only_if_all_its_rows_are_there():
     results = outcomes(CONFIG, {}, noise=0.01)
     last = cells(CONFIG)[1]

@@ -45,6 +45,25 @@ def test_rows_pair_arms_by_seed_and_leave_out_what_is_not_run():
     assert row["importance_touched"] == {"plain": 0.0, "guarded": 0.2, "control": 0.4}
 
 
+def test_one_centre_for_all_stands_beside_the_map_of_the_same_cell():
+    config = CompareConfig(strengths=(8,), estimators=("occlusion", "centre"), quantiles=(0.4, 0.6), seeds=3)
+    own, results = cells(config), {}
+    scores = {("occlusion", 0.4): (0.80, 0.84), ("occlusion", 0.6): (0.70, 0.70),
+              ("centre", 0.4): (0.79, 0.81, 0.5), ("centre", 0.6): (0.75, 0.73)}  # fmt: skip
+    for cell in own:
+        for seed, score in enumerate(scores[cell.estimator, cell.quantile]):
+            results[run_of(config, cell, "guarded", seed)] = outcome(score)
+    touched = {(c, arm): {"area_touched": 0.1, "importance_touched": 0.1} for c in own for arm in config.arms}
+    found = {(r["estimator"], r["quantile"]): r["differences"] for r in table(config, results, touched)}
+    assert found["occlusion", 0.4]["guarded-centre"]["mean"] == pytest.approx(0.02)
+    assert found["occlusion", 0.4]["guarded-centre"]["n"] == 2
+    assert found["occlusion", 0.6]["guarded-centre"]["mean"] == pytest.approx(-0.04)
+    assert all("guarded-centre" not in found["centre", quantile] for quantile in (0.4, 0.6))
+    assert all(list(row["arms"]) == ["guarded"] for row in table(config, results, touched) if "occ" in row["estimator"])
+    without = CompareConfig(strengths=(8,), estimators=("occlusion",), quantiles=(0.4, 0.6), seeds=3)
+    assert all("guarded-centre" not in row["differences"] for row in table(without, results, touched))
+
+
 def test_the_other_measure_is_the_median_of_the_last_ten():
     (row,) = table(CONFIG, results({("plain", 16, 0): (0.5, None)}), TOUCHED, "median_last_ten")
     assert row["arms"]["plain"]["mean"] == pytest.approx(0.49)

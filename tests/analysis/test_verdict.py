@@ -38,6 +38,21 @@ def test_without_control_or_seeds_nobody_can_say():
     assert "nothing to compare" in verdict(guarded).headline
 
 
+def test_a_map_of_the_image_must_beat_one_centre_for_all():
+    def said(control, centre):
+        pooled = {"guarded-plain": 0.03, "guarded-control": control, "guarded-centre": centre}
+        given = {k: {"n": 4, "mean": m, "low": m - 0.01, "high": m + 0.01, "cells": 2} for k, m in pooled.items()}
+        return verdict({"table": rows(0.03, 0.03), "overall": given, "done": 1, "planned": 1})
+
+    assert said(0.02, 0.02).headline == (
+        "Guarded beats plain, its control and one centre for all: each image’s own map makes a difference."
+    )
+    for centre in (0.0, -0.02):
+        assert said(0.02, centre).headline.startswith("Guarded beats plain and its control, but not one centre for all")
+    assert "the control gains about as much" in said(0.0, 0.02).headline
+    assert "guarded − centre +0.00 [−1.00, +1.00]" in " ".join(said(0.02, 0.0).points)
+
+
 def test_methods_alone_are_held_against_training_without_them():
     def said(*means):
         named = [{"plain-baseline": row["differences"]["guarded-plain"]} for row in rows(*means)]

@@ -1,10 +1,12 @@
 """What a comparison runs: its cells, its arms, and which of them coincide. Imports no torch until methods are asked.
 
 An *arm* is one way to train: the baseline (crop and flip alone), or a method plain, guarded by the image's own map, or
-guarded by another image's map (control). What the control also gains over plain is not evidence-keeping. Under the
-rule "soften" the method is plain in every arm and "guarded" names labels that are softened by the image's own map,
-"control" by another image's, "smoothing" all labels alike by the own map's mean doubt; under the rule "labels" labels
-of a mixture that are weighed by the images' own maps, or other images'.
+guarded by another image's map (control). What the control also gains over plain is not evidence-keeping. Where one
+centre for all images is among the maps, its guard stands beside every other map's as a further arm ("centre"): what it
+gains as well needs no map of the image. Under the rule "soften" the method is plain in every arm and "guarded" names
+labels that are softened by the image's own map, "control" by another image's, "smoothing" all labels alike by the own
+map's mean doubt; under the rule "labels" labels of a mixture that are weighed by the images' own maps, or other
+images'.
 """
 
 from __future__ import annotations
@@ -20,10 +22,11 @@ from typing import Any, Literal
 from ..catalogue import Entry, estimators, find, methods
 from .compare_config import LENGTH, LIVE, CompareConfig, takes
 
-Arm = Literal["baseline", "plain", "guarded", "control", "smoothing"]
+Arm = Literal["baseline", "plain", "guarded", "control", "smoothing", "centre"]
 TOP = 0.15
 """Share of a dense map's pixels that stand for its key points: as many as CDIEA finds on CIFAR-10 (145 of 1 024)."""
-PRIORS = ("centre", "area")  # one map for all images: another image's map is its own, so control and guarded coincide
+CENTRE = "centre"
+PRIORS = (CENTRE, "area")  # one map for all images: another image's map is its own, so control and guarded coincide
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,16 @@ def arms_of(config: CompareConfig, cell: Cell) -> list[Arm]:
     return [arm for arm in config.arms if arm in there]
 
 
+def beside_centre(config: CompareConfig, cell: Cell) -> Cell | None:
+    """The cell that differs in its map alone, one centre for all images; None where there is none, and of a prior."""
+    other = replace(cell, estimator=CENTRE)
+    return other if cell.estimator not in ("", *PRIORS) and other in cells(config) else None
+
+
 def run_of(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:
     """The run behind one arm of a cell. Arms that coincide come out equal and are run once."""
+    if arm == "centre":
+        cell, arm = replace(cell, estimator=CENTRE), "guarded"
     entry = find(cell.method, methods())
     if arm == "control" and cell.estimator in PRIORS:
         arm = "guarded"

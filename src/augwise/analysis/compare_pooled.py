@@ -11,7 +11,7 @@ from dataclasses import asdict
 from itertools import product
 from typing import Any
 
-from .compare_plan import Arm, Cell, CompareConfig, Run, arms_of, cells, run_of
+from .compare_plan import Arm, Cell, CompareConfig, Run, arms_of, beside_centre, cells, run_of
 from .compare_table import DIFFERENCES
 from .statistics import paired
 
@@ -100,8 +100,13 @@ def _differences(
     value: Callable[[dict[str, Any]], float | None],
     pairs: Sequence[tuple[Arm, Arm]] = DIFFERENCES,
 ) -> dict[str, Any]:
-    arms: set[str] = {"baseline"}.union(*(arms_of(config, cell) for cell in own))
+    arms = set[str]().union(*(_arms(config, cell) for cell in own))
     return {f"{a}-{b}": _pooled(config, own, results, a, b, value) for a, b in pairs if a in arms and b in arms}
+
+
+def _arms(config: CompareConfig, cell: Cell) -> set[str]:
+    """All that a difference may be taken of: the cell's arms, the baseline, and one centre for all beside its map."""
+    return {"baseline", *arms_of(config, cell)} | ({"centre"} if beside_centre(config, cell) else set())
 
 
 def _run(config: CompareConfig, cell: Cell, arm: Arm, seed: int) -> Run:
@@ -116,7 +121,7 @@ def _pooled(
     second: Arm,
     value: Callable[[dict[str, Any]], float | None],
 ) -> dict[str, Any] | None:
-    there = [cell for cell in own if {first, second} <= {"baseline", *arms_of(config, cell)}]
+    there = [cell for cell in own if {first, second} <= _arms(config, cell)]
     apart = [cell for cell in there if _run(config, cell, first, 0) != _run(config, cell, second, 0)]
     means: dict[Arm, dict[int, float]] = {first: {}, second: {}}
     for seed in range(config.seeds):

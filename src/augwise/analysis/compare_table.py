@@ -11,11 +11,11 @@ from typing import Any
 
 from ..catalogue import find, methods
 from . import compare_words as words
-from .compare_plan import Arm, Cell, CompareConfig, Run, arms_of, cells, run_of
+from .compare_plan import Arm, Cell, CompareConfig, Run, arms_of, beside_centre, cells, run_of
 from .statistics import paired, summarise
 
 DIFFERENCES: tuple[tuple[Arm, Arm], ...] = (
-    ("guarded", "plain"), ("guarded", "control"), ("guarded", "smoothing"), ("control", "plain"),
+    ("guarded", "plain"), ("guarded", "control"), ("guarded", "centre"), ("guarded", "smoothing"), ("control", "plain"),
 )  # fmt: skip
 Arms = dict[Arm, dict[int, dict[str, Any]]]
 Scores = dict[Arm, dict[int, float]]
@@ -46,7 +46,7 @@ def table(
             "kind": find(cell.method, methods()).kind,
             **{k: v for k, v in asdict(cell).items() if k != "method"},
             "arms": {arm: summarise(list(v.values())) for arm, v in scores.items() if v},
-            "differences": _differences(config, cell, scores),
+            "differences": _differences(config, cell, scores | _centre(config, cell, results, measure)),
         }
         if list(arms) == ["plain"]:  # nothing else to set it against
             row["differences"]["plain-baseline"] = paired(scores["plain"], without)
@@ -155,6 +155,12 @@ def _differences(config: CompareConfig, cell: Cell, scores: Scores) -> dict[str,
         for a, b in DIFFERENCES
         if a in scores and b in scores and run_of(config, cell, a, 0) != run_of(config, cell, b, 0)
     }
+
+
+def _centre(config: CompareConfig, cell: Cell, results: dict[Run, dict[str, Any]], measure: str) -> Scores:
+    if beside_centre(config, cell) is None:
+        return {}
+    return {"centre": {s: r[measure] for s, r in _by_seed(config, cell, "centre", results).items()}}
 
 
 def _by_seed(config: CompareConfig, cell: Cell, arm: Arm, results: dict[Run, dict]) -> dict[int, dict]:

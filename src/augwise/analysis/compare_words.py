@@ -10,7 +10,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 ARMS = ("plain", "guarded", "control", "smoothing")
-SHOWN = ("guarded-plain", "guarded-control", "guarded-smoothing", "plain-baseline")
+SHOWN = ("guarded-plain", "guarded-control", "guarded-centre", "guarded-smoothing", "plain-baseline")
 """The differences that a comparison is about: one family for Holm's correction, whatever the rule. The last is of rows
 that have a plain arm alone."""
 DIMENSIONS = ("shape", "follow", "quantile", "labels", "rule")

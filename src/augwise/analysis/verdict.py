@@ -15,7 +15,12 @@ from .compare_words import SHOWN
 from .statistics import Interval, holm, p_value
 
 LEVEL = 0.05
-_OTHERS = {"guarded-plain": "plain", "guarded-control": "the control", "guarded-smoothing": "smoothing"}
+_OTHERS = {
+    "guarded-plain": "plain",
+    "guarded-control": "the control",
+    "guarded-centre": "one centre for all",
+    "guarded-smoothing": "smoothing",
+}
 
 
 class _Told(NamedTuple):
@@ -33,6 +38,7 @@ _LABELS = {
         "hard ones",
         {
             "guarded-control": "labels softened by other images’ maps",
+            "guarded-centre": "labels softened by one centre for all",
             "guarded-smoothing": "smoothing all labels alike",
         },
         "knowing what was taken",
@@ -40,7 +46,7 @@ _LABELS = {
     "labels": _Told(
         "Labels by importance",
         "labels by area",
-        {"guarded-control": "labels by other images’ maps"},
+        {"guarded-control": "labels by other images’ maps", "guarded-centre": "labels by one centre for all"},
         "knowing whose evidence shows",
     ),
 }
@@ -152,6 +158,11 @@ def _guarded(part: _Part) -> str:
     over_control = part.direction("guarded-control")
     if over_control is None:
         return "Guarded beats plain; without a control, nobody can say whether the evidence it keeps is the reason."
+    over_centre = part.direction("guarded-centre")
+    if over_control > 0 and over_centre is not None:
+        if over_centre > 0:
+            return "Guarded beats plain, its control and one centre for all: each image’s own map makes a difference."
+        return "Guarded beats plain and its control, but not one centre for all: that needs no map of the image."
     if over_control > 0:
         return "Guarded beats plain, and it beats its control: whose map the guard is shown makes a difference."
     if over_control < 0:

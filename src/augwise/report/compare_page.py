@@ -14,7 +14,8 @@ from .charts import Chart, Estimate, Series, extent, forest, line_chart
 from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
 from .text import counted, duration, percent, short
 
-_STYLES = {"guarded-plain": "guarded", "guarded-control": "control", "guarded-smoothing": "smoothing"}
+_STYLES = {"guarded-plain": "guarded", "guarded-control": "control"}
+_STYLES |= dict.fromkeys(("guarded-centre", "guarded-smoothing"), "smoothing")
 _MOST = 20  # classes drawn; of more, the ten that lost and the ten that gained most
 # Settings that say where and how fast, or that no reader of a comparison asks for.
 _MACHINE = {"out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "num_workers", "device", "threads"}
@@ -40,6 +41,7 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
             "arms": words.arms(rows),
             "arm_name": lambda arm, among=rules: words.arm(arm, among),
             "rules": rules,
+            "centre": any(row["tests"]["guarded-centre"] for row in rows),
             "shown": _named(words.differences(rows), rules),
             "tests": sum(t is not None for row in rows for t in row["adjusted"].values()),
             "forests": _forests(rows, rules),
