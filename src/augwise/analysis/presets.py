@@ -158,7 +158,7 @@ _ALL = (
     Preset(
         "guarded-mixup",
         "does it help Mixup to blend pixel by pixel, for each image's own evidence? (this project's own)",
-        {"methods": ("mixup",), "windows": (), "estimators": ("cdiea", "occlusion")},
+        {"methods": ("mixup",), "windows": (), "estimators": ("cdiea", "occlusion", "centre"), "seeds": 8},
     ),
     Preset(
         "mixing",
