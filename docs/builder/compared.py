@@ -20,6 +20,7 @@ _POOLED = {
     "plain-baseline": "plain − without",
     "guarded-baseline": "− without",
 }
+_RIVALS = ("guarded-plain", "guarded-control", "guarded-centre")
 _SHORT = {"estimator": "maps", "quantile": "τ"}
 
 
@@ -30,6 +31,7 @@ def pages() -> dict[str, str]:
         f"tables/{NAME}.md": _table(found) + "\n" + _words(found),
         "tables/presets.md": _presets(),
         "tables/pooled.md": _pooled(ran),
+        "tables/won.md": _won(ran),
         "tables/tried.md": "\n".join(_section(name, ran[name]) for name in PRESETS if name in ran),
     }
 
@@ -57,6 +59,26 @@ def _pooled(ran: dict[str, dict[str, Any]]) -> str:
                 rows, n = max(d["cells"] for d in known), min(d["n"] for d in known)
                 lines.append(f"| [{name}](#{name}) | {words.SECOND[rule]} | {rows} | {cells} | {n} |")
     return "\n".join(lines) + "\n"
+
+
+def _won(ran: dict[str, dict[str, Any]]) -> str:
+    """The single rows whose second arm beats its control, of all comparisons; one line each, and what chance gives."""
+    heads = ["comparison", "row", *(_POOLED[d] for d in _RIVALS), "n"]
+    lines = ["{.numbers}", f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    looked, rows_of = 0, [(name, row) for name in PRESETS for row in ran.get(name, {}).get("table", [])]
+    for name, row in rows_of:
+        control = row["differences"].get("guarded-control")
+        if not control or control["low"] is None:
+            continue
+        looked += 1
+        if control["low"] > 0:
+            every = ran[name]["table"]
+            said = words.where(row, words.varying(every))
+            found = [row["differences"].get(d) for d in _RIVALS]
+            cells = " | ".join(_interval(d) if d else "" for d in found)
+            lines.append(f"| [{name}](#{name}) | {words.method(row)} {said} | {cells} | {control['n']} |")
+    chance = f"{LEVEL / 2 * looked:.1f}"
+    return "\n".join([*lines, "", f"Of {looked} rows; chance alone would put {chance} of them here.", ""])
 
 
 def _section(name: str, found: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ import torch
 from markdown_code import DOCS
 
 sys.path.insert(0, str(DOCS))
-from builder import api, commands, digits, docstrings, entries, mathtext, measured, mixed
+from builder import api, commands, compared, digits, docstrings, entries, mathtext, measured, mixed
 
 from augwise import catalogue, cli
 from augwise.labels import MixedLabels
@@ -95,6 +95,15 @@ def test_measured_figures_are_read_and_never_missing():
     assert measured.filled("[[ regions.guarded_cutout_32_ms | ms ]]") == f"{known:.1f} ms"
     with pytest.raises(Exception, match="no_such"):
         measured.filled("[[ regions.no_such | ms ]]")
+
+
+def test_rows_that_beat_their_control_are_those_whose_interval_says_so():
+    ran = measured.tables(compared.TABLES)
+    rows = [row["differences"].get("guarded-control") for found in ran.values() for row in found["table"]]
+    known = [d for d in rows if d and d["low"] is not None]
+    told = compared.pages()["tables/won.md"]
+    assert told.count("| [") == sum(d["low"] > 0 for d in known) > 0
+    assert f"Of {len(known)} rows; chance alone would put {0.025 * len(known):.1f} of them here." in told
 
 
 def test_a_bar_is_divided_as_the_label_is():
