@@ -79,6 +79,9 @@ def test_guarded_mixup_has_the_plain_one_of_all_mixers():
     }
     assert found == {"plain": False, "guarded": True, "control": True}
     assert run_of(config, cells(config)[0], "plain", 0) in plan(CompareConfig.preset("mixing"))
+    weaker = cells(CompareConfig.preset("mixup-strengths"))
+    assert {cell.strength for cell in weaker} == {0.3, 1}
+    assert set(plan(CompareConfig.preset("mixup-strengths"))) & set(plan(config))  # the runs of α = 1 are shared
 
 
 def test_mixing_has_a_row_for_each_way_and_no_run_too_many():

@@ -161,6 +161,11 @@ _ALL = (
         {"methods": ("mixup",), "windows": (), "estimators": ("cdiea", "occlusion", "centre"), "seeds": 8},
     ),
     Preset(
+        "mixup-strengths",
+        "does guarded Mixup hold up where little is mixed? α 0.3 and 1 (this project's own)",
+        {"methods": ("mixup",), "strengths": (0.3, 1.0), "windows": (), "estimators": ("occlusion", "centre")},
+    ),
+    Preset(
         "mixing",
         "how should images be mixed? blended or cut, two to five, by draw, stored maps or the model in training",
         {
