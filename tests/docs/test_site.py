@@ -135,12 +135,16 @@ def test_every_mixer_is_drawn_and_its_bar_is_its_colours(monkeypatch):
     monkeypatch.setattr(mixed, "digits", lambda: flat)
     monkeypatch.setattr(mixed, "TRIES", 3)
     strips = mixed.mixers()
-    titles = {tile.caption.split("**")[1] for line in strips["mixers"] for tile in line}
+
+    def title(tile):
+        return tile.caption.split("**")[1].replace("\N{ZERO WIDTH SPACE}", "")  # where a long name may break
+
+    titles = {title(tile) for line in strips["mixers"] for tile in line}
     entries_of_it = [e for e in catalogue.methods().values() if e.kind == "mixing"]
     assert titles == {"Image", *(e.load().__name__ for e in entries_of_it)}
     grounds = mixed.tinted(flat.images)[:, :, 0, 0].numpy()
     for tile in [tile for strip in strips.values() for line in strip for tile in line]:
-        if tile.caption.split("**")[1] not in ("Image", "CutMix", "DCutMix", "SaliencyDCutMix", "Saliency-DCutMix"):
+        if title(tile) not in ("Image", "CutMix", "DCutMix", "SaliencyDCutMix", "Saliency-DCutMix"):
             continue
         picture, bar = tile.pixels[: -mixed.BAR], tile.pixels[-1]
         for ground, colour in zip(grounds, mixed.COLOURS, strict=True):
