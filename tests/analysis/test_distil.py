@@ -9,9 +9,8 @@ import pytest
 
 import augwise as aw
 from augwise import UserError
+from augwise.analysis.compare import compare
 from augwise.analysis.compare_plan import CompareConfig
-from augwise.analysis.compare_runs import comparison_sources
-from augwise.analysis.compare_share import base_model, maps
 from augwise.analysis.train_run import TrainRun, train_run
 from augwise.cli import main
 from augwise.report.build import report
@@ -119,19 +118,27 @@ def test_the_network_goes_into_estimate_and_into_a_guarded_run(done, tmp_path):
 
 
 def test_a_comparison_trains_its_own_or_takes_one_over(tmp_path):
-    first = CompareConfig(train=replace(TRAIN, out=tmp_path / "first", limit=40), estimators=("one_pass",), seeds=1)
-    data = comparison_sources(first.train)
-    base = base_model(first, data.train, data.test)
-    store = maps(first, "one_pass", base, data.train)
+    train = replace(TRAIN, out=tmp_path / "first", limit=40, epochs=1, tensorboard=False)
+    first = CompareConfig(train=train, estimators=("one_pass",), arms=("guarded",), seeds=1)
+    compare(first)
+    store = aw.ImportanceStore(tmp_path / "first/maps/one_pass")
     file = tmp_path / "first/one_pass.safetensors"
     network = aw.OnePass.load(file)
     assert store.meta["arguments"]["fingerprint"] == network.fingerprint
     assert store.meta["model"] == network.classifier
-    other = replace(first, train=replace(first.train, out=tmp_path / "second"), share=(tmp_path / "first",))
-    base_model(other, data.train, data.test)
-    shared = maps(other, "one_pass", base, data.train)
+    other = replace(first, train=replace(train, out=tmp_path / "second"), share=(tmp_path / "first",))
+    results = compare(other)
     assert (tmp_path / "second/one_pass.safetensors").read_bytes() == file.read_bytes()
-    assert shared.meta["arguments"] == store.meta["arguments"]
     assert (tmp_path / "second/maps/one_pass/maps.npy").read_bytes() == (
         tmp_path / "first/maps/one_pass/maps.npy"
     ).read_bytes()
+    assert not [f for f in (tmp_path / "second").glob("runs/*/weights.safetensors")]  # nothing trained anew
+    assert results["complete"]
+
+
+def test_a_comparison_refuses_images_too_small_for_a_network_before_anything_is_trained(tmp_path):
+    train = replace(TRAIN, out=tmp_path, size=4)
+    with pytest.raises(UserError, match="one_pass: images of 4x4 are too small"):
+        compare(CompareConfig(train=train, estimators=("one_pass",), seeds=1))
+    assert not (tmp_path / "base").exists()
+

@@ -14,7 +14,7 @@ from . import compare_words as words
 from .compare_config import LIVE
 from .compare_plan import Arm, Cell, CompareConfig, Run, arms_of, cells, run_of, strongest
 from .compare_runs import build, steps_of
-from .compare_share import estimator, run_settings
+from .compare_share import ONE_PASS, estimator, run_settings
 from .training_data import shaped
 
 if TYPE_CHECKING:
@@ -38,11 +38,14 @@ def rehearse(config: CompareConfig, source: Source) -> None:
     """Every estimator and every arm once, on two grey images of the data's size: what does not fit says so now."""
     import torch
 
+    from ..importance.one_pass import check_size
     from .touched import touched
 
     height, width = _size(config, source)
     for name in config.every_estimator:
-        if name != LIVE:
+        if name == ONE_PASS:  # trained for this comparison, once its base model is
+            check_size(height, width)
+        elif name != LIVE:
             estimator(config, name).check(height, width)
     for cell in cells(config):
         moves = _moves(find(cell.method, methods()))

@@ -46,6 +46,12 @@ class Saved(NamedTuple):
     about: dict[str, Any]
 
 
+def check_size(height: int, width: int) -> None:
+    """Refuse images that no one-pass network can look at."""
+    if min(height, width) < SMALLEST:
+        raise UserError(f"one_pass: images of {height}x{width} are too small: {SMALLEST} pixels a side at least")
+
+
 def read_out(raw: Tensor, objective: Objective, sharpness: float) -> Tensor:
     """From the network's numbers to importance ≥ 0, element by element.
 
@@ -106,8 +112,7 @@ class OnePass(Estimator):
 
     def check(self, height: int, width: int) -> None:
         self._file()
-        if min(height, width) < SMALLEST:
-            raise UserError(f"one_pass: images of {height}x{width} are too small: {SMALLEST} pixels a side at least")
+        check_size(height, width)
 
     def check_model(self, model: nn.Module | None, images: Tensor) -> None:
         self.maps(images[:1], torch.zeros(len(images[:1]), dtype=torch.int64, device=images.device), model)
