@@ -127,19 +127,22 @@ def test_where_no_source_doubts_the_mixture_does_not():
     shares = torch.rand(500, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     shares = shares / shares.sum(1, keepdim=True)
     assert (shares.float().sum(1) != 1).any()
-    sure = MixedLabels.of(torch.arange(500))
+    plain = torch.arange(500)
     rows = torch.stack([torch.arange(500).roll(k) for k in range(3)], 1)
     sources = [MixedLabels.of(rows[:, k]) for k in range(3)]
-    for mixed in (MixedLabels.mix(sources, shares), sure.joined(rows, shares)):
+    joined = [MixedLabels.joined(labels, rows, shares) for labels in (plain, MixedLabels.of(plain))]
+    for mixed in (MixedLabels.mix(sources, shares), *joined):
         assert mixed.doubt.tolist() == [0.0] * 500
 
 
 def test_labels_joined_by_rows_are_those_of_the_sources_mixed():
-    given, rows = labels(6, 2), torch.randint(0, 6, (6, 3))
-    shares = torch.rand(6, 3).softmax(1)
-    sources = [MixedLabels(*(part[rows[:, k]] for part in given)) for k in range(3)]
-    for mine, theirs in zip(given.joined(rows, shares), MixedLabels.mix(sources, shares), strict=True):
-        assert torch.equal(mine, theirs)
+    rows, shares = torch.randint(0, 6, (6, 3)), torch.rand(6, 3).softmax(1)
+    plain = torch.randint(0, CLASSES, (6,), dtype=torch.int32)
+    for given in (labels(6, 2), plain):
+        sources = [MixedLabels(*(part[rows[:, k]] for part in MixedLabels.of(given))) for k in range(3)]
+        for mine, theirs in zip(MixedLabels.joined(given, rows, shares), MixedLabels.mix(sources, shares), strict=True):
+            assert torch.equal(mine, theirs)
+            assert mine.dtype == theirs.dtype
 
 
 def test_mixing_nothing_but_doubt() -> None:

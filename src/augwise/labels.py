@@ -32,13 +32,8 @@ class MixedLabels(NamedTuple):
         """Plain (N,) int64 labels as mixed labels of one class each, weight 1, no doubt; mixed ones unchanged."""
         if isinstance(labels, MixedLabels):
             return labels
-        if labels.ndim != 1 or labels.is_floating_point():
-            raise UserError(
-                f"labels have shape {tuple(labels.shape)} and type {labels.dtype}: give one integer class per image, "
-                "shape (N,), or MixedLabels"
-            )
-        weights = torch.ones(len(labels), 1, device=labels.device)
-        return cls(labels.long()[:, None], weights, torch.zeros(len(labels), device=labels.device))
+        classes, device = check_plain(labels).long()[:, None], labels.device
+        return cls(classes, torch.ones(classes.shape, device=device), torch.zeros(len(classes), device=device))
 
     @classmethod
     def mix(cls, sources: list[MixedLabels], shares: Tensor) -> MixedLabels:
@@ -52,14 +47,20 @@ class MixedLabels(NamedTuple):
         weights = torch.cat([s.weights * scale[:, i : i + 1] for i, s in enumerate(sources)], 1)
         return cls(torch.cat([s.classes for s in sources], 1), weights, doubt)
 
-    def joined(self, rows: Tensor, shares: Tensor) -> MixedLabels:
-        """Labels of pictures made of K of these images each, as `mix` makes them, in fewer steps.
+    @classmethod
+    def joined(cls, labels: Tensor | MixedLabels, rows: Tensor, shares: Tensor) -> MixedLabels:
+        """Labels of pictures made of K images of one batch each, as `mix` makes them, in fewer steps.
 
-        rows: (N, K) int64, which images a picture is made of, the base image first; shares: (N, K), rows sum to 1.
+        labels: of the batch, plain or mixed; rows: (N, K) int64, which images a picture is made of, the base image
+        first; shares: (N, K), rows sum to 1.
         """
-        scale, doubt = _by_what_is_vouched(self.doubt[rows], shares)
-        weights = self.weights[rows] * scale[:, :, None]
-        return MixedLabels(self.classes[rows].flatten(1), weights.flatten(1), doubt)
+        if not isinstance(labels, MixedLabels):  # one class each and no doubt, so shares are weights
+            classes, shares = check_plain(labels).long()[rows], shares.to(torch.float32)
+            weights = shares / shares.sum(1, keepdim=True)
+            return cls(classes, weights, torch.zeros(len(rows), device=labels.device))
+        scale, doubt = _by_what_is_vouched(labels.doubt[rows], shares)
+        weights = labels.weights[rows] * scale[:, :, None]
+        return cls(labels.classes[rows].flatten(1), weights.flatten(1), doubt)
 
     def dense(self, num_classes: int, label_smoothing: float = 0.0) -> Tensor:
         """The target distribution, (N, num_classes) float32, rows sum to 1: for any loss that takes soft targets.
@@ -158,6 +159,16 @@ class MixedLabels(NamedTuple):
     def to(self, device: torch.device | str, non_blocking: bool = False) -> MixedLabels:
         """The same labels on another device."""
         return MixedLabels(*(t.to(device, non_blocking=non_blocking) for t in self))
+
+
+def check_plain(labels: Tensor) -> Tensor:
+    """The labels, refused if they are not one integer class per image."""
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise UserError(
+            f"labels have shape {tuple(labels.shape)} and type {labels.dtype}: give one integer class per image, "
+            "shape (N,), or MixedLabels"
+        )
+    return labels
 
 
 def _by_what_is_vouched(doubts: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from ..errors import UserError
-from ..labels import MixedLabels
+from ..labels import MixedLabels, check_plain
 from ..sample import Batch, Sample
 from .targets import check_masks, refuse_coordinates
 
@@ -104,15 +104,16 @@ class Mixer(nn.Module, ABC):
         return result if len(result) > 1 else mixed
 
     def _check(self, batch: Batch) -> None:
-        name, images, labels = type(self).__name__, batch.images, MixedLabels.of(batch.labels)
+        name, images, labels = type(self).__name__, batch.images, batch.labels
+        classes = labels.classes if isinstance(labels, MixedLabels) else check_plain(labels)
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise UserError(f"{name} got images of type {images.dtype}: give uint8, or float in [0, 1]")
-        if len(labels.classes) != len(images):
-            raise UserError(f"{name} got {len(images)} images and {len(labels.classes)} labels: give one for each")
+        if len(classes) != len(images):
+            raise UserError(f"{name} got {len(images)} images and {len(classes)} labels: give one for each")
         # Elsewhere looking would wait for the device.
-        if labels.classes.device.type == "cpu" and labels.classes.numel() and int(labels.classes.min()) < 0:
+        if classes.device.type == "cpu" and classes.numel() and int(classes.min()) < 0:
             raise UserError(
-                f"{name} got the label {int(labels.classes.min())}: classes count from 0, so leave images without a "
+                f"{name} got the label {int(classes.min())}: classes count from 0, so leave images without a "
                 "label out of the batch"
             )
 
@@ -133,7 +134,6 @@ def label_sets(labels: Tensor | MixedLabels, rows: Tensor, weights: Tensor) -> M
     labels: of the batch; rows: (N, K) int64, which images a picture is made of, the base image first; weights: (N, K),
     rows sum to 1. What is mixed already may be mixed again, see `MixedLabels.mix`.
     """
-    given = MixedLabels.of(labels)
-    rows = rows.to(given.classes.device, non_blocking=True)
-    weights = weights.to(given.classes.device, non_blocking=True)
-    return given.joined(rows, weights)
+    device = (labels.classes if isinstance(labels, MixedLabels) else labels).device
+    rows, weights = (t.to(device, non_blocking=True) for t in (rows, weights))
+    return MixedLabels.joined(labels, rows, weights)

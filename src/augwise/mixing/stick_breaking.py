@@ -5,8 +5,10 @@ Pure functions on tensors; nothing here draws numbers.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .. import regions
 
@@ -22,33 +24,32 @@ def stick_breaking_boxes(shares: Tensor, height: int, width: int, position: Tens
     The paper's Algorithm 1 as repaired: areas are counted in pixels, so sides that round to nothing leave an image, and
     all that would lie in it, without any.
 
-    shares: φ, (N, K), rows sum to 1; position: u in [0, 1), (N, K - 1, 2) for y and x.
-    Returns (N, K - 1, 4) int64 (top, left, bottom, right): the boxes of images 1 ... K - 1.
+    shares: φ, (N, K), rows sum to 1; position: u in [0, 1), (N, K - 1, 2) for y and x; both where draws are made, on
+    the CPU. Returns (N, K - 1, 4) int64 (top, left, bottom, right): the boxes of images 1 ... K - 1.
     """
-    shares = shares.double()
-    left_over = (1 - shares.cumsum(1)).clamp(0, 1)  # what images from k + 1 on share
-    before = torch.cat([torch.ones_like(left_over[:, :1]), left_over], 1)[:, :-1]
-    passed_on = torch.where(before > 0, left_over / before.clamp_min(1e-300), 0.0).clamp(max=1).sqrt()
-    corner = torch.zeros(len(shares), 2, dtype=torch.float64, device=shares.device)
-    size = torch.tensor([height, width], dtype=torch.float64, device=shares.device)
-    boxes = []
-    for k in range(shares.shape[1] - 1):  # in whole numbers, which float64 holds exactly
-        smaller = (size * passed_on[:, k, None]).round_()
-        corner = (size - smaller).add_(1).mul_(position[:, k]).floor_().add_(corner)
+    # In NumPy: of so few numbers torch's bookkeeping would take most of the time.
+    phi, u = shares.detach().double().numpy(), position.detach().double().numpy()
+    left_over = np.clip(1 - phi.cumsum(1), 0, 1)  # what images from k + 1 on share
+    before = np.concatenate([np.ones_like(left_over[:, :1]), left_over], 1)[:, :-1]
+    passed_on = np.where(before > 0, left_over / np.maximum(before, 1e-300), 0.0)
+    sides = np.sqrt(np.minimum(passed_on, 1, out=passed_on), out=passed_on)
+    boxes = np.empty((len(phi), phi.shape[1] - 1, 2, 2))
+    corner, size = np.zeros((len(phi), 2)), np.array([height, width], dtype=np.float64)
+    for k in range(phi.shape[1] - 1):  # in whole numbers, which float64 holds exactly
+        smaller = np.rint(size * sides[:, k, None])
+        corner = corner + np.floor(u[:, k] * (size - smaller + 1))
         size = smaller
-        boxes += [corner, corner + size]
-    if not boxes:
-        return torch.empty(len(shares), 0, 4, dtype=torch.int64, device=shares.device)
-    return torch.cat(boxes, 1).long().view(len(shares), shares.shape[1] - 1, 4)
+        boxes[:, k, 0], boxes[:, k, 1] = corner, corner + size
+    return torch.from_numpy(boxes.astype(np.int64).reshape(len(phi), phi.shape[1] - 1, 4))
 
 
 def visible_areas(boxes: Tensor, height: int, width: int) -> Tensor:
     """(N, K) float64: the share of the pixels that is left to each of K images, of which ``boxes`` (N, K - 1, 4) are
     the nested boxes of all but the first; rows sum to 1."""
-    sizes = (boxes[..., 2:] - boxes[..., :2]).prod(2).double() / (height * width)
-    edge = torch.ones_like(sizes[:, :1]) if sizes.shape[1] else sizes.new_ones(len(sizes), 1)
-    covered = torch.cat([edge, sizes, torch.zeros_like(edge)], 1)
-    return covered[:, :-1] - covered[:, 1:]
+    top, left, bottom, right = boxes.unbind(2)
+    covered = F.pad((bottom - top) * (right - left), (1, 1))
+    covered[:, 0] = height * width
+    return (covered[:, :-1] - covered[:, 1:]).double() / (height * width)
 
 
 def layers(boxes: Tensor, height: int, width: int) -> Tensor:
