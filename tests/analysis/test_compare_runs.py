@@ -1,5 +1,11 @@
 """What a single run of a comparison is made of: its steps in their order, and the maps that they are shown."""
 
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -43,3 +49,39 @@ def test_the_control_is_shown_another_images_map_and_another_one_for_every_seed(
         assert sorted(seen["control", seed]) == list(range(12))
         assert (seen["control", seed] != seen["guarded", 0]).all()
     assert (seen["control", 0] != seen["control", 1]).any()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks for processes where Linux lists them")
+def test_processes_end_with_a_comparison_that_is_killed(tmp_path):
+    """Or they would train on unseen, beside those of whoever starts the comparison again."""
+    words = "compare --data digits --limit 100 --size 16 --epochs 999 --base-epochs 1 --methods cutout --arms plain"
+    words += " --batch-size 50 --seeds 2 --jobs 2 --quiet"
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "augwise", *words.split(), "--out", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        assert _within(120, lambda: len(list(tmp_path.glob("runs/*"))) == 2)
+        below = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        assert len(below) >= 2
+    finally:
+        parent.kill()
+        parent.wait()
+    assert _within(30, lambda: not any(_runs(int(process)) for process in below))
+
+
+def _within(seconds, so):
+    until = time.monotonic() + seconds
+    while not so() and time.monotonic() < until:
+        time.sleep(0.1)
+    return so()
+
+
+def _runs(process):
+    """Whether it is there and no zombie, which where nobody collects them stays in the list."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False

@@ -196,7 +196,19 @@ def _start(threads: int) -> None:
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where no main thread could arrange it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed could not end its processes, and whoever goes on there must be alone in the folder.
+
+    Every checkpoint is written whole, so there is nothing to tidy up.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 _sources = lru_cache(maxsize=1)(comparison_sources)
