@@ -557,7 +557,7 @@ class Chance(Estimator):
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return height, width
 
-    def estimate(self, model, images, labels, seeds):  # noqa: ARG002
+    def compute(self, model, images, labels, seeds):  # noqa: ARG002
         maps = [torch.rand(images.shape[-2:], generator=torch.Generator().manual_seed(seed)) ** 9 for seed in seeds]
         return Estimated(torch.stack(maps), torch.zeros(len(images), dtype=torch.bool))
 

@@ -35,11 +35,11 @@ class Counting(Noisy):
     seen: ClassVar[list[int]] = []
     stop_after: ClassVar[int] = 10**9
 
-    def estimate(self, model, images, labels, seeds):
+    def compute(self, model, images, labels, seeds):
         if sum(self.seen) >= Counting.stop_after:
             raise KeyboardInterrupt
         self.seen.append(len(images))
-        return super().estimate(model, images, labels, seeds)
+        return super().compute(model, images, labels, seeds)
 
 
 @pytest.fixture(autouse=True)
@@ -273,10 +273,10 @@ class Broken(Noisy):
     name: ClassVar[str] = "broken"
     fault: str = "nan"
 
-    def estimate(self, model, images, labels, seeds):
-        importance, failed = super().estimate(model, images, labels, seeds)
+    def compute(self, model, images, labels, seeds):
+        importance, failed = super().compute(model, images, labels, seeds)
         fault = {"nan": importance * torch.nan, "negative": importance - 1, "shape": importance[:, 1:]}[self.fault]
-        return type(super().estimate(model, images, labels, seeds))(fault, failed)
+        return type(super().compute(model, images, labels, seeds))(fault, failed)
 
 
 @pytest.mark.parametrize(("fault", "message"), [("nan", "finite"), ("negative", "negative"), ("shape", "shape")])

@@ -51,7 +51,7 @@ class Noisy(Estimator):
     pause: float = 0.0
     """seconds per call"""
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
         assert model is not None
         time.sleep(self.pause)
         noise = torch.stack(

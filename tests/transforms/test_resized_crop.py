@@ -188,7 +188,7 @@ class Bright(Estimator):
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(None, height, width)
 
-    def estimate(self, model, images, labels, seeds):  # noqa: ARG002
+    def compute(self, model, images, labels, seeds):  # noqa: ARG002
         maps = pool((images[:, 0] > 0.5).double(), *self.map_size(*images.shape[2:]))
         return Estimated(maps.float(), torch.zeros(len(images), dtype=torch.bool))
 

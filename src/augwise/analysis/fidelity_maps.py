@@ -143,9 +143,9 @@ def timed(method: Estimator, tell: Callable[[int, float], None]) -> Estimator:
     """The same estimator, which tells after each batch how many images took how many seconds."""
 
     class Timed(type(method)):  # no fields of its own: a store's meta.json must not tell the two apart
-        def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
+        def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
             start = time.perf_counter()
-            result = super().estimate(model, images, labels, seeds)
+            result = super().compute(model, images, labels, seeds)
             wait_for(images.device)
             tell(len(images), time.perf_counter() - start)
             return result

@@ -121,7 +121,8 @@ def _write_page(
 
     names = dict(enumerate(source.class_names))
     grey = torch.zeros(1, 1, store.height, store.width)
-    prior = CentrePrior(grid=(store.height, store.width)).estimate(None, grey, torch.zeros(1), [0]).importance.numpy()
+    of_any = torch.zeros(1, dtype=torch.int64)
+    prior = CentrePrior(grid=(store.height, store.width)).estimate(None, grey, of_any, [0]).importance.numpy()
     albums: dict[str, list[Shown]] = {}
     sparse = bool(store.meta["sparse"])
     for row, at in shown.tolist():

@@ -37,7 +37,7 @@ class FlatPrior(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "no pass through a model"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
         n, size = len(images), self.map_size(*images.shape[-2:])
         return Estimated(
             torch.ones(n, *size, device=images.device), torch.zeros(n, dtype=torch.bool, device=images.device)

@@ -42,7 +42,7 @@ class CentrePrior(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "no pass through a model"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
         n, (height, width) = len(images), images.shape[-2:]
         scale = self.sigma * min(height, width)
         down, across = (

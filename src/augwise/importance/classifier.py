@@ -1,4 +1,5 @@
-"""What a classifier must be before it is asked what decides a class: in eval mode, and not the same for all images."""
+"""What a classifier must be before it is asked what decides a class: in eval mode, and not the same for all images; and
+what its images must be."""
 
 from __future__ import annotations
 
@@ -14,6 +15,21 @@ def check_eval(model: nn.Module) -> None:
             raise UserError(
                 f"the model is in training mode ({name or 'the model'}): call model.eval() first, or what it says of "
                 "an image depends on the others of its batch"
+            )
+
+
+def check_pixels(images: Tensor) -> None:
+    """`UserError` unless these are images (B, C, H, W) of floats in [0, 1]."""
+    if images.ndim != 4:
+        raise UserError(f"images have shape {tuple(images.shape)}: give a batch (B, C, H, W)")
+    if not images.is_floating_point():
+        raise UserError(f"images are {images.dtype}: give floats in [0, 1], such as images.float() / 255")
+    if images.numel():
+        low, high = (float(end) for end in images.aminmax())
+        if not (low >= 0 and high <= 1):  # also where they are NaN
+            raise UserError(
+                f"pixels lie between {low:g} and {high:g}: give them in [0, 1], and put the normalisation into the "
+                "model (aw.Normalized)"
             )
 
 

@@ -51,7 +51,7 @@ class HarrisCorners(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "no pass through a model"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
         response = harris(images.mean(1), self.k, self.sigma).clamp_min(0)
         least = self.threshold * response.amax((1, 2), keepdim=True)
         importance = pool(torch.where(response >= least, response, 0.0), *self.map_size(*images.shape[-2:]))

@@ -9,7 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
+
+from ..errors import UserError
+from .classifier import check_eval, check_pixels
 
 
 class Estimated(NamedTuple):
@@ -64,13 +68,30 @@ class Estimator(ABC):
         """Rough work per image of this size in words, such as "100 forward and backward passes per image"."""
         return "not stated by this method"
 
-    @abstractmethod
     def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
-        """The maps of a batch.
+        """The maps of a batch. Not to be overridden: write `compute`.
 
         model: frozen, in eval mode, on the device of the images; takes pixels in [0, 1] and returns (B, K) logits.
             None for methods that need none.
-        images: (B, C, H, W) float32 in [0, 1]; labels: (B,) int64 on the same device.
+        images: (B, C, H, W) floats in [0, 1]; labels: (B,) int64 on the same device.
         seeds: one 32-bit seed per image, a function of (seed, the image's own bytes) alone; all numbers an image needs
             are drawn from it.
+        Raises `UserError` for anything else.
         """
+        check_pixels(images)
+        if labels.shape != (len(images),) or labels.is_floating_point() or labels.dtype == torch.bool:
+            raise UserError(
+                f"labels have shape {tuple(labels.shape)} and type {labels.dtype}: give one integer class for each of "
+                f"{len(images)} images"
+            )
+        if len(seeds) != len(images):
+            raise UserError(f"{len(seeds)} seeds for {len(images)} images: give one number for each, such as 0")
+        if self.needs_model:
+            if not isinstance(model, nn.Module):
+                raise UserError(f"{self.name} asks a classifier, but model is {model!r}: give a trained one")
+            check_eval(model)
+        return self.compute(model, images, labels, seeds)
+
+    @abstractmethod
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
+        """What `estimate` returns, from arguments that it has checked."""

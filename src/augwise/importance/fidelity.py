@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..importance_map import ImportanceMap
 from ..windows import Grid, Window, resolve_length
 from .class_score import log_probability
-from .classifier import check_eval
+from .classifier import check_eval, check_pixels
 from .fill import Fill, check_fill, colour_of
 
 FEWEST = 3
@@ -117,8 +117,7 @@ def erasure_drops(
     """
     check_eval(model)
     check_fill(fill)
-    if not images.is_floating_point():
-        raise UserError(f"images are {images.dtype}: give float pixels in [0, 1], such as images.float() / 255")
+    check_pixels(images)
     n, k = boxes.shape[:2]
     colour = colour_of(images, fill)
     whole = torch.cat([boxes.new_zeros(n, 1, 4), boxes], 1).flatten(0, 1).to(images.device)  # an empty box comes first
@@ -128,6 +127,8 @@ def erasure_drops(
         erased = fill_boxes(images[image], whole[which], colour[image], inplace=True)
         # Channels last, as convolutions like them: twice as fast on a processor.
         logits = model(erased.contiguous(memory_format=torch.channels_last)).double()
+        if not bool(logits.isfinite().all()):
+            raise UserError("the model returns NaN or infinite logits: check its weights")
         scores.append(log_probability(logits, labels[image]))
         right.append(logits.argmax(1) == labels[image])
     if not scores:
@@ -147,6 +148,8 @@ def window_scores(importance: Tensor, boxes: Tensor, size: tuple[int, int]) -> T
     maps = importance.as_subclass(Tensor)
     if maps.ndim != 3 or len(maps) != len(boxes):
         raise UserError(f"maps {tuple(maps.shape)} for windows of {len(boxes)} images: give one map (H, W) per image")
+    if not bool((maps >= 0).all()):
+        raise UserError("a map holds NaN or a negative number: importance is finite and nowhere negative")
     if tuple(maps.shape[1:]) != tuple(size):
         from torchvision.transforms.v2 import functional as V
 

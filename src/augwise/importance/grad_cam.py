@@ -119,9 +119,8 @@ class GradCAM(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "1 forward pass and a short backward pass per image"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
-        if model is None:
-            raise UserError("GradCAM needs a classifier: give a model")
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+        assert model is not None
         coarse = grad_cam(model, images, labels, self.layer, self.of)
         size = self.map_size(*images.shape[-2:])
         importance = stretch(coarse, *size)

@@ -119,9 +119,8 @@ class Graded(Estimator):
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(self.grid, height, width)
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
-        if model is None:
-            raise UserError("Graded attacks a classifier and was given none: give a model")
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+        assert model is not None
         height, width = images.shape[-2:]
         self.check(height, width)
         cost = erasing_attack(

@@ -62,6 +62,6 @@ class PixelIntensity(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "no pass through a model"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
         importance = pool(ink(images, self.background).float(), *self.map_size(*images.shape[-2:]))
         return Estimated(importance, torch.zeros(len(images), dtype=torch.bool, device=images.device))

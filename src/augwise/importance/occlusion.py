@@ -75,9 +75,8 @@ class Occlusion(Estimator):
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(self.grid, height, width)
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
-        if model is None:
-            raise UserError("Occlusion needs a classifier: give a model")
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+        assert model is not None
         height, width = images.shape[-2:]
         self.check(height, width)
         window, stride = self._lengths(height, width)

@@ -123,7 +123,7 @@ class OnePass(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "1 forward pass of a small network per image"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
         maps = pool(self.maps(images, labels, model), *self.map_size(*images.shape[-2:]))
         return Estimated(maps, torch.zeros(len(images), dtype=torch.bool, device=images.device))
 

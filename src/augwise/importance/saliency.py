@@ -98,9 +98,8 @@ class GradientSaliency(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return "1 forward and backward pass per image"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
-        if model is None:
-            raise UserError("GradientSaliency needs a classifier: give a model")
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:  # noqa: ARG002
+        assert model is not None
         importance = saliency(model, images, labels, self.of, self.reduce)
         importance = pool(importance.float(), *self.map_size(*images.shape[-2:]))
         importance = importance if self.normalize is None else minmax(importance)

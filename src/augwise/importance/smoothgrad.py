@@ -88,9 +88,8 @@ class SmoothGrad(Estimator):
     def cost(self, height: int, width: int) -> str:  # noqa: ARG002
         return f"{self.copies} forward and backward pass{'es' if self.copies > 1 else ''} per image"
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
-        if model is None:
-            raise UserError("SmoothGrad needs a classifier: give a model")
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
+        assert model is not None
         generators = [randomness.generator(seed, self.name) for seed in seeds]
         importance = smoothgrad(
             model, images, labels, generators, self.copies, self.noise, self.of, self.reduce, self.signed

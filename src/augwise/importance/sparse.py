@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from . import encoder_free, encoder_unet, encoders
-from .classifier import check_eval
+from .classifier import check_eval, check_pixels
 from .descent import Descent
 from .estimator import Estimated, Estimator
 
@@ -238,9 +238,8 @@ class Recipe(Estimator):
         """How often the classifier is run on an image, in words."""
         return str(self.steps)
 
-    def estimate(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
-        if model is None:
-            raise UserError(f"{self.name} attacks a classifier and was given none: pass a trained model")
+    def compute(self, model: nn.Module | None, images: Tensor, labels: Tensor, seeds: list[int]) -> Estimated:
+        assert model is not None
         n = self.at_once(*images.shape[2:])
         parts = [
             attack(model, images[i : i + n], labels[i : i + n], self, seeds[i : i + n])
@@ -309,10 +308,7 @@ def attack(
 def clean_logits(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """The logits of the images as they are; `UserError` where model, images or labels are of no use to an attack."""
     check_eval(model)
-    if not images.is_floating_point():
-        raise UserError(f"images are {images.dtype}: the attack needs floats in [0, 1] (images.float() / 255)")
-    if not bool(((images >= 0) & (images <= 1)).all()):
-        raise UserError("images must lie in [0, 1]; put the normalisation into the model (aw.Normalized)")
+    check_pixels(images)
     logits = model(images)
     if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
         raise UserError(
