@@ -153,7 +153,7 @@ def test_a_damaged_cell_is_named(made, tmp_path):
 class Cheat(Greedy):
     """Moves further than it may."""
 
-    def perturb(self, model, victims, epsilon):
+    def search(self, model, victims, epsilon):
         return 2 * super().perturb(model, victims, epsilon)
 
 

@@ -60,7 +60,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_contract(method, channels, dtype):
     """A map depends on its own image, label and seed; types and numbers of channels are all one."""
-    model, (images, labels) = Bent(channels), pictures(channels=channels, dtype=dtype)
+    model, (images, labels) = Bent(channels).eval(), pictures(channels=channels, dtype=dtype)
     images = images.contiguous(memory_format=torch.channels_last)
     before = images.clone()
     torch.manual_seed(1)
@@ -86,7 +86,7 @@ def test_large_images_get_a_grid(method):
     assert method.map_size(64, 40) == (64, 40)
     assert method.map_size(30, 65) == (56, 56)
     gridded = type(method)(**{**vars(method), "grid": (3, 5)})
-    model, (images, labels) = Bent(), pictures()
+    model, (images, labels) = Bent().eval(), pictures()
     found = gridded.estimate(model, images, labels, SEEDS).importance
     assert found.shape == (4, 3, 5)
     whole = method.estimate(model, images, labels, SEEDS).importance
@@ -124,7 +124,7 @@ def test_rise_equals_the_slow_loop(centred, score, fill):
         with pytest.raises(UserError, match="centred"):
             RISE(score=score, centred=False)
         return
-    model, (images, labels) = Bent(), pictures(2)
+    model, (images, labels) = Bent().eval(), pictures(2)
     method = RISE(
         masks=30, cells=3, probability=0.4, score=score, centred=centred, fill=fill, mask_seed=6, batch_size=7
     )
@@ -158,7 +158,7 @@ def test_rise_ranks_a_linear_model():
     weight[..., 2:6, 15:21] = 0.1
     weight[..., 9:14, 3:8] = 0.05
     method = RISE(masks=400, cells=6, fill=0.0, score="log_probability")
-    found = method.estimate(Linear(weight), torch.ones(1, 1, 16, 24), torch.tensor([0]), [0]).importance[0]
+    found = method.estimate(Linear(weight).eval(), torch.ones(1, 1, 16, 24), torch.tensor([0]), [0]).importance[0]
     first, second = found[2:6, 15:21].mean(), found[9:14, 3:8].mean()
     rest = found[(weight[0, 0] == 0)].mean()
     assert first > 1.3 * second > 2 * rest
@@ -173,7 +173,7 @@ def test_rise_asks_in_batches_of_bounded_size_and_wastes_none():
             sizes.append(len(images))
             return super().forward(images)
 
-    RISE(masks=20, cells=3, batch_size=11).estimate(Counting(), *pictures(3), [0] * 3)
+    RISE(masks=20, cells=3, batch_size=11).estimate(Counting().eval(), *pictures(3), [0] * 3)
     assert max(sizes) <= 11
     assert sum(sizes) == 3 * 20
     assert RISE(masks=20).cost(32, 32) == "20 forward passes per image"
@@ -185,7 +185,7 @@ def test_a_pixel_that_no_mask_hides_teaches_nothing():
 
 
 def test_rise_seed_decides_the_masks():
-    model, (images, labels) = Bent(), pictures()
+    model, (images, labels) = Bent().eval(), pictures()
     one, same, other = (
         RISE(masks=20, cells=3, mask_seed=s).estimate(model, images, labels, seeds).importance
         for s, seeds in ((1, [0] * 4), (1, SEEDS), (2, SEEDS))
@@ -200,7 +200,7 @@ def test_rise_seed_decides_the_masks():
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("of", ["logit", "log_probability"])
 def test_smoothgrad_equals_the_slow_loop(signed, of):
-    model, (images, labels) = Bent(), pictures()
+    model, (images, labels) = Bent().eval(), pictures()
     images[1] = images[1] / 2 + 0.1  # a smaller range, less noise
     method = SmoothGrad(copies=4, noise=0.2, signed=signed, of=of)
     got = method.estimate(model, images, labels, SEEDS).importance
@@ -216,7 +216,7 @@ def test_smoothgrad_equals_the_slow_loop(signed, of):
 
 def test_smoothgrad_of_a_linear_model_is_its_weight():
     weight = torch.randn(1, 3, 5, 7)
-    args = Linear(weight), torch.rand(2, 3, 5, 7), torch.tensor([0, 0]), [1, 2]
+    args = Linear(weight).eval(), torch.rand(2, 3, 5, 7), torch.tensor([0, 0]), [1, 2]
     expected = weight.abs().amax(1).expand(2, -1, -1)
     for signed in (True, False):
         found = SmoothGrad(copies=3, of="logit", signed=signed).estimate(*args).importance
@@ -226,7 +226,7 @@ def test_smoothgrad_of_a_linear_model_is_its_weight():
 
 
 def test_without_noise_it_is_the_gradient():
-    model, (images, labels) = Bent(), pictures()
+    model, (images, labels) = Bent().eval(), pictures()
     plain = aw.GradientSaliency(reduce="mean").estimate(model, images, labels, SEEDS).importance
     found = SmoothGrad(copies=2, noise=0, reduce="mean").estimate(model, images, labels, SEEDS).importance
     torch.testing.assert_close(found, plain)
@@ -241,7 +241,7 @@ def test_noise_takes_out_what_flips_with_it():
             return torch.stack([score, torch.zeros_like(score)], 1)
 
     image = torch.linspace(0, 1, 60).view(1, 1, 2, 30)
-    args = Ripples(), image, torch.tensor([0]), [3]
+    args = Ripples().eval(), image, torch.tensor([0]), [3]
     signed, unsigned = (
         SmoothGrad(copies=60, of="logit", signed=s).estimate(*args).importance[0] for s in (True, False)
     )
@@ -251,7 +251,7 @@ def test_noise_takes_out_what_flips_with_it():
 
 def test_smoothgrad_wants_a_generator_per_image():
     with pytest.raises(UserError, match="1 generators for 4 images"):
-        smoothgrad(Bent(), *pictures(), [torch.Generator()])
+        smoothgrad(Bent().eval(), *pictures(), [torch.Generator()])
 
 
 # Graded attack ----------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ def test_smoothgrad_wants_a_generator_per_image():
 
 @pytest.mark.parametrize("fill", ["mean", 0.25])
 def test_graded_equals_the_slow_loop(fill):
-    model, (images, labels) = Bent(), pictures()
+    model, (images, labels) = Bent().eval(), pictures()
     got = erasing_attack(model, images, labels, (4, 6), steps=5, nu=0.7, rate=0.9, momentum=0.8, fill=fill)
     for image, label, found in zip(images, labels.tolist(), got, strict=True):
 
@@ -277,7 +277,7 @@ def test_graded_equals_the_slow_loop(fill):
 def test_graded_on_a_linear_model_is_what_erasing_takes_away():
     """∂ log p / ∂m(p) = -(1 - p) w (x - x̄): one factor per step, the same for all pixels."""
     weight, image = torch.randn(1, 1, 6, 6, dtype=torch.float64), torch.rand(1, 1, 6, 6, dtype=torch.float64)
-    found = Graded(cells=6).estimate(Linear(weight), image, torch.tensor([0]), [0]).importance[0].double()
+    found = Graded(cells=6).estimate(Linear(weight).eval(), image, torch.tensor([0]), [0]).importance[0].double()
     expected = (weight * (image - image.mean()))[0, 0].clamp_min(0)
     torch.testing.assert_close(found / found.max(), expected / expected.max(), rtol=1e-5, atol=1e-7)
 
@@ -293,10 +293,10 @@ def test_graded_goes_where_the_class_is_lost_with_few_cells():
 
     image = torch.zeros(1, 1, 9, 9)
     image[..., :3, :3], image[..., -3:, -3:] = 1.0, 0.98
-    cost = erasing_attack(Either(), image, torch.tensor([0]), (9, 9), steps=24, fill=0.0)[0]
+    cost = erasing_attack(Either().eval(), image, torch.tensor([0]), (9, 9), steps=24, fill=0.0)[0]
     assert cost[:3, :3].min() > 0
     assert cost[-3:, -3:].min() > 0.2 * cost[:3, :3].max()
-    first = erasing_attack(Either(), image, torch.tensor([0]), (9, 9), steps=1, fill=0.0)[0]
+    first = erasing_attack(Either().eval(), image, torch.tensor([0]), (9, 9), steps=1, fill=0.0)[0]
     assert first[-3:, -3:].max() < 0.01 * first[:3, :3].max()
 
 
@@ -364,7 +364,7 @@ def test_ink_on_paper():
         (lambda: PixelIntensity("white"), "white"),
         (lambda: PixelIntensity(255), "255"),
         (lambda: RISE().estimate(None, *pictures(1), [0]), "needs a classifier"),
-        (lambda: Graded().estimate(None, *pictures(1), [0]), "given none"),
+        (lambda: Graded().estimate(None, *pictures(1), [0]), "needs a classifier"),
         (lambda: SmoothGrad().estimate(None, *pictures(1), [0]), "needs a classifier"),
     ],
 )

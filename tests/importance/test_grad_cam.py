@@ -30,7 +30,11 @@ def network(channels: int = 3, dtype: torch.dtype = torch.float64, inplace: bool
     with torch.random.fork_rng():
         torch.manual_seed(4)
         layers = nn.Sequential(
-            nn.Conv2d(channels, 6, 3, padding=1), nn.ReLU(inplace=inplace), nn.MaxPool2d(2), nn.Conv2d(6, 5, 1), Tail()
+            nn.Conv2d(channels, 6, 3, padding=1),
+            nn.ReLU(inplace=inplace),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 5, 1),
+            Tail().eval(),
         )
     return layers.to(dtype).eval()
 
@@ -55,12 +59,12 @@ def test_one_convolution_by_hand():
     image = torch.tensor([[0.2, -0.4, 1.0], [0.0, 0.6, 0.8]])[None, None]
     # 3 · x + 1 · (-2 x) = x at every place, divided by six places
     expected = image[:, 0].clamp_min(0) / 6
-    torch.testing.assert_close(grad_cam(One(), image, torch.tensor([0]), of="logit"), expected)
-    found = GradCAM(of="logit").estimate(One(), image, torch.tensor([0]), [0])
+    torch.testing.assert_close(grad_cam(One().eval(), image, torch.tensor([0]), of="logit"), expected)
+    found = GradCAM(of="logit").compute(One().eval(), image, torch.tensor([0]), [0])
     torch.testing.assert_close(found.importance, expected)
     assert not found.failed.any()
     p = F.softmax(torch.tensor([image.mean().item(), 0.0]), 0)[0]
-    torch.testing.assert_close(grad_cam(One(), image, torch.tensor([0])), (1 - p) * expected)  # of log p
+    torch.testing.assert_close(grad_cam(One().eval(), image, torch.tensor([0])), (1 - p) * expected)  # of log p
 
 
 @pytest.mark.parametrize("layer", ["0", "1", "2", "3"])

@@ -51,7 +51,7 @@ def loop(model, image, label, window, tops, lefts, fill):
 @pytest.mark.parametrize(("window", "stride"), [(4, 2), (5, 3), (6, 6), (3, 1)])
 @pytest.mark.parametrize("border", ["clipped", "inside"])
 def test_equals_the_slow_loop(window, stride, border):
-    model, (images, labels) = Bent(), images_of(3)
+    model, (images, labels) = Bent().eval(), images_of(3)
     found = Occlusion(window=window, stride=stride, border=border).estimate(model, images, labels, [0] * 3)
     assert found.importance.dtype == torch.float32
     assert not found.failed.any()
@@ -67,7 +67,9 @@ def test_evidence_is_where_the_model_looks():
     images = torch.zeros(3, 2, HEIGHT, WIDTH)
     for image, (y, x) in zip(images, Patches.patches, strict=True):
         image[:, y, x] = 1
-    maps = Occlusion(window=3, stride=1, fill=0.0).estimate(Patches(), images, torch.arange(3), [0] * 3).importance
+    maps = (
+        Occlusion(window=3, stride=1, fill=0.0).estimate(Patches().eval(), images, torch.arange(3), [0] * 3).importance
+    )
     for one, (y, x) in zip(maps, Patches.patches, strict=True):
         near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
         near[max(y.start - 2, 0) : y.stop + 2, max(x.start - 2, 0) : x.stop + 2] = True
@@ -90,9 +92,9 @@ def test_one_window_by_hand():
 
     got = Occlusion(window=4, stride=4, border="inside", fill=0.25).estimate
     with pytest.raises(UserError, match="covers all"):
-        got(Lamp(), images, torch.tensor([0]), [0])
+        got(Lamp().eval(), images, torch.tensor([0]), [0])
     wide = torch.nn.functional.pad(images, (0, 0, 0, 4))
-    found = got(Lamp(), wide, torch.tensor([0]), [0]).importance[0]
+    found = got(Lamp().eval(), wide, torch.tensor([0]), [0]).importance[0]
     drop = -math.log1p(math.exp(-1.0)) + math.log1p(math.exp(-0.25))
     expected = torch.zeros(8, 8)
     expected[:4, 4:] = drop
@@ -100,7 +102,7 @@ def test_one_window_by_hand():
 
 
 def test_batch_equals_one_at_a_time_and_any_batch_size():
-    model, (images, labels) = Bent(), images_of(5)
+    model, (images, labels) = Bent().eval(), images_of(5)
     whole = Occlusion(window=4, stride=2).estimate(model, images, labels, [0] * 5).importance
     for size in (1, 7, 1000):
         cut = Occlusion(window=4, stride=2, batch_size=size).estimate(model, images, labels, [0] * 5).importance
@@ -120,13 +122,13 @@ def test_no_forward_is_larger_than_asked_and_none_is_wasted():
 
     method = Occlusion(window=4, stride=2, batch_size=11)
     images, labels = images_of(3)
-    method.estimate(Counting(), images, labels, [0] * 3)
+    method.estimate(Counting().eval(), images, labels, [0] * 3)
     assert max(sizes) <= 11
     assert sum(sizes) == 3 * method.forwards(HEIGHT, WIDTH)
 
 
 def test_input_is_untouched_and_no_graph_is_kept():
-    model, (images, labels) = Bent(), images_of(2)
+    model, (images, labels) = Bent().eval(), images_of(2)
     before = images.clone()
     found = Occlusion(window=4, stride=2).estimate(model, images, labels, [0, 0])
     assert torch.equal(images, before)
@@ -161,7 +163,7 @@ def test_large_images_get_a_grid_of_cell_means():
     assert Occlusion().map_size(64, 40) == (64, 40)
     assert Occlusion().map_size(65, 40) == (56, 56)
     assert Occlusion(grid=14).map_size(32, 32) == (14, 14)
-    model, (images, labels) = Bent(12, 18), images_of(2, 12, 18)
+    model, (images, labels) = Bent(12, 18).eval(), images_of(2, 12, 18)
     method = Occlusion(window=4, stride=2, grid=(4, 9))
     found = method.estimate(model, images, labels, [0, 0]).importance
     tops, lefts = slow.lattice(12, 4, 2), slow.lattice(18, 4, 2)
@@ -179,8 +181,8 @@ def test_uneven_grid_keeps_the_mean():
 
     images = torch.rand(1, 3, 13, 18) / 2 + 0.5
     label = torch.tensor([0])
-    full = Occlusion(window=4, stride=2, fill=0.0).estimate(Never(), images, label, [0]).importance
-    part = Occlusion(window=4, stride=2, fill=0.0, grid=(5, 7)).estimate(Never(), images, label, [0]).importance
+    full = Occlusion(window=4, stride=2, fill=0.0).estimate(Never().eval(), images, label, [0]).importance
+    part = Occlusion(window=4, stride=2, fill=0.0, grid=(5, 7)).estimate(Never().eval(), images, label, [0]).importance
     assert part.shape == (1, 5, 7)
     torch.testing.assert_close(part.mean(), full.mean())
 

@@ -23,7 +23,7 @@ class Linear(nn.Module):
 
 
 def test_gradient_of_the_log_probability_by_hand():
-    model, images, labels = Linear(), torch.rand(4, 2, 5, 7), torch.tensor([2, 0, 1, 1])
+    model, images, labels = Linear().eval(), torch.rand(4, 2, 5, 7), torch.tensor([2, 0, 1, 1])
     found = GradientSaliency().estimate(model, images, labels, [0] * 4)
     p = model(images).softmax(1)
     # d log p_y / dx = w_y - Σ_k p_k w_k
@@ -35,14 +35,14 @@ def test_gradient_of_the_log_probability_by_hand():
 
 
 def test_gradient_of_the_logit_is_the_weight():
-    model, images, labels = Linear(), torch.rand(2, 2, 5, 7), torch.tensor([2, 0])
+    model, images, labels = Linear().eval(), torch.rand(2, 2, 5, 7), torch.tensor([2, 0])
     found = GradientSaliency(of="logit").estimate(model, images, labels, [0, 0])
     torch.testing.assert_close(found.importance, model.weight[labels].abs().amax(1))
 
 
 def test_a_sure_model_still_gives_the_shape_of_its_gradient():
     """With p_y = 1 - 1e-26 the naive gradient is rounding noise; here it is tiny but exact."""
-    model, images, labels = Linear(), torch.rand(1, 2, 5, 7), torch.tensor([1])
+    model, images, labels = Linear().eval(), torch.rand(1, 2, 5, 7), torch.tensor([1])
     model.weight[1] += 60 / images.sum()
     found = GradientSaliency().estimate(model, images, labels, [0]).importance[0]
     z = model(images)[0].double()
@@ -52,7 +52,7 @@ def test_a_sure_model_still_gives_the_shape_of_its_gradient():
 
 
 def test_batch_equals_one_at_a_time_and_runs_inside_no_grad():
-    model, images, labels = Linear(), torch.rand(3, 2, 5, 7), torch.tensor([2, 0, 1])
+    model, images, labels = Linear().eval(), torch.rand(3, 2, 5, 7), torch.tensor([2, 0, 1])
     before = images.clone()
     with torch.no_grad():
         whole = GradientSaliency().estimate(model, images, labels, [0] * 3).importance

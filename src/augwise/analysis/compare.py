@@ -103,10 +103,9 @@ def compare(config: CompareConfig, *, title: str = "Comparison", command: str = 
         galleries = pictures(config, stores, data.train)
         write_gallery(out, within([group(heading, shown) for heading, shown in galleries.items()]))
         write_page(out)
-    if not config.train.quiet:
-        print((out / "table.txt").read_text())
-        print(f"{out / 'results.json'}  {out / 'report.html'}")
-        print(describe_left_out(report["data"]["left_out"]), end="")
+    print((out / "table.txt").read_text())
+    print(f"{out / 'results.json'}  {out / 'report.html'}")
+    print(describe_left_out(report["data"]["left_out"]), end="")
     return report
 
 

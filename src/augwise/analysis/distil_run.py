@@ -88,6 +88,8 @@ class DistilConfig:
         if self.held_out_limit < 2:
             raise UserError(f"--held-out-limit {self.held_out_limit}: give 2 images at least, some hundreds are usual")
         for run in self.others:
+            if self.run is not None and run.resolve() == self.run.resolve():
+                raise UserError(f"--others {run} is the run that is asked: give another network")
             if not (run / "results.json").is_file():
                 raise UserError(f"--others {run} is no finished training run: give the folder of one")
 

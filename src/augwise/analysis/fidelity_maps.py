@@ -20,6 +20,7 @@ from ..importance.estimate import estimate
 from ..importance.job import frozen
 from ..importance.speed import wait_for
 from ..importance.store import ImportanceStore
+from .compare_share import ONE_PASS
 from .estimate_maps import maps_done
 from .fidelity_config import FidelityConfig
 
@@ -58,14 +59,15 @@ def judged(
         )
     found, left_out = [], {}
     height, width = rows[0][0].shape[-2:]
+    methods: dict[str, Estimator] = {}
     for name, entry in chosen.items():
         try:
-            method = _made(entry, config, height, width)
+            methods[name] = _made(entry, config, height, width)
         except (UserError, ImportError, TypeError) as error:
             if name in config.estimators:
                 raise UserError(f"--estimators {name}: {error}") from error
             left_out[name] = str(error)
-            continue
+    for name, method in methods.items():
         try:
             _trial(method, model, rows, config.out / MAPS / name, device)
         except UserError as error:
@@ -81,6 +83,11 @@ def _made(entry: Entry, config: FidelityConfig, height: int, width: int) -> Esti
     """The estimator with its defaults, if it fits these images and windows."""
     if entry.name == "area" and config.window == "inside" and entry.name not in config.estimators:
         raise UserError("all windows inside the image have one area: it says something with --window clipped")
+    if entry.name == ONE_PASS:
+        raise UserError(
+            "its network has to be trained first: compute its maps (augwise estimate --method one_pass --path "
+            "FILE.safetensors --out X.maps) and give them as --maps X.maps"
+        )
     method = entry.load()()
     method.check(height, width)
     return method

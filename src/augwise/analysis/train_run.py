@@ -90,9 +90,10 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
         print(f"the maps are only measured on (column importance_erased), nothing is guarded by them: give {how}")
     result = train(run.train, maps=maps, steps=steps)
     test = result["test"]
+    measured = sum("test_accuracy" in row for row in result["curve"][-10:])
     print(
-        f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch, "
-        f"{100 * test['median_last_ten']:.2f} % median of the last ten"
+        f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch"
+        + (f", {100 * test['median_last_ten']:.2f} % median of the last {measured}" if measured > 1 else "")
         + (f"; written to {run.train.out}" if run.train.out else "")
     )
     print(describe_left_out(result["data"].get("left_out", ())), end="")

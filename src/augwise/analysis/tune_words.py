@@ -86,9 +86,10 @@ def _after(report: dict[str, Any], best: Trial) -> list[str]:
     own, arms = report["trials"][0]["accuracy"], final["arms"]
     if "best" in arms and best.accuracy is not None and own is not None:
         lead, fresh = best.accuracy - own, arms["best"]["validation"]["mean"] - arms["own"]["validation"]["mean"]
+        told = "what is lost between the two was luck" if fresh < lead else "so luck did not make it"
         said.append(
             f"Its lead on the validation images was {number(100 * lead)} points in the search and "
-            f"{number(100 * fresh)} with fresh seeds: what is lost between the two was luck."
+            f"{number(100 * fresh)} with fresh seeds: {told}."
         )
     name = "best" if "best" in arms else "own"
     against = final["differences"].get(f"{name}-without")

@@ -119,7 +119,8 @@ def attach(store: ImportanceStore, source: Any, verify: bool = False) -> Attache
     if missing:
         raise UserError(
             f"{missing} of the {len(rows)} images of {rows.name} are not in {store.name} ({len(store)} maps of "
-            f"{store.meta['data']}): run the same augwise estimate on this data set to add them"
+            f"{store.meta['data']}): run augwise estimate on the whole data set, without --limit, to add them; "
+            "--limit beside --val-share takes other images than --limit alone"
         )
     return AttachedMaps(store, found)
 

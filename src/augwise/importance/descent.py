@@ -6,6 +6,7 @@ their places. What an image goes through is the same in both. Nothing here waits
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -183,6 +184,14 @@ class Descent:
             setattr(self, name, getattr(self, name)[rows])
         self.start = self.start.rows(rows)
         self.encoder.keep(rows)
+
+
+def check_epsilon(owner: str, epsilon: float) -> None:
+    """`UserError` unless this is a bound of pixel values in [0, 1]."""
+    if not 0 < epsilon < math.inf:
+        raise UserError(f"{owner}: epsilon must be above 0 and finite, not {epsilon}")
+    if epsilon > 1:
+        raise UserError(f"{owner}: epsilon is in pixel values of [0, 1]: not {epsilon}, but {epsilon}/255")
 
 
 def bounds(images: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:

@@ -88,7 +88,7 @@ class Estimator(ABC):
             raise UserError(f"{len(seeds)} seeds for {len(images)} images: give one number for each, such as 0")
         if self.needs_model:
             if not isinstance(model, nn.Module):
-                raise UserError(f"{self.name} asks a classifier, but model is {model!r}: give a trained one")
+                raise UserError(f"{self.name} needs a classifier, but model is {model!r}: give a trained one")
             check_eval(model)
         return self.compute(model, images, labels, seeds)
 

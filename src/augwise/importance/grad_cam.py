@@ -111,7 +111,8 @@ class GradCAM(Estimator):
         check_saliency(self.of, "max", None)
 
     def check_model(self, model: nn.Module | None, images: Tensor) -> None:
-        self.estimate(model, images[:1], images.new_zeros(len(images[:1]), dtype=torch.int64), [0])
+        assert model is not None
+        grad_cam(model, images[:1], images.new_zeros(len(images[:1]), dtype=torch.int64), self.layer, self.of)
 
     def map_size(self, height: int, width: int) -> tuple[int, int]:
         return map_size(self.grid, height, width)

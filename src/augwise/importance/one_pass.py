@@ -153,7 +153,8 @@ class OnePass(Estimator):
         if not isinstance(model, nn.Module):
             raise UserError(
                 f"the network in {self.path} looks at features of the classifier that it was trained with: give that "
-                "model (--run), or train a network that looks at the image alone (look='image')"
+                "model (--run; LiveOnePass(..., classifier=model)), or train a network that looks at the image alone "
+                "(look='image')"
             )
         check_eval(model)
         if isinstance(model, Quick):  # for gradients, which are not asked for

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .classifier import check_eval
-from .descent import bounds
+from .classifier import check_eval, check_pixels
+from .descent import bounds, check_epsilon
 from .margin import margin, margin_gradient, rows_of
 
 
@@ -51,6 +51,8 @@ def prune(
             f"prune needs delta of the images' shape {tuple(images.shape)} and a bool mask "
             f"{tuple(images[:, 0].shape)}, not {tuple(delta.shape)} and {tuple(mask.shape)} of {mask.dtype}"
         )
+    if not slack >= 0:
+        raise UserError(f"slack={slack}: give the margin that must remain, 0 or more")
     judge = _Judge(model, images, labels, delta, targets, batch_size)
     mask = mask & (delta != 0).any(1)
     fooled = judge.margins(torch.arange(len(images), device=images.device), mask) > slack
@@ -72,6 +74,7 @@ class _Judge:
         batch_size: int,
     ) -> None:
         check_eval(model)
+        check_pixels(images)
         self.model, self.images, self.labels, self.delta, self.targets = model, images, labels, delta, targets
         self.batch_size = batch_size
 
@@ -178,6 +181,7 @@ def refine(
     """
     if rounds < 0 or steps < 1:
         raise UserError(f"refine needs rounds >= 0 and steps >= 1, not {rounds} and {steps}")
+    check_epsilon("refine", epsilon)
     delta = delta * mask[:, None]
     judge = _Judge(model, images, labels, delta, targets, batch_size)
     rows = (judge.margins(torch.arange(len(images), device=images.device), mask) > slack).nonzero()[:, 0]

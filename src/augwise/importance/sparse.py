@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from . import encoder_free, encoder_unet, encoders
 from .classifier import check_eval, check_pixels
-from .descent import Descent
+from .descent import Descent, check_epsilon
 from .estimator import Estimated, Estimator
 
 LINEAR_LIMIT = 64
@@ -129,14 +129,11 @@ class Recipe(Estimator):
     off by up to 0.3 % (see `encoders.LowRankLinear`), for many steps of images near 64 px where memory is short."""
 
     def __post_init__(self) -> None:
-        positive = ("epsilon", "steps", "beta", "encoder_lr", "alpha_start", "alpha_end", "unet_alpha_end")
+        check_epsilon(self.name, self.epsilon)
+        positive = ("steps", "beta", "encoder_lr", "alpha_start", "alpha_end", "unet_alpha_end")
         for name in positive + (("floor",) if self.floor is not None else ()):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{self.name}: {name} must be above 0 and finite, not {getattr(self, name)}")
-        if self.epsilon > 1:
-            raise UserError(
-                f"{self.name}: epsilon is in pixel values of [0, 1]: not {self.epsilon}, but {self.epsilon}/255"
-            )
         for name in ("momentum", "encoder_momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{self.name}: {name} must lie in [0, 1), not {getattr(self, name)}")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from ..errors import UserError
+from ..integral_images import check_values
 from ..labels import MixedLabels, check_plain
 from ..sample import Batch, Sample
 from .targets import check_masks, refuse_coordinates
@@ -35,6 +36,9 @@ class Mixer(nn.Module, ABC):
 
     As a ``collate_fn``: `collate_with`.
     """
+
+    without_maps: ClassVar[str] = "leave out its quantile and importance labels for the plain form"
+    """What can be done where there are no maps, for the message that says so."""
 
     @property
     def guarded(self) -> bool:
@@ -82,8 +86,8 @@ class Mixer(nn.Module, ABC):
             batch = Batch.of(batch, labels)
         if self.guarded and batch.importance is None:
             raise UserError(
-                f"{type(self).__name__} is guarded but got no importance maps: read the data through "
-                "aw.WithImportance, or leave out its quantile and importance labels for the plain form"
+                f"{type(self).__name__} looks at importance maps and got none: read the data through "
+                f"aw.WithImportance, let aw.LiveSaliency make them in the step before, or {self.without_maps}"
             )
         # Collation and indexing drop the tensor types; Batch.of puts them back.
         batch = Batch.of(batch.images, batch.labels, batch.importance, batch.indices, batch.evidence)
@@ -110,6 +114,8 @@ class Mixer(nn.Module, ABC):
             raise UserError(f"{name} got images of type {images.dtype}: give uint8, or float in [0, 1]")
         if len(classes) != len(images):
             raise UserError(f"{name} got {len(images)} images and {len(classes)} labels: give one for each")
+        if self.guarded and batch.importance is not None:
+            check_values(batch.importance)
         # Elsewhere looking would wait for the device.
         if classes.device.type == "cpu" and classes.numel() and int(classes.min()) < 0:
             raise UserError(

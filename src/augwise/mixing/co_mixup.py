@@ -91,6 +91,8 @@ class CoMixup(Mixer):
         self.p: Probability = check_probability(p)
         self.normalize = normalize
 
+    without_maps = "mix by one that needs no maps, such as DCutMix"
+
     @property
     def guarded(self) -> bool:
         return True

@@ -176,7 +176,9 @@ class PuzzleMix(Mixer):
             raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")
         self.blocks = tuple(blocks) if isinstance(blocks, Sequence) else ()
         if not self.blocks or not all(isinstance(b, int) and b >= 1 for b in self.blocks):
-            raise UserError(f"blocks={blocks}: give whole numbers of blocks to a side, such as (2, 4, 8, 16)")
+            raise UserError(
+                f"blocks={blocks}: give whole numbers of blocks to a side in a row, such as (2, 4, 8, 16) or (4,)"
+            )
         if n_labels not in _LEVELS:
             raise UserError(f"n_labels={n_labels} is out of range: a mask has 2, 3 or 4 levels")
         for name, value in (("beta", beta), ("eta", eta), ("t_cost", t_cost)):
@@ -193,6 +195,8 @@ class PuzzleMix(Mixer):
         self.labels: Labels = check_labels(labels)
         self.p: Probability = check_probability(p)
         self.per_batch, self.normalize = per_batch, normalize
+
+    without_maps = "mix by one that needs no maps, such as DCutMix"
 
     @property
     def guarded(self) -> bool:

@@ -91,6 +91,8 @@ class SaliencyDCutMix(Mixer):
     It draws the numbers of `DCutMix`, and a window of every image for the case that its saliency is unknown.
     """
 
+    without_maps = "take the saliency of the pixels, saliency='fine' or 'spectral', with labels='area'"
+
     def __init__(
         self,
         k: int = 3,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ... import randomness
 from ...errors import UserError
-from ..descent import bounds
+from ..classifier import check_eval, check_pixels
+from ..descent import bounds, check_epsilon
 from ..margin import rows_of
 
 
@@ -53,13 +54,35 @@ class SparsePerturbation(ABC):
     package: ClassVar[str | None] = None
     """Package that must be installed for it."""
 
-    @abstractmethod
     def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         """The sparse perturbation of each image, (B, C, H, W): images + delta in [0, 1], 0 where nothing is changed.
 
         model: frozen, in eval mode, takes pixels in [0, 1], returns (B, K) logits. epsilon: bound of |delta| in pixel
-        values of [0, 1]. An image that the attack does not fool may come back with any perturbation.
+        values of [0, 1]. An image that the attack does not fool may come back with any perturbation. Not to be
+        overridden: write `search`. Raises `UserError` for what cannot be attacked, or not so.
         """
+        check_victims(model, victims)
+        check_epsilon(type(self).__name__, epsilon)
+        return self.search(model, victims, epsilon)
+
+    @abstractmethod
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
+        """What `perturb` returns, from arguments that it has checked."""
+
+
+def check_victims(model: nn.Module, victims: Victims) -> None:
+    """`UserError` unless the model is in eval mode, and images, labels, targets and seeds are what `Victims` says."""
+    images, labels, targets, seeds = victims
+    check_eval(model)
+    check_pixels(images)
+    for name, classes in (("labels", labels), ("targets", targets)):
+        if classes is not None and (classes.shape != (len(images),) or classes.dtype != torch.int64):
+            raise UserError(
+                f"{name} have shape {tuple(classes.shape)} and type {classes.dtype}: give one int64 class for each of "
+                f"{len(images)} images"
+            )
+    if len(seeds) != len(images):
+        raise UserError(f"{len(seeds)} seeds for {len(images)} images: give one number for each, such as 0")
 
 
 def box(images: Tensor, epsilon: float | None) -> tuple[Tensor, Tensor]:

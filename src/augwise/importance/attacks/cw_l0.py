@@ -49,7 +49,7 @@ class CarliniWagnerL0(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("cw-l0", rounds=self.rounds, steps=self.steps)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
         images = victims.images
         best = torch.zeros_like(images)
         warm = torch.zeros_like(images)

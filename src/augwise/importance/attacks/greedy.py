@@ -35,7 +35,7 @@ class Greedy(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("greedy", growth=self.growth)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images, labels, targets, _ = victims
         low, high = box(images, epsilon)
         delta = torch.zeros_like(images)

@@ -39,7 +39,7 @@ class JSMA(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("jsma", per_step=self.per_step)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images = victims.images
         low, high = box(images, epsilon)
         delta = torch.zeros_like(images)

@@ -27,13 +27,18 @@ class LearnedMask(SparsePerturbation):
     target: str | None = None
     """Which wrong class a targeted comparison asks for, as the recipe's option of that name has it."""
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images, labels, targets, seeds = victims
         self.recipe.check(*images.shape[-2:])
         options: dict[str, Any] = {"epsilon": epsilon}
         if targets is not None:
             if "target" not in {f.name for f in fields(self.recipe)}:
                 raise UserError(f"{self.recipe.name} cannot be told which class to reach: run it untargeted")
+            if self.target is None:
+                raise UserError(
+                    f"LearnedMask({type(self.recipe).__name__}(...)) got targets: say which wrong class they are, as "
+                    "the recipe's option has it, such as LearnedMask(recipe, target='most_likely')"
+                )
             options["target"] = self.target
         found = attack(model, images, labels, replace(self.recipe, **options), seeds)
         if targets is not None and not bool((found.targets == targets).all()):

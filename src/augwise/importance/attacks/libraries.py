@@ -47,7 +47,7 @@ class FoolboxFMN(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("foolbox-fmn", steps=self.steps)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
         foolbox = package("foolbox")
         images, labels, targets, _ = victims
         wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=images.device)
@@ -75,7 +75,7 @@ class TorchattacksSparseFool(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("torchattacks-sparsefool", steps=self.steps)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
         attack = package("torchattacks").SparseFool(model, steps=self.steps)
         images, labels, _, _ = victims
         with torch.enable_grad(), warnings.catch_warnings():

@@ -39,7 +39,7 @@ class PGDL0(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("pgd-l0", steps=self.steps, searches=self.searches)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         best = torch.zeros_like(victims.images)
         pixels = victims.images[0, 0].numel()
         k = torch.full_like(victims.labels, pixels)

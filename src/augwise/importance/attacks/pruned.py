@@ -44,7 +44,7 @@ class Pruned(SparsePerturbation):
         """What the attack needs."""
         return self.attack.package
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images, labels, targets, _ = victims
         delta = self.attack.perturb(model, victims, epsilon)
         mask = (delta != 0).any(1)

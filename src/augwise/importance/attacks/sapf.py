@@ -52,7 +52,7 @@ class SAPF(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("sapf", rounds=self.rounds, turns=self.turns, steps=self.steps)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
         images = victims.images
         best = torch.zeros_like(images)
         pixels = images[0, 0].numel()

@@ -44,7 +44,7 @@ class SigmaZero(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("sigma-zero", steps=self.steps)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
         images, labels, targets, _ = victims
         entries = images[0].numel()
         delta = torch.zeros_like(images)

@@ -41,7 +41,7 @@ class SparseRS(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("sparse-rs", queries=self.queries, k=self.k, searches=self.searches)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:  # noqa: ARG002
         images = victims.images
         best = torch.zeros_like(images)
         pixels = images[0, 0].numel()

@@ -47,7 +47,7 @@ class SparseFool(SparsePerturbation):
     def __post_init__(self) -> None:
         at_least("sparsefool", steps=self.steps, inner_steps=self.inner_steps, classes=self.classes - 1)
 
-    def perturb(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
+    def search(self, model: nn.Module, victims: Victims, epsilon: float) -> Tensor:
         images, labels, _, _ = victims
         low, high = box(images, epsilon)
         reached = torch.zeros_like(images)
