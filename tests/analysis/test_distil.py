@@ -91,10 +91,12 @@ def test_the_page_says_the_numbers(done):
         (["--windows", "7"], "settings.windows: 6 there, 7 now"),
         (["--held-out-limit", "1"], "--held-out-limit 1"),
         (["--others", "nowhere"], "--others nowhere"),
+        (["--others", "BASE"], "is the run that is asked"),
         (["--lr", "0"], "lr=0"),
     ],
 )
 def test_mistakes_are_named(done, more, says, capsys):
+    more = [word.replace("BASE", str(done / "base")) for word in more]
     with pytest.raises(SystemExit):
         main(_arguments(done, *more))
     assert says in capsys.readouterr().err

@@ -324,6 +324,7 @@ def test_a_model_from_a_file_needs_no_run(root, found):
         (["--run", "{root}/toys", "--data", "npz:{root}/none.npz"], "none.npz"),
         (["--run", "{root}/run", "--maps", "{root}/centre"], "rename its folder"),
         (["--run", "{root}/run", "--limit", "2"], "--limit 2: give at least 3"),
+        (["--run", "{root}/run", "--estimators", "saliency", "one_pass"], "augwise estimate --method one_pass"),
     ],
 )
 def test_mistakes_are_named_before_any_work(arguments, says, root, found, capsys):  # noqa: ARG001

@@ -457,5 +457,22 @@ def test_unknown_saliency_and_place_are_refused():
         aw.SaliencyDCutMix(saliency="eye")
     with pytest.raises(aw.UserError, match="place='left'"):
         aw.SaliencyDCutMix(place="left")
-    with pytest.raises(aw.UserError, match="no importance maps"):
+    with pytest.raises(aw.UserError, match="no importance maps.*aw.LiveSaliency.*saliency='fine'"):
         aw.SaliencyDCutMix()(torch.zeros(2, 3, 4, 4), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    "mixer",
+    [
+        *(method(labels="importance") for method in (aw.DMixup, aw.DCutMix, aw.FMix, aw.ResizeMix)),
+        *(aw.CutMix(alpha=1.0, labels="importance"), aw.Mixup(alpha=1.0, labels="importance")),
+        *(aw.SaliencyDCutMix(), aw.SaliencyMix(saliency="map"), aw.PuzzleMix(), aw.CoMixup()),
+    ],
+    ids=lambda mixer: type(mixer).__name__,
+)
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_maps_that_say_nothing_are_refused(mixer, value):
+    maps = torch.rand(4, 16, 16)
+    maps[2, 3, 5] = value
+    with pytest.raises(aw.UserError, match=f"holds the value {value}"):
+        mixer(aw.Batch.of(torch.rand(4, 3, 16, 16), torch.arange(4), maps))

@@ -86,7 +86,7 @@ class Mixer(nn.Module, ABC):
             batch = Batch.of(batch, labels)
         if self.guarded and batch.importance is None:
             raise UserError(
-                f"{type(self).__name__} looks at importance maps and got none: read the data through "
+                f"{type(self).__name__} got no importance maps to look at: read the data through "
                 f"aw.WithImportance, let aw.LiveSaliency make them in the step before, or {self.without_maps}"
             )
         # Collation and indexing drop the tensor types; Batch.of puts them back.

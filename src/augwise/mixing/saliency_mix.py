@@ -47,6 +47,8 @@ class SaliencyMix(Mixer):
     brought.
     """
 
+    without_maps = "take the saliency of the pixels, saliency='fine' or 'spectral', with labels='area'"
+
     def __init__(
         self,
         alpha: float = 1.0,
