@@ -154,7 +154,7 @@ class Cheat(Greedy):
     """Moves further than it may."""
 
     def search(self, model, victims, epsilon):
-        return 2 * super().perturb(model, victims, epsilon)
+        return 2 * super().search(model, victims, epsilon)
 
 
 def test_an_attack_that_breaks_its_bound_is_said_to_and_not_ranked(made, monkeypatch):
