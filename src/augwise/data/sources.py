@@ -102,21 +102,21 @@ def _open(spec: str, split: str, broken: Broken, progress: bool) -> Source:
     raise UserError(f"source {spec!r} is unknown: use digits, npz:FILE, folder:DIR, cifar10 or cifar100{hint}")
 
 
-def as_source(dataset: Any) -> Source:
+def as_source(dataset: Any, progress: bool = True) -> Source:
     """Any labelled image set as a `Source`.
 
     A `Source` passes through, a string is opened by `open_source`, a torch ``Subset`` of a source becomes ours; what
     reads one (such as `WithImportance`) gives its own; any other map-style torch data set is wrapped, see
-    `WrappedDataset`.
+    `WrappedDataset`. progress: a bar where labels have to be read image by image.
     """
     if isinstance(dataset, str):
         return open_source(dataset)
     if isinstance(dataset, Source):
         return dataset
     if isinstance(dataset, torch.utils.data.Subset) and isinstance(_whole(dataset), Source):
-        return Subset(as_source(dataset.dataset), np.asarray(dataset.indices, dtype=np.int64))
+        return Subset(as_source(dataset.dataset, progress), np.asarray(dataset.indices, dtype=np.int64))
     inner = getattr(dataset, "source", None)
-    return inner if isinstance(inner, Source) else WrappedDataset(dataset)
+    return inner if isinstance(inner, Source) else WrappedDataset(dataset, progress)
 
 
 def left_out(*sources: Any) -> list[LeftOut]:

@@ -97,9 +97,7 @@ def _dropping(model: nn.Module, rate: float | None, seed: int) -> Iterator[list[
         own = [m for m in model.modules() if isinstance(m, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)]
         own = [m for m in own if 0 < m.p < 1]
         if not own:
-            raise UserError(
-                f"{type(model).__name__} has no dropout layer: give rate=0.5, to drop features before its last layer"
-            )
+            raise UserError("the model has no dropout layer: give rate=0.5, to drop features before its last layer")
         for i, layer in enumerate(own):
 
             def after(m: Any, _: Any, out: Tensor, i: int = i) -> Tensor:

@@ -144,7 +144,7 @@ def train_one_pass(
     if path.suffix != ".safetensors":
         raise UserError(f"{path}: give the network's file a name that ends with .safetensors")
     require_writable(path.parent)
-    source = as_source(dataset)
+    source = as_source(dataset, progress=progress)
     with frozen(model, device) as where:
         return _Training(model, source, path, settings, size, where, progress, checkpoint_seconds).run()
 
