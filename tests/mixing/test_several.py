@@ -457,7 +457,7 @@ def test_unknown_saliency_and_place_are_refused():
         aw.SaliencyDCutMix(saliency="eye")
     with pytest.raises(aw.UserError, match="place='left'"):
         aw.SaliencyDCutMix(place="left")
-    with pytest.raises(aw.UserError, match="no importance maps.*aw.LiveSaliency.*saliency='fine'"):
+    with pytest.raises(aw.UserError, match=r"no importance maps.*aw.LiveSaliency.*saliency='fine'"):
         aw.SaliencyDCutMix()(torch.zeros(2, 3, 4, 4), torch.tensor([0, 1]))
 
 
