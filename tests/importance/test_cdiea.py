@@ -342,5 +342,5 @@ def test_what_cannot_be_attacked_is_named():
     broken = Evidence(torch.full((1, 1, H, W), torch.nan), 0.0).double().eval()
     with pytest.raises(UserError, match="NaN or infinite logits"):
         sparse.attack(broken, images, labels, CDIEA())
-    with pytest.raises(UserError, match="trained model"):
+    with pytest.raises(UserError, match="needs a classifier"):
         CDIEA().estimate(None, images, labels, [0, 0])

@@ -172,7 +172,7 @@ def test_large_images_get_a_grid(method):
     with pytest.raises(UserError, match="no cells"):
         method(grid=(3, 0))
     images = torch.rand(2, 3, 12, 20)
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(720, 4))
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(720, 4)).eval()
     args = (model, images, torch.tensor([1, 3]), [5, 6])
     found, full = (m.estimate(*args).importance for m in (method(grid=(4, 5)), method()))
     assert found.shape == (2, 4, 5) == (2, *method(grid=(4, 5)).map_size(12, 20))

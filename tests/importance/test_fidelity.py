@@ -196,7 +196,7 @@ def test_a_coarse_map_is_stretched_over_the_image():
 def test_what_cannot_be_meant_is_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         erasure_fidelity(Bent(), torch.rand(2, HEIGHT, WIDTH), *images_of(2), [0, 1], **arguments)
-    with pytest.raises(UserError, match="give float pixels"):
+    with pytest.raises(UserError, match="give floats in"):
         erasure_fidelity(Bent(), torch.rand(2, HEIGHT, WIDTH), torch.zeros(2, 3, HEIGHT, WIDTH, dtype=torch.uint8),
                          torch.zeros(2, dtype=torch.long), [0, 1])  # fmt: skip
     with pytest.raises(UserError, match="training mode"):

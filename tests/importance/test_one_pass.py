@@ -300,7 +300,7 @@ def test_beats_a_centre_prior_on_new_digits(look, tmp_path):
     chosen = aw.OnePassSettings(look=look, epochs=8, windows=16, batch_size=40)
     source = aw.open_source("digits", size=SIDE, limit=500)
     network = aw.train_one_pass(model, source, tmp_path / "digits.safetensors", chosen, progress=False)
-    maps = network.maps(images, labels, model), aw.CentrePrior().estimate(None, images, labels, []).importance
+    maps = network.maps(images, labels, model), aw.CentrePrior().estimate(None, images, labels, [0] * 200).importance
     own, prior = (aw.erasure_fidelity(model, m, images, labels, range(200), length=6).nanmean() for m in maps)
     assert own > prior + 0.1
 
