@@ -1,7 +1,7 @@
 """What every estimator of importance is: images in, one map per image out.
 
 An estimator knows nothing of files, progress, processes or devices; `augwise.estimate` runs it. Add one by writing a
-frozen dataclass (every constant a field with a docstring line) in a file of its own.
+frozen dataclass (every constant a field with a docstring line) with `compute` in a file of its own.
 """
 
 from __future__ import annotations
