@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from ._common import for_minutes  # first: it sets the thread variables  # isort: skip
@@ -67,10 +66,8 @@ def work(options: argparse.Namespace) -> None:
     shared = {"data": options.data, "run": base}
     if "one-pass" in options.parts and not (out / "one-pass" / RESULTS).exists():
         settings = aw.OnePassSettings(look="features", batch_size=min(256, options.batch_size))
-        one_pass = aw.DistilConfig(
-            **shared, out=out / "one-pass", limit=options.limit, others=(other,), held_out_limit=options.images
-        )
-        aw.distil(replace(one_pass, settings=settings))
+        held_out = {"others": (other,), "held_out_limit": options.images}
+        aw.distil(aw.DistilConfig(**shared, **held_out, out=out / "one-pass", limit=options.limit, settings=settings))
     if "fidelity" in options.parts and not (out / "fidelity" / RESULTS).exists():
         aw.fidelity(aw.FidelityConfig(**shared, other=(other,), limit=options.images, out=out / "fidelity"))
     if "attacks" in options.parts and not (out / "attacks" / RESULTS).exists():

@@ -140,16 +140,7 @@ class MixedLabels(NamedTuple):
 
     def check_classes(self, num_classes: int) -> None:
         """`UserError` where a label is no class; on another device than the CPU looking would wait, so nothing."""
-        if self.classes.device.type != "cpu" or not self.classes.numel():
-            return
-        smallest, largest = (int(end) for end in self.classes.aminmax())
-        if smallest < 0:
-            raise UserError(f"a label is {smallest}: classes count from 0, so leave out images without one beforehand")
-        if largest >= num_classes:
-            raise UserError(
-                f"a label is {largest}, but there are logits for {num_classes} classes: give a model with an output "
-                "for every class, and num_classes above every label"
-            )
+        check_classes(self.classes, num_classes)
 
     def accuracy(self, logits: Tensor) -> Tensor:
         """Mean weight of the class that is predicted, a scalar in [0, 1]; ordinary accuracy where K = 1."""
@@ -159,6 +150,20 @@ class MixedLabels(NamedTuple):
     def to(self, device: torch.device | str, non_blocking: bool = False) -> MixedLabels:
         """The same labels on another device."""
         return MixedLabels(*(t.to(device, non_blocking=non_blocking) for t in self))
+
+
+def check_classes(classes: Tensor, num_classes: int) -> None:
+    """`UserError` where a label is no class; on another device than the CPU looking would wait, so nothing."""
+    if classes.device.type != "cpu" or not classes.numel():
+        return
+    smallest, largest = (int(end) for end in classes.aminmax())
+    if smallest < 0:
+        raise UserError(f"a label is {smallest}: classes count from 0, so leave out images without one beforehand")
+    if largest >= num_classes:
+        raise UserError(
+            f"a label is {largest}, but there are logits for {num_classes} classes: give a model with an output "
+            "for every class, and num_classes above every label"
+        )
 
 
 def check_plain(labels: Tensor) -> Tensor:

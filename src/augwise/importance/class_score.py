@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..errors import UserError
-from ..labels import MixedLabels
+from ..labels import MixedLabels, check_classes
 
 Of = Literal["log_probability", "logit", "top_logit"]
 
@@ -23,7 +22,7 @@ def class_score(logits: Tensor, labels: Tensor | MixedLabels, of: Of) -> Tensor:
         return logits.max(1).values
     mixed = MixedLabels.of(labels)
     if of == "logit":
-        _check_classes(logits, mixed.classes)
+        check_classes(mixed.classes, logits.shape[1])
         values = logits.gather(1, mixed.classes)
     else:
         values = torch.stack([log_probability(logits, classes) for classes in mixed.classes.unbind(1)], 1)
@@ -37,16 +36,7 @@ def log_probability(logits: Tensor, labels: Tensor) -> Tensor:
     stays exact where p_y rounds to 1: value and gradient shrink towards 0 instead of vanishing in rounding errors,
     so that images which the classifier knows well still get a map.
     """
-    _check_classes(logits, labels)
+    check_classes(labels, logits.shape[1])
     at = labels[:, None]
     others = logits.scatter(1, at, float("-inf"))
     return -F.softplus((others - logits.gather(1, at)).logsumexp(1))
-
-
-def _check_classes(logits: Tensor, labels: Tensor) -> None:
-    """`UserError` where a label is no class of the model; on another device than the CPU looking would wait."""
-    if labels.device.type != "cpu" or not labels.numel():
-        return
-    low, high = (int(end) for end in labels.aminmax())
-    if low < 0 or high >= logits.shape[1]:
-        raise UserError(f"labels {low} to {high}, but the model has {logits.shape[1]} classes: give the right model")
