@@ -32,6 +32,7 @@ def classifier():
         ((IMAGES * 255).byte(), LABELS, [0] * 3, "torch.uint8"),
         (IMAGES[0], LABELS, [0] * 3, r"give a batch \(B, C, H, W\)"),
         (IMAGES, LABELS.float(), [0] * 3, "torch.float32"),
+        (IMAGES, LABELS.int(), [0] * 3, "torch.int32"),
         (IMAGES, LABELS[:2], [0] * 3, "3 images"),
         (IMAGES, LABELS, [0], "1 seeds for 3 images"),
     ],
@@ -91,9 +92,9 @@ def test_pruning_refuses_bounds_that_are_none():
 
 def test_fidelity_of_maps_or_of_a_model_that_say_nothing_is_refused():
     boxes = random_windows([0, 1, 2], 16, 16, 6, 4)
-    with pytest.raises(UserError, match="NaN or a negative"):
+    with pytest.raises(UserError, match="holds the value nan"):
         window_scores(torch.full((3, 16, 16), torch.nan), boxes, (16, 16))
-    with pytest.raises(UserError, match="NaN or a negative"):
+    with pytest.raises(UserError, match="holds the value -"):
         window_scores(-torch.rand(3, 16, 16), boxes, (16, 16))
     broken = classifier()
     nn.init.constant_(broken[-1].weight, torch.nan)

@@ -3,6 +3,7 @@ what its images must be."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -31,6 +32,23 @@ def check_pixels(images: Tensor) -> None:
                 f"pixels lie between {low:g} and {high:g}: give them in [0, 1], and put the normalisation into the "
                 "model (aw.Normalized)"
             )
+
+
+def check_batch(images: Tensor, labels: Tensor, seeds: list[int]) -> None:
+    """`UserError` unless these are images as `check_pixels` wants them, an int64 class of each, and a seed of each."""
+    check_pixels(images)
+    check_one_each("labels", labels, len(images))
+    if len(seeds) != len(images):
+        raise UserError(f"{len(seeds)} seeds for {len(images)} images: give one number for each, such as 0")
+
+
+def check_one_each(what: str, classes: Tensor, count: int) -> None:
+    """`UserError` unless these are ``count`` int64 classes; what: their name in the message."""
+    if classes.shape != (count,) or classes.dtype != torch.int64:
+        raise UserError(
+            f"{what} have shape {tuple(classes.shape)} and type {classes.dtype}: give one int64 class for each of "
+            f"{count} images"
+        )
 
 
 def check_varies(images: Tensor, logits: Tensor) -> None:

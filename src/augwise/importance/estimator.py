@@ -9,11 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .classifier import check_eval, check_pixels
+from .classifier import check_batch, check_eval
 
 
 class Estimated(NamedTuple):
@@ -78,14 +77,7 @@ class Estimator(ABC):
             are drawn from it.
         Raises `UserError` for anything else.
         """
-        check_pixels(images)
-        if labels.shape != (len(images),) or labels.is_floating_point() or labels.dtype == torch.bool:
-            raise UserError(
-                f"labels have shape {tuple(labels.shape)} and type {labels.dtype}: give one integer class for each of "
-                f"{len(images)} images"
-            )
-        if len(seeds) != len(images):
-            raise UserError(f"{len(seeds)} seeds for {len(images)} images: give one number for each, such as 0")
+        check_batch(images, labels, seeds)
         if self.needs_model:
             if not isinstance(model, nn.Module):
                 raise UserError(f"{self.name} needs a classifier, but model is {model!r}: give a trained one")

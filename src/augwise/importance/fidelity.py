@@ -17,6 +17,7 @@ from .. import randomness
 from ..boxes import box_spans, fill_boxes
 from ..errors import UserError
 from ..importance_map import ImportanceMap
+from ..integral_images import check_values
 from ..windows import Grid, Window, resolve_length
 from .class_score import log_probability
 from .classifier import check_eval, check_pixels
@@ -121,19 +122,20 @@ def erasure_drops(
     n, k = boxes.shape[:2]
     colour = colour_of(images, fill)
     whole = torch.cat([boxes.new_zeros(n, 1, 4), boxes], 1).flatten(0, 1).to(images.device)  # an empty box comes first
-    scores, right = [], []
+    scores, right, finite = [], [], torch.ones((), dtype=torch.bool, device=images.device)
     for which in torch.arange(n * (k + 1), device=images.device).split(batch_size):
         image = which // (k + 1)
         erased = fill_boxes(images[image], whole[which], colour[image], inplace=True)
         # Channels last, as convolutions like them: twice as fast on a processor.
         logits = model(erased.contiguous(memory_format=torch.channels_last)).double()
-        if not bool(logits.isfinite().all()):
-            raise UserError("the model returns NaN or infinite logits: check its weights")
+        finite &= logits.isfinite().all()  # looked at in the end, or every batch would wait for the device
         scores.append(log_probability(logits, labels[image]))
         right.append(logits.argmax(1) == labels[image])
     if not scores:
         empty = torch.zeros(0, dtype=torch.float64, device=images.device)
         return Erased(empty.view(0, k), empty, empty.bool())
+    if not bool(finite):
+        raise UserError("the model returns NaN or infinite logits: check its weights")
     score = torch.cat(scores).view(n, k + 1)
     return Erased(score[:, :1] - score[:, 1:], score[:, 0], torch.cat(right).view(n, k + 1)[:, 0])
 
@@ -148,8 +150,7 @@ def window_scores(importance: Tensor, boxes: Tensor, size: tuple[int, int]) -> T
     maps = importance.as_subclass(Tensor)
     if maps.ndim != 3 or len(maps) != len(boxes):
         raise UserError(f"maps {tuple(maps.shape)} for windows of {len(boxes)} images: give one map (H, W) per image")
-    if not bool((maps >= 0).all()):
-        raise UserError("a map holds NaN or a negative number: importance is finite and nowhere negative")
+    check_values(maps)
     if tuple(maps.shape[1:]) != tuple(size):
         from torchvision.transforms.v2 import functional as V
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ... import randomness
 from ...errors import UserError
-from ..classifier import check_eval, check_pixels
+from ..classifier import check_batch, check_eval, check_one_each
 from ..descent import bounds, check_epsilon
 from ..margin import rows_of
 
@@ -72,17 +72,10 @@ class SparsePerturbation(ABC):
 
 def check_victims(model: nn.Module, victims: Victims) -> None:
     """`UserError` unless the model is in eval mode, and images, labels, targets and seeds are what `Victims` says."""
-    images, labels, targets, seeds = victims
     check_eval(model)
-    check_pixels(images)
-    for name, classes in (("labels", labels), ("targets", targets)):
-        if classes is not None and (classes.shape != (len(images),) or classes.dtype != torch.int64):
-            raise UserError(
-                f"{name} have shape {tuple(classes.shape)} and type {classes.dtype}: give one int64 class for each of "
-                f"{len(images)} images"
-            )
-    if len(seeds) != len(images):
-        raise UserError(f"{len(seeds)} seeds for {len(images)} images: give one number for each, such as 0")
+    check_batch(victims.images, victims.labels, victims.seeds)
+    if victims.targets is not None:
+        check_one_each("targets", victims.targets, len(victims.images))
 
 
 def box(images: Tensor, epsilon: float | None) -> tuple[Tensor, Tensor]:
