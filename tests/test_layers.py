@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1] / "src" / "augwise"
 WORDS = {"sample", "importance_map", "labels", "regions", "randomness"}
 # Their parts:
 WORDS |= {"boxes", "errors", "files", "fingerprints", "guard", "integral_images", "items", "maxima", "schedule"}
-WORDS |= {"criteria", "losses", "subset_file", "windows"}
+WORDS |= {"criteria", "layers", "losses", "subset_file", "windows"}
 # From the bottom up; the names of one row do not know each other, unless the row is `SOCIABLE`.
 ROWS = [
     WORDS,

@@ -53,6 +53,12 @@ _HOME = {
     "refine": "importance.pruning",
     "superpixels": "importance.superpixels",
     "verify_store": "importance.verify",
+    # adversarial
+    "AuxiliaryBatchNorm": "adversarial.norms",
+    "LPA3": "adversarial.lpa3",
+    "PerceptualDistance": "adversarial.perceptual",
+    "Selective": "adversarial.selective",
+    "TimeConsistency": "adversarial.consistency",
     # transforms and mixing
     "AdvMask": "transforms.adv_mask",
     "AutoAugment": "transforms.auto_augment",
@@ -147,6 +153,7 @@ _HOME = {
 }
 # `report` is a package that can be called, see its __init__.
 _MODULES = {
+    "adversarial",
     "data",
     "importance",
     "losses",
@@ -163,6 +170,11 @@ _MODULES = {
 __all__ = sorted([*_HOME, *_MODULES, "__version__"])  # pyright: ignore[reportUnsupportedDunderAll]
 
 if TYPE_CHECKING:
+    from .adversarial.consistency import TimeConsistency as TimeConsistency
+    from .adversarial.lpa3 import LPA3 as LPA3
+    from .adversarial.norms import AuxiliaryBatchNorm as AuxiliaryBatchNorm
+    from .adversarial.perceptual import PerceptualDistance as PerceptualDistance
+    from .adversarial.selective import Selective as Selective
     from .analysis.analyse import analyse as analyse
     from .analysis.analyse_config import AnalyseCalibration as AnalyseCalibration
     from .analysis.analyse_config import AnalyseHessian as AnalyseHessian

@@ -5,9 +5,7 @@ Finds the last feature map by watching one forward pass; holds hooks on the mode
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..layers import channels_first, full_name, hooked, is_map
 from .class_score import Of, class_score
 from .estimator import Estimated, Estimator
 from .grid import Grid, check_grid, map_size, stretch
@@ -36,26 +35,26 @@ def grad_cam(
     """
     if not len(images):
         return images.new_zeros(0, 1, 1)
-    name = last_feature_map(model, images[:1]) if layer is None else _named(model, layer)
+    name = last_feature_map(model, images[:1]) if layer is None else full_name(model, layer)
     size = (images.shape[-2], images.shape[-1])
     found: list[Tensor] = []
 
     def keep(_: nn.Module, __: Any, output: Any) -> Tensor:
         # From here on, and only from here, autograd follows. The copy goes on, so that an in-place ReLU behind this
         # layer does not write into what is kept.
-        if not _is_map(output, size):
+        if not is_map(output, size):
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise UserError(f"layer {name!r} gives {got} for images of {size[0]}x{size[1]}, no feature map: {_CURE}")
         found[:] = [output.detach().requires_grad_()]
         return found[0].clone()
 
-    with torch.enable_grad(), _hooks([(model.get_submodule(name), keep)]):
+    with torch.enable_grad(), hooked([(model.get_submodule(name), keep)]):
         score = class_score(model(images), labels, of).sum()
         if not found:
             raise UserError(f"layer {name!r} is not used by the model's forward pass: {_CURE}")
         (gradient,) = torch.autograd.grad(score, found[0])
     exact = torch.promote_types(images.dtype, torch.float32)
-    features, gradient = (_channels_first(t.detach().to(exact), size) for t in (found[0], gradient))
+    features, gradient = (channels_first(t.detach().to(exact), size) for t in (found[0], gradient))
     return (gradient.mean((2, 3), keepdim=True) * features).sum(1).clamp_min(0)
 
 
@@ -70,14 +69,14 @@ def last_feature_map(model: nn.Module, images: Tensor) -> str:
 
     def watch(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            if _is_map(output, size):
+            if is_map(output, size):
                 last[0] = name
             elif isinstance(output, Tensor) and output.ndim == 3 and output.shape[1] > 1:
                 last[0] = ""
 
         return hook
 
-    with torch.no_grad(), _hooks([(module, watch(name)) for name, module in model.named_modules() if name]):
+    with torch.no_grad(), hooked([(module, watch(name)) for name, module in model.named_modules() if name]):
         model(images)
     if not last[0]:
         raise UserError(f"Grad-CAM found no feature map at the end of the {type(model).__name__}: {_CURE}")
@@ -126,38 +125,3 @@ class GradCAM(Estimator):
         size = self.map_size(*images.shape[-2:])
         importance = stretch(coarse, *size)
         return Estimated(importance.float(), torch.zeros(len(images), dtype=torch.bool, device=images.device))
-
-
-@contextmanager
-def _hooks(hooks: list[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[None]:
-    handles = [module.register_forward_hook(hook) for module, hook in hooks]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _named(model: nn.Module, layer: str) -> str:
-    """The layer's full name; inside wrappers, such as `aw.Normalized`, the wrapped model's own name will do."""
-    names = [name for name, _ in model.named_modules() if name]
-    for wrapped in ("", "model.", "model.model."):
-        if wrapped + layer in names:
-            return wrapped + layer
-    near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3) or names[-5:]
-    raise UserError(f"layer {layer!r} is no part of the {type(model).__name__}: near it are {', '.join(near)}")
-
-
-def _is_map(output: Any, size: tuple[int, int]) -> bool:
-    return isinstance(output, Tensor) and output.ndim == 4 and (_fits(output, 2, size) or _fits(output, 1, size))
-
-
-def _fits(output: Tensor, first: int, size: tuple[int, int]) -> bool:
-    """Whether dimensions ``first`` and the next are places of the image: more than one, with its proportions."""
-    (h, w), (height, width) = output.shape[first : first + 2], size
-    # Strides round each side by less than one cell, which moves h · width by width and w · height by height.
-    return h * w > 1 and h <= height and w <= width and abs(h * width - w * height) <= height + width
-
-
-def _channels_first(output: Tensor, size: tuple[int, int]) -> Tensor:
-    return output if _fits(output, 2, size) else output.permute(0, 3, 1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from ..errors import UserError
 
@@ -34,20 +34,25 @@ class Normalized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, C, H, W) float in [0, 1]; returns what the model returns."""
-        if not images.is_floating_point():
-            raise UserError(
-                f"aw.Normalized got images of type {images.dtype}: give float pixels in [0, 1], "
-                "such as images.float() / 255 for uint8 ones"
-            )
-        if images.ndim != 4 or images.shape[1] != len(self.mean):
-            raise UserError(
-                f"aw.Normalized got images of shape {tuple(images.shape)}: give (N, {len(self.mean)}, H, W), as many "
-                "channels as it has means"
-            )
+        _check_images(images, len(self.mean))
         return self.model((images - self.mean.to(images.dtype)) / self.std.to(images.dtype))
 
     def extra_repr(self) -> str:
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
+
+
+@fx.wrap  # so that the model can still be traced, as torchvision's feature extraction does
+def _check_images(images: Tensor, channels: int) -> None:
+    if not images.is_floating_point():
+        raise UserError(
+            f"aw.Normalized got images of type {images.dtype}: give float pixels in [0, 1], "
+            "such as images.float() / 255 for uint8 ones"
+        )
+    if images.ndim != 4 or images.shape[1] != channels:
+        raise UserError(
+            f"aw.Normalized got images of shape {tuple(images.shape)}: give (N, {channels}, H, W), as many channels as "
+            "it has means"
+        )
 
 
 def _check(mean: Tensor, std: Tensor) -> None:
