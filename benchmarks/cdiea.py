@@ -52,6 +52,9 @@ from augwise.importance.cdiea import CDIEA
 from augwise.importance.continuous import attack_stream
 from augwise.importance.sparse import Recipe, SparseAttack
 
+from ._classifier import FLAGS as CLASSIFIER
+from ._classifier import classifier
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from reference.sparse import cdiea as per_image_cdiea
 
@@ -154,44 +157,6 @@ def memory() -> dict[str, int]:
     }
 
 
-def classifier(options: argparse.Namespace, device: torch.device) -> tuple[str, nn.Module, Tensor, Tensor, Recipe]:
-    """A trained classifier that takes pixels in [0, 1], images that it was not trained on, and a fitting attack."""
-    from augwise.data.sources import open_source
-
-    if options.run is not None:
-        from augwise.analysis.reference_model import reference_model
-
-        source = open_source(options.data, "test", limit=options.limit, seed=0)
-        model = reference_model(source, options.run, None, None, None, None, "cdiea")
-        name, method = f"{options.run.name} on {source.name}", CDIEA(steps=STEPS)
-    else:
-        source, model = open_source("digits", "test", limit=options.limit, seed=0), trained_on_digits()
-        name, method = "small_cnn on digits", CDIEA(steps=STEPS, epsilon=32 / 255)
-    items = [source[i] for i in range(len(source))]
-    images = torch.stack([torch.as_tensor(image) for image, _ in items]).float() / 255
-    labels = torch.tensor([label for _, label in items])
-    return name, model.eval().requires_grad_(False).to(device), images.to(device), labels.to(device), method
-
-
-def trained_on_digits(epochs: int = 6) -> nn.Module:
-    """A small CNN after a few epochs of the training split."""
-    from augwise.data.sources import open_source
-
-    source = open_source("digits", "train")
-    items = [source[i] for i in range(len(source))]
-    images, labels = torch.stack([torch.as_tensor(item[0]) for item in items]), torch.tensor([i[1] for i in items])
-    torch.manual_seed(0)
-    model = models.Normalized(models.build("small_cnn", CLASSES), [0.3] * 3, [0.3] * 3)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(images)).split(64):
-            loss = F.cross_entropy(model(images[rows].float() / 255), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return model
-
-
 def static(model: nn.Module, batches: list[Any], method: Recipe) -> tuple[float, SparseAttack]:
     """Seconds, and what was found, with all steps for every image."""
     begin = now()
@@ -208,7 +173,8 @@ def overlap(one: SparseAttack, other: SparseAttack) -> float:
 
 def continuous(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """What continuous batching saves, and how far its maps agree with the static ones."""
-    name, model, images, labels, method = classifier(options, device)
+    name, model, images, labels = classifier(options, device)
+    method = CDIEA(steps=STEPS) if options.run is not None else CDIEA(steps=STEPS, epsilon=32 / 255)
     batches = [
         (images[at : at + options.slots], labels[at : at + options.slots], [0] * len(images[at : at + options.slots]))
         for at in range(0, len(images), options.slots)
@@ -269,8 +235,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 FLAGS = {
-    "--run": {"type": Path, "help": "folder of a finished training run: the classifier of continuous_* (else digits)"},
-    "--data": {"default": "cifar10", "help": "with --run: its data source, whose test split is attacked"},
+    **CLASSIFIER,
     "--limit": {"type": int, "default": 256, "help": "images of continuous_* (default 256)"},
     "--slots": {"type": int, "default": 128, "help": "images attacked at a time in continuous_* (default 128)"},
     "--compile": {"action": "store_true", "help": "also measure torch.compile"},
