@@ -204,7 +204,7 @@ class LPA3:
             if len(bound) not in (1, images.shape[1]):
                 raise UserError(f"low and high are for {len(bound)} channels, the images have {images.shape[1]}")
         if images.device.type == "cpu" and images.numel():  # elsewhere looking would wait for the device
-            inside = (images >= self.low.to(images.dtype) - 1e-6) & (images <= self.high.to(images.dtype) + 1e-6)
+            inside = (images >= self.low.to(images.dtype) - 1e-5) & (images <= self.high.to(images.dtype) + 1e-5)
             if not bool(inside.all()):  # also where they are NaN
                 low, high = (float(end) for end in images.aminmax())
                 raise UserError(

@@ -196,7 +196,7 @@ def images_of(config: AnalyseRuns, first: Subject, limit: int | None, resident: 
 
 def fingerprint_of(source: Source, view: View) -> dict[str, Any]:
     """Enough of the images to notice that they, or how they are seen, changed."""
-    from ..training.train import source_fingerprint
+    from ..training.run_data import source_fingerprint
 
     return source_fingerprint(source) | {"view": list(view), "shape": list(source[0][0].shape)}
 

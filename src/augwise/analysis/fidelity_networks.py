@@ -143,7 +143,7 @@ def _on_its_images(folder: Path, run: dict[str, Any], settings: TrainConfig) -> 
 
     A comparison cuts the images of its runs itself, as the results beside its base model say.
     """
-    from ..training.train import source_fingerprint
+    from ..training.run_data import source_fingerprint
     from .training_data import training_images
 
     data, cure = run["data"], "train one yourself and give it as --other, or leave it out with --train-other 0"

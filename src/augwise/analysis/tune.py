@@ -106,7 +106,7 @@ def _identity(bench: Bench, template: Mapping[str, Any]) -> dict[str, Any]:
     """All that decides what a search finds, but for how long it goes on."""
     from ..importance.store import ImportanceStore
     from ..training.checkpoint import plain
-    from ..training.train import source_fingerprint
+    from ..training.run_data import source_fingerprint
 
     c = bench.config
     return plain(

@@ -6,11 +6,12 @@ augmented is not here: `train` takes augmentations and mixers as objects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UserError
+from .learn_config import LearnConfig
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -62,6 +63,10 @@ class TrainConfig:
     batch_size: int = 128
     """Images per step, over all processes together; the incomplete last batch of an epoch is left out."""
 
+    # from what
+    learn: LearnConfig = field(default_factory=LearnConfig)
+    """Objective, labels and LP-A3."""
+
     # optimiser
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """sgd is with Nesterov momentum."""
@@ -71,8 +76,9 @@ class TrainConfig:
     """Momentum of sgd."""
     weight_decay: float | None = None
     """Weight decay; left out: 5e-4 for sgd, 0.05 for adamw."""
-    schedule: Literal["cosine", "steps"] = "cosine"
-    """cosine falls to zero over the run; steps multiplies by gamma at each milestone. Both count single steps."""
+    schedule: Literal["cosine", "cosine_7_16", "steps"] = "cosine"
+    """cosine falls to zero over the run, cosine_7_16 to a fifth, as in FixMatch; steps multiplies by gamma at each
+    milestone. All count single steps."""
     warmup_epochs: float = 0.0
     """The learning rate rises linearly during these epochs."""
     milestones: tuple[int, ...] = ()
@@ -178,6 +184,7 @@ class TrainConfig:
             raise UserError("redraw draws by the scores in a subset file: give subset, a file of augwise select")
         self._check_milestones()
         self._check_crop()
+        self.learn.check()
 
     @property
     def opened_size(self) -> int | None:
@@ -217,8 +224,10 @@ class TrainConfig:
             raise UserError(
                 f"schedule=steps needs milestones within the {self.epochs} epochs, as 10 15; got {self.milestones}"
             )
-        if self.schedule == "cosine" and self.milestones:
-            raise UserError(f"milestones={self.milestones} have no use with schedule=cosine: set schedule=steps")
+        if self.schedule != "steps" and self.milestones:
+            raise UserError(
+                f"milestones={self.milestones} have no use with schedule={self.schedule}: set schedule=steps"
+            )
 
 
 @dataclass(frozen=True)
@@ -277,7 +286,7 @@ class EvaluateConfig:
 
 _CHOICES = {
     "optimizer": ("sgd", "adamw"),
-    "schedule": ("cosine", "steps"),
+    "schedule": ("cosine", "cosine_7_16", "steps"),
     "precision": ("auto", "fp32", "bf16"),
     "loader": ("resident", "workers"),
     "broken": ("stop", "skip"),

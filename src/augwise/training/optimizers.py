@@ -45,6 +45,7 @@ class Schedule:
     With p = epoch + step / steps (both from 0; steps = steps of this epoch's phase):
     warm-up, p < W:   (p + 1 / steps) / W, so the first step already moves and the last is at full rate;
     cosine:           (1 + cos(π (p − W) / (E − W))) / 2;
+    cosine_7_16:      cos(7 π (p − W) / (16 (E − W))), which ends at 0.195 (FixMatch);
     steps:            gamma to the number of milestones ≤ epoch.
     """
 
@@ -62,6 +63,8 @@ class Schedule:
         if self.kind == "steps":
             return self.gamma ** sum(m <= epoch for m in self.milestones)
         done = (place - self.warmup_epochs) / (self.epochs - self.warmup_epochs)
+        if self.kind == "cosine_7_16":
+            return math.cos(7 / 16 * math.pi * done)
         return (1 + math.cos(math.pi * done)) / 2
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RESULTS, CURVE, WEIGHTS, CHECKPOINT = "results.json", "curve.csv", "weights.safetensors", "checkpoint.pt"
 """File names in the folder of a run."""
+LABELLED = "labelled.npz"
+"""Of a run with few labels: which images kept theirs, as a subset file."""
 
 
 def summary(curve: list[dict[str, float]]) -> dict[str, float]:

@@ -5,12 +5,11 @@ Reads the data and the maps, writes into ``config.out``. Everything that can be 
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +17,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import __version__, models, randomness
+from .. import __version__, models
 from ..data import (
     Normalize,
-    Redraw,
     Resident,
     Source,
     WithImportance,
     as_source,
     left_out,
-    limited,
-    open_source,
-    split_validation,
 )
 from ..data.pipeline import check_guards, flatten_steps, gives_importance
 from ..errors import UserError
 from ..files import require_writable
 from ..fingerprints import hash_bytes
 from ..sample import Batch
-from ..subset_file import SubsetFile
 from ..transforms import RandomCrop, RandomHorizontalFlip
 from . import optimizers
 from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
@@ -44,9 +38,26 @@ from .checkpoint import Checkpoint, plain, refuse_other, save_weights
 from .config import TrainConfig
 from .devices import accelerator_for, emulation_note, threads
 from .evaluate import accuracy, check_output, per_class, read_run
+from .few_labels import FewLabels, labelled_rows, strong_view
 from .loop import fit
+from .objectives.base import Objective
+from .objectives.farther import Farther
+from .objectives.fixmatch import FixMatch
+from .objectives.flexmatch import FlexMatch
 from .objectives.supervised import Forward, Supervised
-from .results import CHECKPOINT, RESULTS, WEIGHTS, environment, summary, tensorboard, to_tensorboard, write_results
+from .objectives.uda import UDA
+from .results import (
+    CHECKPOINT,
+    LABELLED,
+    RESULTS,
+    WEIGHTS,
+    environment,
+    summary,
+    tensorboard,
+    to_tensorboard,
+    write_results,
+)
+from .run_data import RunData, check_few_labels, labelled_file, maps_fingerprint, open_data, source_fingerprint
 from .views import CropStretched, evaluation_view, resolved, statistics, training_crop
 
 if TYPE_CHECKING:
@@ -110,7 +121,7 @@ def train(
         note = "" if config.quiet else emulation_note(accelerator.device.type, config.precision)
         if note:
             print(note, file=sys.stderr)
-        data = _open(config, source, test, maps)
+        data = open_data(config, source, test, maps)
         run = _Run(config, accelerator, data, flatten_steps(steps), transform, model, forward)
         return run.finished() or run.go(observe, also or {}, on_epoch)
 
@@ -125,64 +136,8 @@ def training_batches(config: TrainConfig, source: Any, maps: Any = None, steps: 
     with threads(config.threads, config.num_workers):
         accelerator = accelerator_for(config.device, config.precision)
         source = as_source(source)
-        run = _Run(config, accelerator, _Data(source, source, "", maps), flatten_steps(steps), None, None)
+        run = _Run(config, accelerator, RunData(source, source, "", maps), flatten_steps(steps), None, None)
         return run.batches(run._training_reader(), [])
-
-
-@dataclass(frozen=True)
-class _Data:
-    train: Source
-    test: Source
-    tested_on: str
-    maps: Any
-    redraw: Redraw | None = None
-
-
-def _open(config: TrainConfig, source: Any, test: Any, maps: Any) -> _Data:
-    if gives_importance(maps):
-        raise UserError(f"maps is a {type(maps).__name__}: give it as the first of steps, before what it guards")
-    if isinstance(maps, str | Path):
-        from ..importance.store import ImportanceStore
-
-        maps = ImportanceStore(maps)
-    if source is None:
-        train = open_source(config.data, config.split, subset=config.chosen, **config.opening)
-    else:
-        train = as_source(source)
-    if config.val_share:
-        train, held_out = split_validation(train, config.val_share, config.data_seed)
-        tested_on = f"{config.val_share:g} of {config.split}, set aside"
-    elif test is None and source is not None:
-        raise UserError("source comes without test: give test=, or val_share to set a part of source aside")
-    else:
-        held_out = open_source(config.data, config.eval_split, **config.opening) if test is None else as_source(test)
-        tested_on = config.eval_split
-    if list(train.class_names) != list(held_out.class_names):
-        raise UserError(
-            f"training data has the classes {train.class_names}, the test data {held_out.class_names}: "
-            "give data with the same classes in the same order"
-        )
-    train = train if config.limit is None else limited(train, config.limit, config.data_seed)
-    data = _Data(
-        train,
-        held_out if config.eval_limit is None else limited(held_out, config.eval_limit, config.data_seed),
-        tested_on,
-        maps,
-        Redraw.of(SubsetFile.load(config.subset), train, config.seed) if config.redraw and config.subset else None,
-    )
-    for part in (data.train, data.test):
-        _check_labels(part)
-    return data
-
-
-def _check_labels(source: Source) -> None:
-    classes = len(source.class_names)
-    wrong = np.flatnonzero((source.labels < 0) | (source.labels >= classes))
-    if len(wrong):
-        raise UserError(
-            f"image {wrong[0]} of {source.name} has label {source.labels[wrong[0]]}, but there are {classes} classes: "
-            f"labels go from 0 to {classes - 1}"
-        )
 
 
 class _Run:
@@ -192,7 +147,7 @@ class _Run:
         self,
         config: TrainConfig,
         accelerator: Accelerator,
-        data: _Data,
+        data: RunData,
         steps: list[Callable[..., Any]],
         transform: Any,
         model: nn.Module | None,
@@ -206,6 +161,13 @@ class _Run:
             "give maps= (--maps FOLDER), or put aw.LiveSaliency() before it (--maps live)",
         )
         self.config, self.accelerator, self.data = config, accelerator, data
+        self.labelled: np.ndarray | None = None
+        if config.learn.few_labels:
+            check_few_labels(steps, config, forward)
+            self.labelled = labelled_rows(
+                np.asarray(data.train.labels), config.learn.labelled or 0, len(data.train.class_names), config.data_seed
+            )
+            steps = steps or strong_view()
         self.steps, self.transform, self.given, self.forward = steps, transform, model, forward
         self.live: list[Any] = [step for step in steps if gives_importance(step)]
         _check_live(self.live, flatten_steps(transform))
@@ -218,7 +180,7 @@ class _Run:
             "model": None if model is None else models.fingerprint(model),
             "data": source_fingerprint(data.train),
             "test": source_fingerprint(self._seen(data.test)),
-            "maps": _maps_fingerprint(data.maps, data.train),
+            "maps": maps_fingerprint(data.maps, data.train),
         }
         if forward is not None:
             self.identity["forward"] = _describe(forward)
@@ -295,13 +257,38 @@ class _Run:
         self._write(results, fitted.model, checkpoint)
         return results
 
-    def _objective(self, model: nn.Module, reader: Reader, normalize: Normalize, observe: Observe | None) -> Supervised:
-        config = self.config
-        batches = self.batches(reader, [normalize], observe)
+    def _objective(self, model: nn.Module, reader: Reader, normalize: Normalize, observe: Observe | None) -> Objective:
+        config, learn = self.config, self.config.learn
+        classes = len(self.data.train.class_names)
+        farther = Farther(model, learn, len(reader), classes, normalize) if learn.lpa3 else None
         optimizer = optimizers.build(
-            config.optimizer, model.parameters(), config.lr, config.momentum, config.weight_decay
+            config.optimizer,
+            [*model.parameters(), *(farther.parameters() if farther is not None else ())],
+            config.lr,
+            config.momentum,
+            config.weight_decay,
         )
-        return Supervised(model, optimizer, batches, config.label_smoothing, self.forward)
+        if self.labelled is None:
+            batches = self.batches(reader, [normalize], observe)
+            return Supervised(model, optimizer, batches, config.label_smoothing, self.forward, farther)
+        few = FewLabels(
+            reader,
+            reader if config.loader == "resident" else self._training_reader(),
+            self.labelled,
+            self._shared(reader),
+            self.steps,
+            [normalize],
+            seed=config.seed,
+            batch_size=config.batch_size,
+            ratio=learn.unlabelled_ratio,
+            steps=learn.epoch_steps,
+            epochs=config.epochs,
+            **self._ways(),
+        )
+        parts: Any = (model, optimizer, few, learn.sure, learn.unlabelled_weight, config.label_smoothing, farther)
+        if learn.objective == "uda":
+            return UDA(*parts, temperature=learn.temperature)
+        return FixMatch(*parts) if learn.objective == "fixmatch" else FlexMatch(*parts)
 
     def batches(self, reader: Reader, last: list[Normalize], observe: Observe | None = None) -> Batches:
         """What is trained on: shared steps, the method's, then ``last``."""
@@ -428,6 +415,7 @@ class _Run:
                 "name": data.train.name,
                 "train": len(data.train),
                 **({} if data.redraw is None else {"redrawn": data.redraw.count}),
+                **({} if self.labelled is None else {"labelled": len(self.labelled)}),
                 "test": len(data.test),
                 "tested_on": data.tested_on,
                 "classes": list(data.train.class_names),
@@ -448,6 +436,8 @@ class _Run:
     def _write(self, results: dict[str, Any], model: nn.Module, checkpoint: Checkpoint | None) -> None:
         if self.out is not None and checkpoint is not None and self.accelerator.is_main_process:
             save_weights(model, self.out / WEIGHTS)
+            if self.labelled is not None:
+                labelled_file(self.data.train, self.labelled, self.config).save(self.out / LABELLED)
             write_results(results, self.out)
             checkpoint.remove()
         self.accelerator.wait_for_everyone()
@@ -472,24 +462,3 @@ def _check_live(live: Sequence[Any], transform: Sequence[Any]) -> None:
 def _describe(step: Any) -> str:
     """What a step is, without addresses in memory."""
     return re.sub(r" at 0x[0-9a-f]+", "", f"{step!r}")
-
-
-def source_fingerprint(source: Source) -> dict[str, Any]:
-    """Enough of a source to notice that it changed: all labels, and the content of some images."""
-    n = len(source)
-    some = sorted({int(i) for i in np.linspace(0, n - 1, 16)}) if n else []
-    content = [int(source.fingerprint(i)) for i in some]
-    digest = hashlib.blake2b(np.ascontiguousarray(source.labels, dtype=np.int64).tobytes(), digest_size=8)
-    return {"images": n, "content": randomness.derive("content", digest.hexdigest(), *content)}
-
-
-def _maps_fingerprint(maps: Any, source: Source) -> int | None:
-    """The maps of some images; whoever keeps them knows the rest."""
-    if maps is None:
-        return None
-    attached = maps.attach(source) if hasattr(maps, "attach") else maps
-    some = sorted({int(i) for i in np.linspace(0, len(source) - 1, 16)})
-    digest = hashlib.blake2b(digest_size=8)
-    for i in some:
-        digest.update(np.ascontiguousarray(np.asarray(attached.read(i), dtype=np.float32)).tobytes())
-    return randomness.derive("maps", digest.hexdigest())

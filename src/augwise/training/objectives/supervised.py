@@ -13,6 +13,7 @@ from ...sample import Batch
 from ...schedule import progress_of
 from ..batches import Batches
 from .base import Objective, Phase, Step
+from .farther import Farther
 
 Forward = Callable[[nn.Module, Batch], tuple[Tensor, MixedLabels]]
 """A forward pass of training that mixes inside the model, such as `ManifoldMixup`: logits, and what they are of."""
@@ -23,7 +24,7 @@ class Supervised(Objective):
 
     Where the images of an epoch are drawn (`Redraw`), the mean of a batch is weighted without bias.
 
-    forward: a `Forward` in place of ``model(batch.images)``.
+    forward: a `Forward` in place of ``model(batch.images)``. farther: LP-A3 beside it, L(B) + L(A) (its Algorithm 1).
     """
 
     def __init__(
@@ -33,11 +34,13 @@ class Supervised(Objective):
         batches: Batches,
         label_smoothing: float = 0.0,
         forward: Forward | None = None,
+        farther: Farther | None = None,
     ) -> None:
         super().__init__({"model": model}, {"optimizer": optimizer})
         self.batches = batches
         self.label_smoothing = label_smoothing
         self.forward: Any = _plain if forward is None else forward
+        self.farther = farther
         self.epoch = 0
 
     def phases(self, epoch: int) -> Iterator[Phase]:
@@ -51,8 +54,21 @@ class Supervised(Objective):
         measures = {"train_accuracy": labels.accuracy(logits.detach()), **self.batches.measured}
         weights = self.batches.weights(batch)
         if weights is None:
-            return Step(labels.cross_entropy(logits, self.label_smoothing), measures)
-        return Step((weights * labels.cross_entropy(logits, self.label_smoothing, "none")).mean(), measures)
+            loss = labels.cross_entropy(logits, self.label_smoothing)
+        else:
+            loss = (weights * labels.cross_entropy(logits, self.label_smoothing, "none")).mean()
+        if self.farther is None:
+            return Step(loss, measures)
+        added = self.farther.add(model, batch, logits.detach(), labels, self.epoch)
+        return Step(loss + added.loss, measures | added.measures)
+
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | ({} if self.farther is None else {"farther": self.farther.state_dict()})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self.farther is not None:
+            self.farther.load_state_dict(state["farther"])
 
 
 def _plain(model: nn.Module, batch: Batch) -> tuple[Tensor, MixedLabels]:

@@ -1,0 +1,113 @@
+"""LP-A3 beside an objective's own loss: who is moved, how far, and what that adds (LP-A3, Algorithm 1, lines 3 to 5).
+
+Owns the time-consistency scores and the second set of batch-norm layers; the objective saves them with its own state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ...adversarial import LPA3, AuxiliaryBatchNorm, TimeConsistency
+from ...data import Normalize
+from ...labels import MixedLabels
+from ...sample import Batch
+from ..learn_config import LearnConfig
+
+_TOLD = ("lpa3_distance", "lpa3_margin_use", "lpa3_kept", "lpa3_loss")
+
+
+class Added(NamedTuple):
+    """What LP-A3 adds to one step. loss: weighted, with gradient; measures: for the curve."""
+
+    loss: Tensor
+    measures: dict[str, Tensor]
+
+
+class Farther:
+    """Adds weight · mean loss(x′) over the images chosen of each batch.
+
+    model: the classifier in training, on its device. images: how many the data set has; classes: of the model.
+    normalize: the last step of the batches, from which the bounds of the pixels follow.
+    """
+
+    def __init__(self, model: nn.Module, config: LearnConfig, images: int, classes: int, normalize: Normalize) -> None:
+        self.config = config
+        device = next(model.parameters()).device
+        mean, std = torch.tensor(normalize.mean), torch.tensor(normalize.std)
+        self.attack = LPA3(
+            model,
+            config.lpa3_layers or None,
+            form=config.lpa3_form,
+            margin=config.lpa3_margin,
+            iterations=config.lpa3_iterations,
+            step=config.lpa3_step,
+            stride=config.lpa3_stride / float(std.mean()),
+            cap=None if config.lpa3_cap is None else config.lpa3_cap / float(std.mean()),
+            noise=0.0025 / float(std.mean()),
+            back_off=config.lpa3_back_off,
+            norms=config.lpa3_norms,
+            low=(0 - mean) / std,
+            high=(1 - mean) / std,
+        )
+        self.scores = TimeConsistency(images, classes).to(device)
+        self.auxiliary = AuxiliaryBatchNorm(model).to(device) if config.lpa3_auxiliary else None
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimiser has to know beside the model's own."""
+        return [] if self.auxiliary is None else list(self.auxiliary.parameters())
+
+    def add(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        logits: Tensor,
+        labels: MixedLabels,
+        epoch: int,
+        counts: Tensor | None = None,
+    ) -> Added:
+        """The loss of the chosen images' x′, and the scores brought up to date.
+
+        logits: (N, C) of the batch, detached. labels: what x′ is to be called, by which the margin is kept as well.
+        counts: (N,) bool, False where an image's x′ does not count, by pseudo-labels of little confidence.
+        """
+        config = self.config
+        if epoch < config.lpa3_warmup_epochs:
+            self.scores.update(batch.indices, logits)
+            return Added(logits.new_zeros(()), {})
+        chosen = self._chosen(batch.indices)
+        self.scores.update(batch.indices, logits)
+        if not len(chosen):
+            return Added(logits.new_zeros(()), dict.fromkeys(_TOLD, logits.new_zeros(())))
+        images = batch.images.as_subclass(Tensor)[chosen]
+        targets = MixedLabels(*(t[chosen] for t in labels))
+        with self.auxiliary.active() if self.auxiliary is not None else nullcontext():
+            moved = self.attack.augment(images, targets)
+            losses = targets.cross_entropy(model(moved.images), reduction="none")
+        if counts is not None:
+            losses = losses * counts[chosen]
+        use = (moved.drop / config.lpa3_margin).clamp(-1, 1)
+        told = (moved.distance.mean(), use.mean(), moved.kept.float().mean(), losses.mean())
+        return Added(config.lpa3_weight * losses.mean(), dict(zip(_TOLD, told, strict=True)))
+
+    def _chosen(self, indices: Tensor) -> Tensor:
+        if self.config.lpa3_ratio == 1:
+            return torch.arange(len(indices), device=indices.device)
+        if self.config.lpa3_among == "batch":
+            return self.scores.lowest(indices, self.config.lpa3_ratio)
+        return self.scores.below(indices, self.config.lpa3_ratio).nonzero()[:, 0]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Scores, and the second set of batch-norm layers where there is one."""
+        state = {"scores": self.scores.state_dict()}
+        return state if self.auxiliary is None else {**state, "auxiliary": self.auxiliary.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """What `state_dict` gave."""
+        self.scores.load_state_dict(state["scores"])
+        if self.auxiliary is not None:
+            self.auxiliary.load_state_dict(state["auxiliary"])
