@@ -10,7 +10,7 @@ from torch import nn
 from augwise.errors import UserError
 from augwise.sample import Batch
 from augwise.training.config import EvaluateConfig, TrainConfig
-from augwise.training.evaluate import account, accuracy, calibration_bins, describe, evaluate, per_class
+from augwise.training.evaluate import account, accuracy, calibration_bins, describe, evaluate, mean_auc, per_class
 from augwise.training.train import train
 from reference.training_toys import network, source
 
@@ -51,6 +51,24 @@ def test_account_equals_slow_loops():
         assert row["confidence"] == pytest.approx(sum(max(probabilities[i]) for i in inside) / len(inside), abs=1e-6)
         assert row["accuracy"] == pytest.approx(sum(guesses[i] == labels[i] for i in inside).item() / len(inside))
     assert sum(row["images"] for row in result["calibration"]) == 150
+    taken = [sum(row[j] for row in table) for j in range(4)]
+    assert result["precision"] == pytest.approx(sum(table[j][j] / taken[j] for j in range(4) if taken[j]) / 4)
+    assert result["auc"] == pytest.approx(sum(_area(probabilities, labels.tolist(), c) for c in range(3)) / 3)
+
+
+def _area(probabilities, labels, c):
+    """How often an image of the class gets more than one of another: ties count half."""
+    own = [p[c] for p, y in zip(probabilities, labels, strict=True) if y == c]
+    others = [p[c] for p, y in zip(probabilities, labels, strict=True) if y != c]
+    return sum((a > b) + (a == b) / 2 for a in own for b in others) / (len(own) * len(others))
+
+
+def test_auc_of_two_classes_is_that_of_the_second():
+    p = torch.tensor([0.1, 0.4, 0.4, 0.8, 0.6])
+    both = torch.stack([1 - p, p], 1)
+    labels = torch.tensor([0, 1, 0, 1, 0])
+    assert mean_auc(both, labels) == pytest.approx(_area(both.tolist(), labels.tolist(), 1))
+    assert mean_auc(both, torch.zeros(5, dtype=torch.long)) is None
 
 
 def test_bins_are_closed_on_the_right():

@@ -22,7 +22,7 @@ class AttackTableConfig:
     """Sparse attacks on the same images: success, pixels changed, norms, cost. Goes on where it stopped."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
     split: str = "test"
     """Split whose images are attacked."""
     subset: Path | None = None

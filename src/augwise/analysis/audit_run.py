@@ -24,7 +24,7 @@ class AuditConfig:
     """What augmentations destroy: of each image's evidence and area, and of what a classifier recognises in it."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
     split: str = "train"
     """Split whose images are looked at."""
     size: int | None = None

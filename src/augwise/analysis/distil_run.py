@@ -44,7 +44,7 @@ class DistilConfig:
     """A small network that gives an image's importance map in one forward pass, trained once on a data set."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
     run: Path | None = None
     """Folder of a finished training run: the classifier that is asked."""
     out: Path = Path("one_pass")

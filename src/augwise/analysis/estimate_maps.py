@@ -30,7 +30,7 @@ class EstimateConfig:
     """Importance maps of a data set, once. An interrupted run goes on where it stopped; new images are added."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
     out: Path = Path("importance.maps")
     """Folder of the store."""
     run: Path | None = None

@@ -15,7 +15,7 @@ class FidelityConfig:
     """How well maps predict what erasing costs a network: the one that made them, and others."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
     split: str = "test"
     """Split whose images are looked at."""
     subset: Path | None = None

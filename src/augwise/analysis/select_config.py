@@ -20,7 +20,7 @@ class SelectConfig:
     """Which images to train on: a score of each, and files that --subset reads."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
     split: str = "train"
     """Split whose images are scored."""
     measure: Measure = "cv"

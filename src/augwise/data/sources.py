@@ -25,6 +25,7 @@ from .arrays import ArraySource
 from .digits import open_digits
 from .folder import open_folder
 from .image_files import Broken, LeftOut
+from .medmnist import open_medmnist
 from .npz import open_npz
 from .torchvision_sets import open_cifar
 from .wrapped import WrappedDataset
@@ -67,7 +68,7 @@ def open_source(
 ) -> Source:
     """Open a data set by its name.
 
-    spec: "digits", "npz:FILE", "folder:DIR", "cifar10" or "cifar100"; split: "train", "val" or "test".
+    spec: "digits", "npz:FILE", "folder:DIR", "cifar10", "cifar100" or "medmnist:NAME"; split: "train", "val" or "test".
     size: resize the shorter side to so many pixels and cut out the centre square.
     limit: keep only so many images, the classes as evenly as they allow, drawn by ``seed``; a smaller limit keeps a
         part of what a larger one keeps. The order stays that of the data set.
@@ -93,13 +94,17 @@ def _open(spec: str, split: str, broken: Broken, progress: bool) -> Source:
         return open_digits(split)
     if kind in ("cifar10", "cifar100") and not rest:
         return open_cifar(kind, split)
+    if kind == "medmnist":
+        return open_medmnist(rest, split)
     if kind in ("npz", "folder"):
         if not rest:
             raise UserError(f"source {spec!r} names no path: use {'npz:FILE' if kind == 'npz' else 'folder:DIR'}")
         return open_npz(rest, split) if kind == "npz" else open_folder(rest, split, broken, progress)
     hint = f" (did you mean 'npz:{spec}'?)" if spec.endswith(".npz") else ""
     hint = f" (did you mean 'folder:{spec}'?)" if Path(spec).is_dir() else hint
-    raise UserError(f"source {spec!r} is unknown: use digits, npz:FILE, folder:DIR, cifar10 or cifar100{hint}")
+    raise UserError(
+        f"source {spec!r} is unknown: use digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME{hint}"
+    )
 
 
 def as_source(dataset: Any, progress: bool = True) -> Source:

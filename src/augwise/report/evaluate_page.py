@@ -104,6 +104,11 @@ def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     note = "" if interval is None else f"95 %: {between(interval, 2)}"
     given = [row for row in results["per_class"] if row["accuracy"] is not None]
     worst = min(given, key=lambda row: row["accuracy"])
+    more = []
+    if results.get("auc") is not None:
+        more.append(("AUC", f"{results['auc']:.4f}", "one class against the others, mean"))
+    if results.get("precision") is not None:
+        more.append(("precision", f"{percent(results['precision'], 2)} %", "mean over classes"))
     return [
         ("accuracy", f"{percent(results['accuracy'], 2)} %", note),
         (
@@ -112,6 +117,7 @@ def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
             "each class counts alike",
         ),
         ("hardest class", f"{percent(worst['accuracy'])} %", f"“{worst['class']}”"),
+        *more,
         ("calibration error", f"{percent(results['ece'], 2)} %", "expected, ECE"),
         ("loss", f"{results['loss']:.4f}", "cross-entropy, nats"),
     ]

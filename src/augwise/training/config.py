@@ -22,7 +22,7 @@ class TrainConfig:
 
     # what
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10 or cifar100."""
+    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
     split: str = "train"
     """Split that is trained on."""
     eval_split: str = "test"

@@ -84,7 +84,8 @@ def account(
     right (None without images). confusion: confusion[i][j] counts images of class i that were taken for class j.
     ece: expected calibration error Σ_b n_b / n · |acc_b − conf_b| over ``bins`` equal bins of the highest
     probability (Guo et al. 2017, equation 3). calibration: of each bin that is not empty its bounds ``low`` and
-    ``high``, number of images, mean confidence and accuracy. loss: mean cross-entropy in nats.
+    ``high``, number of images, mean confidence and accuracy. loss: mean cross-entropy in nats. auc: see `mean_auc`.
+    precision: of the images taken for a class the share that is of it, mean over the classes that any was taken for.
     """
     from torchmetrics.classification import MulticlassCalibrationError, MulticlassConfusionMatrix
 
@@ -94,8 +95,10 @@ def account(
     loss, count = 0.0, 0
     confidences: list[Tensor] = []
     hits: list[Tensor] = []
+    seen: list[tuple[Tensor, Tensor]] = []
     for logits, labels in _predictions(model, batches, accelerator):
         probabilities, labels = logits.float().softmax(1).cpu(), labels.cpu()
+        seen.append((probabilities, labels))
         confusion.update(probabilities.argmax(1), labels)
         calibration.update(probabilities, labels)
         sure, guess = probabilities.max(1)
@@ -105,15 +108,35 @@ def account(
         count += len(labels)
     table: list[list[int]] = confusion.compute().tolist()
     right = [row[i] for i, row in enumerate(table)]
+    taken = [sum(column) for column in zip(*table, strict=True)]
+    precisions = [r / n for r, n in zip(right, taken, strict=True) if n]
     return {
         "images": count,
         "accuracy": sum(right) / count,
+        "precision": sum(precisions) / len(precisions),
+        "auc": mean_auc(*(torch.cat(parts) for parts in zip(*seen, strict=True))),
         "loss": loss / count,
         "ece": calibration.compute().item(),
         "calibration": calibration_bins(torch.cat(confidences), torch.cat(hits), bins),
         "per_class": _by_class(class_names, [sum(row) for row in table], right),
         "confusion": table,
     }
+
+
+def mean_auc(probabilities: Tensor, labels: Tensor) -> float | None:
+    """Area under the ROC curve of each class against the others, mean over classes: AUC as MedMNIST defines it.
+
+    probabilities: (N, C), labels: (N,) int64. Of two classes that is the AUC of the second. Classes of which there are
+    no images, or no others, are left out; None where that leaves none.
+    """
+    from torchmetrics.functional.classification import binary_auroc
+
+    areas = []
+    for c in range(probabilities.shape[1]):
+        own = labels == c
+        if bool(own.any()) and not bool(own.all()):
+            areas.append(float(binary_auroc(probabilities[:, c], own.long())))
+    return sum(areas) / len(areas) if areas else None
 
 
 def calibration_bins(confidence: Tensor, right: Tensor, bins: int) -> list[dict[str, float]]:
@@ -284,7 +307,9 @@ def describe(result: dict[str, Any]) -> str:
     """The result of `evaluate` as text: accuracy, calibration, each class, and the commonest confusions."""
     head = (
         f"{result['data']['name']} ({result['data']['split']}), {result['images']} images: accuracy "
-        f"{100 * result['accuracy']:.2f} %, loss {result['loss']:.4f}, calibration error {100 * result['ece']:.2f} %"
+        f"{100 * result['accuracy']:.2f} %, "
+        + (f"AUC {result['auc']:.4f}, " if result.get("auc") is not None else "")
+        + f"loss {result['loss']:.4f}, calibration error {100 * result['ece']:.2f} %"
     )
     width = max(len(row["class"]) for row in result["per_class"])
     lines = [
