@@ -16,13 +16,14 @@ from augwise.data import ArraySource, Normalize, Resident
 from augwise.errors import UserError
 from augwise.training.batches import ResidentReader
 from augwise.training.config import TrainConfig
-from augwise.training.few_labels import FewLabels, Views, labelled_rows, stream_rows
+from augwise.training.few_labels import FewLabels, Views, labelled_rows
 from augwise.training.learn_config import LearnConfig
 from augwise.training.objectives.farther import Farther
 from augwise.training.objectives.fixmatch import FixMatch
 from augwise.training.objectives.flexmatch import FlexMatch
 from augwise.training.objectives.uda import UDA
 from augwise.training.optimizers import Schedule
+from augwise.training.streams import stream_rows
 from augwise.training.train import train
 from reference.training_toys import network, source
 

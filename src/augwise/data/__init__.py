@@ -5,6 +5,7 @@ from .collate import collate
 from .collate_with import collate_with
 from .pipeline import BatchPipeline, Normalize, run_steps
 from .redraw import Redraw, RedrawSampler
+from .relabelled import Relabelled, noisy_labels
 from .resident import Resident
 from .samplers import EpochSampler, epoch_order
 from .sources import Resized, Source, Subset, as_source, chosen, left_out, limited, open_source, split_validation
@@ -17,6 +18,7 @@ __all__ = [
     "Normalize",
     "Redraw",
     "RedrawSampler",
+    "Relabelled",
     "Resident",
     "Resized",
     "Source",
@@ -29,6 +31,7 @@ __all__ = [
     "epoch_order",
     "left_out",
     "limited",
+    "noisy_labels",
     "open_source",
     "run_steps",
     "split_validation",

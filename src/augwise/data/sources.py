@@ -168,7 +168,7 @@ class Subset:
 
     def image_size(self, index: int) -> tuple[int, int] | None:
         """Height and width of this row where the source knows them without decoding, else None."""
-        return _image_size(self.source, int(self.rows[index]))
+        return image_size(self.source, int(self.rows[index]))
 
 
 @final
@@ -212,7 +212,7 @@ class Resized:
 
     def image_size(self, index: int) -> tuple[int, int] | None:
         """The size of all images here; None where the source cannot tell without decoding that there is one."""
-        return None if _image_size(self.source, index) is None else (self.size, self.size)
+        return None if image_size(self.source, index) is None else (self.size, self.size)
 
 
 def centre_square(image: Tensor, size: int, share: float = 1.0, interpolation: Interpolation = "bilinear") -> Tensor:
@@ -226,7 +226,7 @@ def centre_square(image: Tensor, size: int, share: float = 1.0, interpolation: I
     return V.center_crop(image, [size, size])
 
 
-def _image_size(source: Any, index: int) -> tuple[int, int] | None:
+def image_size(source: Any, index: int) -> tuple[int, int] | None:
     return source.image_size(index) if hasattr(source, "image_size") else None
 
 

@@ -1,7 +1,6 @@
 """Batches for learning from few labels: labelled images, and weakly and strongly augmented views of others.
 
-Who keeps a label is drawn by the data's seed alone. Order and draws are keyed like those of `Batches`, each of the
-three parts with a stream of its own, so the strong view is another crop of the image than the weak one.
+Who keeps a label is drawn by the data's seed alone. The strong view is another crop of the image than the weak one.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from .. import randomness
-from ..data import BatchPipeline, epoch_order
+from ..data import BatchPipeline
 from ..errors import UserError
 from ..sample import Batch
-from ..schedule import progress_of
 from ..transforms import Cutout, RandAugment
 from .batches import Reader
+from .streams import Part, Streams
 
 
 class Views(NamedTuple):
@@ -62,23 +61,13 @@ def labelled_rows(labels: np.ndarray, count: int, classes: int, seed: int) -> np
     return np.sort(np.lexsort((place, rank))[:count])
 
 
-def stream_rows(rows: np.ndarray, seed: int, first: int, count: int) -> np.ndarray:
-    """Places first, …, first + count − 1 of an endless order in which every image comes once before any comes again."""
-    n = len(rows)
-    passes = range(first // n, (first + count - 1) // n + 1)
-    orders = np.concatenate([epoch_order(n, seed, p) for p in passes])
-    begin = first - passes[0] * n
-    return rows[orders[begin : begin + count]]
-
-
 @final
 class FewLabels:
     """`Views` for ``steps`` steps an epoch.
 
-    reader: all training images; again: the same for the labelled part, another object where a reader can only be read
-    from one place at a time. rows: those that keep their labels. The others' part is drawn from all images, the
-    labelled ones too, as in FixMatch. shared: what weak and strong views have (crop, flip); strong: what only the
-    strong one has; last: `Normalize`.
+    reader: all training images; again: the same for the labelled part, see `Streams`. rows: those that keep their
+    labels. The others' part is drawn from all images, the labelled ones too, as in FixMatch. shared: what weak and
+    strong views have (crop, flip); strong: what only the strong one has; last: `Normalize`.
     """
 
     def __init__(
@@ -94,53 +83,49 @@ class FewLabels:
         batch_size: int,
         ratio: int,
         steps: int | None = None,
-        epochs: int | None = None,
-        rank: int = 0,
-        processes: int = 1,
-        channels_last: bool = False,
+        **ways: Any,
     ) -> None:
-        if batch_size % processes:
-            raise UserError(f"batch_size={batch_size} cannot be shared by {processes} processes: give a multiple")
-        self.steps = len(reader) // (batch_size * ratio) if steps is None else steps
-        if not self.steps:
+        self.streams = Streams(**ways)
+        few, many = self.streams.check(batch_size), batch_size * ratio
+        self.step_count = len(reader) // many if steps is None else steps
+        if not self.step_count:
             raise UserError(
-                f"a step takes {batch_size * ratio} images without labels, but there are {len(reader)}: give a smaller "
-                "batch_size or unlabelled_ratio, or say how many steps make an epoch (epoch_steps)"
+                f"a step takes {many} images without labels, but there are {len(reader)}: give a smaller batch_size or "
+                "unlabelled_ratio, or say how many steps make an epoch (epoch_steps)"
             )
-        self.reader, self.again, self.rows, self.everything = reader, again, rows, np.arange(len(reader))
-        self.seed, self.batch_size, self.ratio, self.epochs = seed, batch_size, ratio, epochs
-        self.rank, self.processes = rank, processes
-        self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.keys = keys = {p: randomness.derive(seed, p) for p in ("labelled", "weak", "strong", "unlabelled")}
-        self.labelled = BatchPipeline([*shared, *last], keys["labelled"])
-        self.weak = BatchPipeline([*shared, *last], keys["weak"])
-        self.strong = BatchPipeline([*shared, *strong, *last], keys["strong"])
+        self.rows, self.images = rows, len(reader)
+        key = {part: randomness.derive(seed, part) for part in ("labelled", "weak", "strong", "unlabelled")}
+        labelled = BatchPipeline([*shared, *last], key["labelled"])
+        weak = BatchPipeline([*shared, *last], key["weak"])
+        views = weak, BatchPipeline([*shared, *strong, *last], key["strong"])
+        self.parts = (
+            Part(again, rows, few, (labelled,), key["labelled"]),
+            Part(_Unlabelled(reader), np.arange(len(reader)), many, views, key["unlabelled"]),
+        )
 
     def __len__(self) -> int:
-        return self.steps
+        return self.step_count
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Views]:
         """The steps of ``epoch`` from ``start`` on."""
-        few, many = self.batch_size, self.batch_size * self.ratio
-        with_labels = self._read(self.again, epoch, start, self.rows, "labelled", few)
-        without = self._read(self.reader, epoch, start, self.everything, "unlabelled", many)
-        for step, (labelled, other) in enumerate(zip(with_labels, without, strict=True), start):
-            other = other._replace(labels=torch.full_like(other.indices, -1))
-            with progress_of(epoch, self.epochs):
-                with randomness.shard(self._first(few), few):
-                    labelled = self.labelled(labelled, epoch, step)
-                with randomness.shard(self._first(many), many):
-                    weak, strong = self.weak(other, epoch, step), self.strong(other, epoch, step)
-            yield Views(*(self._laid_out(batch) for batch in (labelled, weak, strong)))
+        parts = [part._replace(place=epoch * len(self) * part.size) for part in self.parts]
+        for views in self.streams.steps(parts, epoch, start, len(self)):
+            yield Views(*views)
 
-    def _first(self, size: int) -> int:
-        return self.rank * size // self.processes
 
-    def _read(self, reader: Reader, epoch: int, start: int, rows: np.ndarray, key: str, size: int) -> Iterator[Batch]:
-        first, local = self._first(size), size // self.processes
-        places = ((epoch * self.steps + step) * size for step in range(start, self.steps))
-        chunks = [stream_rows(rows, self.keys[key], place, size)[first : first + local] for place in places]
-        return reader.read(epoch, chunks)
+@final
+class _Unlabelled(Reader):
+    """A reader's images with -1 for every label."""
 
-    def _laid_out(self, batch: Batch) -> Batch:
-        return batch._replace(images=batch.images.as_subclass(Tensor).contiguous(memory_format=self.format))
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def read(self, epoch: int, chunks: Sequence[np.ndarray]) -> Iterator[Batch]:
+        for batch in self.reader.read(epoch, chunks):
+            yield batch._replace(labels=torch.full_like(batch.indices, -1))
+
+    def close(self) -> None:
+        self.reader.close()

@@ -25,7 +25,7 @@ class FlexMatch(FewLabelsObjective):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         device = next(self.models["model"].parameters()).device
-        self.last = torch.full((len(self.batches.everything),), -1, device=device)
+        self.last = torch.full((self.batches.images,), -1, device=device)
 
     def target(self, logits: Tensor, indices: Tensor) -> Target:
         sure, predicted = logits.softmax(1).max(1)
