@@ -110,7 +110,7 @@ def _download(stem: str, side: int, split: str) -> Path:
         f"test_labels), into {folder} (the environment variable AUGWISE_DATA names another folder) or {other}"
     )
     try:
-        import medmnist
+        import medmnist  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise UserError(
             f"medmnist:{file[:-4]} is not here: {cure}; or pip install medmnist, which downloads it"

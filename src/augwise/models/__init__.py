@@ -3,12 +3,14 @@
 from ..fingerprints import model_fingerprint as fingerprint
 from .build import build, find_head
 from .data_config import DataConfig, data_config
+from .ensemble import Ensemble
 from .normalized import Normalized
 from .style import style_network
 from .weights import load_weights, read_weights
 
 __all__ = [
     "DataConfig",
+    "Ensemble",
     "Normalized",
     "build",
     "data_config",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .build import find_head
+from .ensemble import PREFIX, Ensemble
 from .normalized import Normalized
 
 _NESTED = ("model", "models", "state_dict", "model_state_dict", "state", "objective")  # where checkpoints keep them
@@ -26,10 +28,17 @@ def load_weights(model: nn.Module, path: str | Path, *, new_head: bool = False) 
     new_head: keep the model's own, fresh last layer where the file's has another number of classes. Without it that is
         an error, as every other difference of names or shapes is.
 
-    A file of the bare classifier also fits `Normalized` around that classifier, and the other way round.
-    Nothing is loaded unless everything fits.
+    A file of the bare classifier also fits `Normalized` around that classifier, and the other way round. A file of
+    several networks (an `Ensemble`'s, as DivideMix leaves it) gives an ensemble of copies of ``model``, which stays as
+    it is. Nothing is loaded unless everything fits.
     """
-    weights = _fit_wrapper(model, read_weights(path))
+    found = read_weights(path)
+    members = list(dict.fromkeys(k.split(".")[1] for k in found if k.startswith(PREFIX)))
+    if members and not any(PREFIX in k for k in model.state_dict()):
+        if new_head:
+            raise UserError(f"{path} holds {len(members)} networks that decide together: start from one network's file")
+        model = Ensemble({name: copy.deepcopy(model) for name in members})
+    weights = _fit_wrapper(model, found)
     own = model.state_dict()
     head = _head_keys(model)
     other_shape = [k for k in own if k in weights and weights[k].shape != own[k].shape]

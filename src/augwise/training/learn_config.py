@@ -7,10 +7,19 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Objective = Literal["supervised", "uda", "fixmatch", "flexmatch"]
+Objective = Literal["supervised", "uda", "fixmatch", "flexmatch", "pes", "dividemix"]
 
 _CONFIDENCE = {"uda": 0.8, "fixmatch": 0.95, "flexmatch": 0.95}
-_FEW_LABELS = ("labelled", "unlabelled_ratio", "epoch_steps", "confidence", "temperature", "unlabelled_weight")
+_WRONG_LABELS = ("pes", "dividemix")
+_FEW_LABELS = ("labelled", "unlabelled_ratio", "epoch_steps", "confidence")
+_DOUBTFUL = ("early_epochs", "refine_epochs", "ramp_epochs", "mix_alpha", "clean", "penalty")
+_PES, _DIVIDEMIX = ("refine_epochs",), ("clean", "penalty")
+_NOT_NEGATIVE = ("refine_epochs", "ramp_epochs", "penalty")
+_USUAL: dict[str, dict[str, float]] = {
+    "confidence": _CONFIDENCE,
+    "temperature": {"uda": 0.4, "pes": 0.5, "dividemix": 0.5},
+    "unlabelled_weight": {**dict.fromkeys(_CONFIDENCE, 1.0), "pes": 15.0, "dividemix": 25.0},
+}
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,13 @@ class LearnConfig:
 
     objective: Objective = "supervised"
     """supervised learns from all labels; uda, fixmatch and flexmatch from a few (--labelled) and from how the model
-    sees the other images, weakly (crop and flip) and strongly (--method) augmented."""
+    sees the other images, weakly (crop and flip) and strongly (--method) augmented; pes and dividemix from labels of
+    which some are wrong, by finding out which: with one network, and with two."""
+    noise: float = 0.0
+    """Share of the training labels that are drawn anew before anything else happens, by data_seed."""
+    noise_kind: Literal["symmetric", "asymmetric"] = "symmetric"
+    """symmetric: any class alike, the true one too; asymmetric: the class that it is mistaken for, the next one or, of
+    CIFAR-10, the similar one."""
     labelled: int | None = None
     """How many training images keep their labels, as many of each class as can be, drawn by data_seed; the labels of
     the others are never looked at."""
@@ -29,10 +44,23 @@ class LearnConfig:
     """Steps that make an epoch; left out: one pass over the images without labels."""
     confidence: float | None = None
     """How sure the model must be of an image for its prediction to count; left out: 0.95 (0.8 for uda)."""
-    temperature: float = 0.4
-    """Of uda: predictions are sharpened by it."""
-    unlabelled_weight: float = 1.0
-    """Weight of the loss on images without labels."""
+    temperature: float | None = None
+    """Predictions are sharpened by it; left out: 0.4 for uda, 0.5 for pes and dividemix."""
+    unlabelled_weight: float | None = None
+    """Weight of the loss on images without labels, or whose labels are not trusted; left out: 1 for few labels, 15 for
+    pes, 25 for dividemix."""
+    early_epochs: int | None = None
+    """Of pes and dividemix: epochs of plain training, after which labels are judged; left out: a quarter of all."""
+    refine_epochs: int = 5
+    """Of pes: passes in which the last layer alone, begun anew, is trained after them."""
+    ramp_epochs: int = 16
+    """Of pes and dividemix: epochs in which unlabelled_weight is reached."""
+    mix_alpha: float = 4.0
+    """Of pes and dividemix: images are mixed by Beta(alpha, alpha)."""
+    clean: float = 0.5
+    """Of dividemix: how probable it must be, by its loss, that a label is right for it to be trusted."""
+    penalty: float = 0.0
+    """Of dividemix: weight of the negative entropy of predictions in the early epochs, 1 for asymmetric noise."""
 
     lpa3: bool = False
     """Also train on what LP-A3 makes of the images: as far away as their label allows, in the eyes of the model in
@@ -72,17 +100,23 @@ class LearnConfig:
     @property
     def few_labels(self) -> bool:
         """Whether there are images without labels."""
-        return self.objective != "supervised"
+        return self.objective in _CONFIDENCE
 
     @property
-    def sure(self) -> float:
-        """The confidence asked for."""
-        return _CONFIDENCE[self.objective] if self.confidence is None else self.confidence
+    def wrong_labels(self) -> bool:
+        """Whether labels are judged."""
+        return self.objective in _WRONG_LABELS
+
+    def chosen(self, name: str) -> Any:
+        """A setting, or its usual value for this objective where it was left out."""
+        value = getattr(self, name)
+        return _USUAL[name].get(self.objective) if value is None else value
 
     def check(self) -> None:
         """Raise `UserError` for what cannot be meant."""
         known: dict[str, tuple[str, ...]] = {
-            "objective": ("supervised", *_CONFIDENCE),
+            "objective": ("supervised", *_CONFIDENCE, *_WRONG_LABELS),
+            "noise_kind": ("symmetric", "asymmetric"),
             "lpa3_form": ("lagrangian", "tangent"),
             "lpa3_norms": ("fixed", "batch"),
             "lpa3_among": ("batch", "data"),
@@ -90,24 +124,39 @@ class LearnConfig:
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise UserError(f"{name}={getattr(self, name)!r} is unknown: use one of {', '.join(values)}")
+        if not 0 <= self.noise <= 1:
+            raise UserError(f"noise={self.noise} is no share of the labels: give a number from 0 to 1")
+        if not self.noise:
+            _unused(self, ("noise_kind",), "noise=0: set noise, say 0.5")
         if not self.few_labels:
-            _unused(self, _FEW_LABELS, "objective=supervised: set objective=fixmatch, say")
+            _unused(self, _FEW_LABELS, f"objective={self.objective}: set objective=fixmatch, say")
         elif self.labelled is None:
             raise UserError(f"objective={self.objective} learns from few labels: give labelled, how many, such as 40")
+        if not self.wrong_labels:
+            _unused(self, _DOUBTFUL, f"objective={self.objective}: set objective=dividemix or pes")
+        else:
+            _unused(self, _DIVIDEMIX if self.objective == "pes" else _PES, f"objective={self.objective}")
+        if self.objective not in ("uda", *_WRONG_LABELS):
+            _unused(self, ("temperature",), f"objective={self.objective}: it sharpens nothing")
+        if self.objective == "supervised":
+            _unused(self, ("unlabelled_weight",), "objective=supervised: all images have labels")
         if not self.lpa3:
             _unused(self, tuple(f.name for f in fields(self) if f.name.startswith("lpa3_")), "lpa3 off: set lpa3")
         for name in ("labelled", "unlabelled_ratio", "epoch_steps", "temperature", "lpa3_margin", "lpa3_iterations"):
             _above(self, name)
-        for name in ("lpa3_step", "lpa3_stride", "lpa3_cap"):
+        for name in ("lpa3_step", "lpa3_stride", "lpa3_cap", "mix_alpha", "early_epochs"):
             _above(self, name)
-        for name in ("unlabelled_weight", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_back_off"):
+        for name in ("unlabelled_weight", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_back_off", *_NOT_NEGATIVE):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise UserError(f"{name}={getattr(self, name)}: give 0 or more")
-        for name in ("confidence", "lpa3_confidence"):
+        for name in ("confidence", "lpa3_confidence", "clean"):
             if getattr(self, name) is not None and not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} is no probability to exceed: give 0 or more, below 1")
         if not 0 < self.lpa3_ratio <= 1:
             raise UserError(f"lpa3_ratio={self.lpa3_ratio} is no share of the images: give more than 0, at most 1")
+        if self.wrong_labels and self.lpa3:
+            names = ("lpa3_ratio", "lpa3_among", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_confidence")
+            _unused(self, names, f"objective={self.objective}, which moves all images that are not trusted")
 
 
 def _unused(config: LearnConfig, names: tuple[str, ...], without: str) -> None:

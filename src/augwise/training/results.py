@@ -25,6 +25,8 @@ RESULTS, CURVE, WEIGHTS, CHECKPOINT = "results.json", "curve.csv", "weights.safe
 """File names in the folder of a run."""
 LABELLED = "labelled.npz"
 """Of a run with few labels: which images kept theirs, as a subset file."""
+LABELS = "labels.npz"
+"""Of a run with label noise: the labels that it was given, and the true ones."""
 
 
 def summary(curve: list[dict[str, float]]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import randomness
-from ..data import Redraw, Source, as_source, limited, open_source, split_validation
+from ..data import Redraw, Relabelled, Source, as_source, limited, noisy_labels, open_source, split_validation
 from ..data.pipeline import gives_importance
 from ..errors import UserError
+from ..files import write_atomically
 from ..mixing import Mixer
 from ..subset_file import SubsetFile, labels_hash, origin
 from .config import TrainConfig
@@ -28,6 +30,13 @@ class RunData:
     tested_on: str
     maps: Any
     redraw: Redraw | None = None
+    true_labels: np.ndarray | None = None
+    """(N,) of the training images, where some of those given were drawn anew."""
+
+    @property
+    def wrong(self) -> float | None:
+        """The share of the given labels that is wrong, where there is noise."""
+        return None if self.true_labels is None else float((self.true_labels != self.train.labels).mean())
 
 
 def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData:
@@ -56,12 +65,18 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
             "give data with the same classes in the same order"
         )
     train = train if config.limit is None else limited(train, config.limit, config.data_seed)
+    true_labels = None
+    if config.learn.noise:
+        true_labels = np.asarray(train.labels)
+        learn, names = config.learn, list(train.class_names)
+        train = Relabelled(train, noisy_labels(true_labels, names, learn.noise, learn.noise_kind, config.data_seed))
     data = RunData(
         train,
         held_out if config.eval_limit is None else limited(held_out, config.eval_limit, config.data_seed),
         tested_on,
         maps,
         Redraw.of(SubsetFile.load(config.subset), train, config.seed) if config.redraw and config.subset else None,
+        true_labels,
     )
     for part in (data.train, data.test):
         check_labels(part)
@@ -78,14 +93,14 @@ def check_labels(source: Source) -> None:
         )
 
 
-def check_few_labels(steps: Sequence[Any], config: TrainConfig, forward: Any) -> None:
-    """`UserError` for what needs a label of every image, or has no place in a run with few of them."""
+def check_unlabelled(steps: Sequence[Any], config: TrainConfig, forward: Any) -> None:
+    """`UserError` for what needs a label of every image, or has no place where not all labels are there or right."""
     name = config.learn.objective
     for step in steps:
         if isinstance(step, Mixer) or gives_importance(step):
             raise UserError(
-                f"{type(step).__name__} asks for labels, which most images of objective={name} do not have: give an "
-                "augmentation that looks at the image and a stored map alone"
+                f"{type(step).__name__} asks for labels, which objective={name} does not have, or not trust, of every "
+                "image: give an augmentation that looks at the image and a stored map alone"
             )
     if forward is not None or config.redraw:
         raise UserError(f"objective={name} takes neither forward= nor redraw: leave them out")
@@ -98,6 +113,13 @@ def labelled_file(source: Source, rows: np.ndarray, config: TrainConfig) -> Subs
     about = {"labelled": len(rows), "data_seed": config.data_seed, "for": config.learn.objective}
     hashes = np.array([whole.fingerprint(int(row)) for row in rows], dtype=np.uint64)
     return SubsetFile(rows, hashes, len(whole), labels_hash(np.asarray(whole.labels)), None, about)
+
+
+def save_labels(path: Path, given: np.ndarray, true: np.ndarray) -> None:
+    """Both labels of every training image, ``given`` and ``true``, as a NumPy archive."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, given=given, true=true)
+    write_atomically(path, lambda file: file.write(buffer.getvalue()))
 
 
 def source_fingerprint(source: Source) -> dict[str, Any]:

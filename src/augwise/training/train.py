@@ -38,17 +38,15 @@ from .checkpoint import Checkpoint, plain, refuse_other, save_weights
 from .config import TrainConfig
 from .devices import accelerator_for, emulation_note, threads
 from .evaluate import accuracy, check_output, per_class, read_run
-from .few_labels import FewLabels, labelled_rows, strong_view
+from .few_labels import labelled_rows, strong_view
+from .learners import Learner
 from .loop import fit
 from .objectives.base import Objective
-from .objectives.farther import Farther
-from .objectives.fixmatch import FixMatch
-from .objectives.flexmatch import FlexMatch
-from .objectives.supervised import Forward, Supervised
-from .objectives.uda import UDA
+from .objectives.supervised import Forward
 from .results import (
     CHECKPOINT,
     LABELLED,
+    LABELS,
     RESULTS,
     WEIGHTS,
     environment,
@@ -57,7 +55,15 @@ from .results import (
     to_tensorboard,
     write_results,
 )
-from .run_data import RunData, check_few_labels, labelled_file, maps_fingerprint, open_data, source_fingerprint
+from .run_data import (
+    RunData,
+    check_unlabelled,
+    labelled_file,
+    maps_fingerprint,
+    open_data,
+    save_labels,
+    source_fingerprint,
+)
 from .views import CropStretched, evaluation_view, resolved, statistics, training_crop
 
 if TYPE_CHECKING:
@@ -162,8 +168,9 @@ class _Run:
         )
         self.config, self.accelerator, self.data = config, accelerator, data
         self.labelled: np.ndarray | None = None
+        if config.learn.objective != "supervised":
+            check_unlabelled(steps, config, forward)
         if config.learn.few_labels:
-            check_few_labels(steps, config, forward)
             self.labelled = labelled_rows(
                 np.asarray(data.train.labels), config.learn.labelled or 0, len(data.train.class_names), config.data_seed
             )
@@ -258,37 +265,20 @@ class _Run:
         return results
 
     def _objective(self, model: nn.Module, reader: Reader, normalize: Normalize, observe: Observe | None) -> Objective:
-        config, learn = self.config, self.config.learn
-        classes = len(self.data.train.class_names)
-        farther = Farther(model, learn, len(reader), classes, normalize) if learn.lpa3 else None
-        optimizer = optimizers.build(
-            config.optimizer,
-            [*model.parameters(), *(farther.parameters() if farther is not None else ())],
-            config.lr,
-            config.momentum,
-            config.weight_decay,
-        )
-        if self.labelled is None:
-            batches = self.batches(reader, [normalize], observe)
-            return Supervised(model, optimizer, batches, config.label_smoothing, self.forward, farther)
-        few = FewLabels(
+        return Learner(
+            self.config,
+            model,
             reader,
-            reader if config.loader == "resident" else self._training_reader(),
-            self.labelled,
+            lambda: reader if self.config.loader == "resident" else self._training_reader(),
             self._shared(reader),
             self.steps,
-            [normalize],
-            seed=config.seed,
-            batch_size=config.batch_size,
-            ratio=learn.unlabelled_ratio,
-            steps=learn.epoch_steps,
-            epochs=config.epochs,
-            **self._ways(),
-        )
-        parts: Any = (model, optimizer, few, learn.sure, learn.unlabelled_weight, config.label_smoothing, farther)
-        if learn.objective == "uda":
-            return UDA(*parts, temperature=learn.temperature)
-        return FixMatch(*parts) if learn.objective == "fixmatch" else FlexMatch(*parts)
+            normalize,
+            self._ways(),
+            lambda: self.batches(reader, [normalize], observe),
+            len(self.data.train.class_names),
+            self.labelled,
+            self.forward,
+        ).objective()
 
     def batches(self, reader: Reader, last: list[Normalize], observe: Observe | None = None) -> Batches:
         """What is trained on: shared steps, the method's, then ``last``."""
@@ -416,6 +406,7 @@ class _Run:
                 "train": len(data.train),
                 **({} if data.redraw is None else {"redrawn": data.redraw.count}),
                 **({} if self.labelled is None else {"labelled": len(self.labelled)}),
+                **({} if data.wrong is None else {"wrong_labels": data.wrong}),
                 "test": len(data.test),
                 "tested_on": data.tested_on,
                 "classes": list(data.train.class_names),
@@ -436,6 +427,8 @@ class _Run:
     def _write(self, results: dict[str, Any], model: nn.Module, checkpoint: Checkpoint | None) -> None:
         if self.out is not None and checkpoint is not None and self.accelerator.is_main_process:
             save_weights(model, self.out / WEIGHTS)
+            if self.data.true_labels is not None:
+                save_labels(self.out / LABELS, np.asarray(self.data.train.labels), self.data.true_labels)
             if self.labelled is not None:
                 labelled_file(self.data.train, self.labelled, self.config).save(self.out / LABELLED)
             write_results(results, self.out)

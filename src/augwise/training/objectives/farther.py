@@ -6,7 +6,7 @@ Owns the time-consistency scores and the second set of batch-norm layers; the ob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -83,16 +83,25 @@ class Farther:
         self.scores.update(batch.indices, logits)
         if not len(chosen):
             return Added(logits.new_zeros(()), dict.fromkeys(_TOLD, logits.new_zeros(())))
-        images = batch.images.as_subclass(Tensor)[chosen]
         targets = MixedLabels(*(t[chosen] for t in labels))
-        with self.auxiliary.active() if self.auxiliary is not None else nullcontext():
-            moved = self.attack.augment(images, targets)
-            losses = targets.cross_entropy(model(moved.images), reduction="none")
+        moved, told = self.move(batch.images.as_subclass(Tensor)[chosen], targets)
+        with self.batch_norms():
+            losses = targets.cross_entropy(model(moved), reduction="none")
         if counts is not None:
             losses = losses * counts[chosen]
-        use = (moved.drop / config.lpa3_margin).clamp(-1, 1)
-        told = (moved.distance.mean(), use.mean(), moved.kept.float().mean(), losses.mean())
-        return Added(config.lpa3_weight * losses.mean(), dict(zip(_TOLD, told, strict=True)))
+        return Added(config.lpa3_weight * losses.mean(), {**told, "lpa3_loss": losses.detach().mean()})
+
+    def move(self, images: Tensor, labels: Tensor | MixedLabels) -> tuple[Tensor, dict[str, Tensor]]:
+        """x′ of these images, and how far they went on average."""
+        with self.batch_norms():
+            moved = self.attack.augment(images, labels)
+        use = (moved.drop / self.config.lpa3_margin).clamp(-1, 1)
+        told = (moved.distance.mean(), use.mean(), moved.kept.float().mean())
+        return moved.images, dict(zip(_TOLD[:3], told, strict=True))
+
+    def batch_norms(self) -> AbstractContextManager[None]:
+        """Inside, the model's batch-norm layers are those that x′ has in training."""
+        return nullcontext() if self.auxiliary is None else self.auxiliary.active()
 
     def _chosen(self, indices: Tensor) -> Tensor:
         if self.config.lpa3_ratio == 1:
