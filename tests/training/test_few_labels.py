@@ -422,7 +422,7 @@ def test_guarded_strong_views_take_maps(tmp_path):
     ("changes", "message"),
     [
         ({"objective": "mixmatch"}, "objective='mixmatch' is unknown: use one of supervised, uda, fixmatch"),
-        ({"objective": "supervised"}, "labelled, unlabelled_ratio, epoch_steps, confidence have no use with objective"),
+        ({"objective": "supervised"}, "labelled, unlabelled_ratio, epoch_steps, confidence have no use"),
         ({"labelled": None}, "objective=fixmatch learns from few labels: give labelled"),
         ({"labelled": 2}, "labelled=2 are fewer labels than the 3 classes"),
         ({"labelled": 71}, "labelled=71 are more than the 70"),
@@ -443,7 +443,7 @@ def test_settings_that_cannot_be_meant(changes, message):
 
 def test_steps_that_ask_for_labels_are_refused():
     for step in (aw.CutMix(alpha=1.0), aw.LiveSaliency()):
-        with pytest.raises(UserError, match="asks for labels, which most images of objective=fixmatch do not have"):
+        with pytest.raises(UserError, match="asks for labels, which objective=fixmatch does not have"):
             run(learning(), steps=[step])
     with pytest.raises(UserError, match="takes neither forward= nor redraw"):
         run(learning(), forward=lambda model, batch: (model(batch.images), batch.labels))

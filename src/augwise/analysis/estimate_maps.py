@@ -58,6 +58,9 @@ class EstimateConfig:
     random resized crops need. Left out: stretch for a run that was trained with crop=resized, else crop."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or check all files first and leave such out."""
+    explain: Literal["given", "predicted"] = "given"
+    """Which class's evidence is looked for: that of the image's label, or of the class that the model takes it for;
+    predicted where labels are not there (train --labelled) or not to be believed (train --noise)."""
     seed: int = 0
     """Seed of everything random; each image's numbers depend on its bytes and this alone."""
     data_seed: int = 0
@@ -96,10 +99,12 @@ class MergeConfig:
 def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore | None:
     """Compute the store that ``config`` describes, print what came out, write its page, and return it (None for a dry
     run)."""
+    from ..data import Relabelled
     from ..data.image_files import describe_left_out
     from ..data.sources import left_out, open_source
     from ..importance.estimate import Plan, estimate
     from ..training.devices import device_name
+    from .predicted import predicted_labels
 
     if config.num_workers < 0:
         raise UserError(f"--num-workers {config.num_workers}: give 0 (read in this process) or more")
@@ -115,8 +120,14 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         progress=not config.quiet,
     )
     before, began = maps_done(config.out), time.monotonic()
+    model = _model(config, source, method)
+    if config.explain == "predicted":
+        if model is None:
+            raise UserError(f"--explain predicted asks a model, and {method.name} has none: leave it out")
+        device, side = device_name(config.device), size if stretch else None
+        source = Relabelled(source, predicted_labels(model, source, device, side, progress=not config.quiet))
     store = estimate(
-        _model(config, source, method),
+        model,
         source,
         config.out,
         method,
