@@ -24,10 +24,10 @@ def hooked(hooks: Sequence[tuple[nn.Module, Callable[..., Any]]]) -> Iterator[No
 
 
 def full_name(model: nn.Module, layer: str) -> str:
-    """The layer's name in ``model.named_modules()``; inside wrappers, such as `aw.Normalized`, the wrapped model's own
-    name will do. `UserError` where there is none."""
+    """The layer's name in ``model.named_modules()``; inside wrappers, such as `aw.Normalized` or torch's data-parallel
+    ones, the wrapped model's own name will do. `UserError` where there is none."""
     names = [name for name, _ in model.named_modules() if name]
-    for wrapped in ("", "model.", "model.model."):
+    for wrapped in ("", "module.", "model.", "model.model."):
         if wrapped + layer in names:
             return wrapped + layer
     near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3) or names[-5:]

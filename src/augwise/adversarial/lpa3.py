@@ -69,8 +69,9 @@ class LPA3:
     cap: largest root mean square change of the pixels in one step; a saturated image has slope 0 and would jump.
     noise: the start is x + U(−noise, noise) per pixel.
     back_off: trials of shorter steps on the way to the last point, the first being that point itself; the farthest of
-        all points that keep the margin is returned, x itself where there is no other. 0: the last point, unchecked, as
-        in the released code, which leaves the margin on most images. Left out: 2, and 3 for "tangent".
+        all points that keep the margin is returned, x itself where there is no other. The tangent form, whose stride
+        knows nothing of the margin, tries longer steps as well, each at most twice the last. 0: the last point,
+        unchecked, as in the released code, which leaves the margin on many images. Left out: 2, and 3 for "tangent".
     norms: "fixed" or "batch", see `held`; for a second set of batch-norm layers call this within
         `AuxiliaryBatchNorm.active`.
     low, high: bounds of the pixels, numbers or one for each channel; (0 − mean) / std and (1 − mean) / std for

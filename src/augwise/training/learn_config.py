@@ -73,7 +73,7 @@ class LearnConfig:
     """Steps; left out: 5, and 1 for tangent."""
     lpa3_step: float | None = None
     """Change of log-probability that the first step aims at (lagrangian); left out: the margin."""
-    lpa3_stride: float = 0.025
+    lpa3_stride: float = 0.1
     """Root mean square change of the pixels, in [0, 1], in the first step (tangent)."""
     lpa3_cap: float | None = None
     """Largest root mean square change of the pixels in one step."""
