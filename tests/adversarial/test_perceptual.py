@@ -122,14 +122,14 @@ def test_where_stages_end():
     assert stages(torchvision.models.resnet18(), large) == ("relu", *four)
     vit = torchvision.models.VisionTransformer(224, 32, 8, 2, 16, 32)
     assert stages(vit, large) == tuple(f"encoder.layers.encoder_layer_{i}" for i in (1, 3, 5, 7))
-    wrapped = models.Normalized(models.build("resnet18", 10, 3), [0.5] * 3, [0.2] * 3)
-    assert stages(nn.Sequential(nn.BatchNorm2d(3), wrapped), small)[0] == "1.model.layer1"  # the image is no stage
+    scaled = nn.Sequential(nn.BatchNorm2d(3), torchvision.models.resnet18())
+    assert stages(scaled, large)[:2] == ("1.relu", "1.layer1")  # the scaled image is no stage
 
 
 def test_default_layers_of_timm():
     timm = pytest.importorskip("timm")
     large = torch.rand(1, 3, 224, 224)
-    swin = timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1), embed_dim=24, num_heads=(1, 1, 2, 2))
+    swin = timm.create_model("swin_tiny_patch4_window7_224", depths=(1, 1, 1, 1), embed_dim=24, num_heads=(4, 4, 4, 4))
     assert stages(swin, large) == ("layers.0", "layers.1", "layers.2", "norm")  # no map of attention among them
     vit = timm.create_model("vit_tiny_patch16_224", depth=4, embed_dim=24)
     assert stages(vit, large) == ("blocks.0", "blocks.1", "blocks.2", "blocks.3")
