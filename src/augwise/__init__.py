@@ -107,6 +107,7 @@ _HOME = {
     "open_source": "data.sources",
     # verbs
     "AnalyseCalibration": "analysis.analyse_config",
+    "AnalyseFarther": "analysis.analyse_config",
     "AnalyseHessian": "analysis.analyse_config",
     "AnalyseLandscape": "analysis.analyse_config",
     "AnalyseNatural": "analysis.analyse_config",
@@ -177,6 +178,7 @@ if TYPE_CHECKING:
     from .adversarial.selective import Selective as Selective
     from .analysis.analyse import analyse as analyse
     from .analysis.analyse_config import AnalyseCalibration as AnalyseCalibration
+    from .analysis.analyse_config import AnalyseFarther as AnalyseFarther
     from .analysis.analyse_config import AnalyseHessian as AnalyseHessian
     from .analysis.analyse_config import AnalyseLandscape as AnalyseLandscape
     from .analysis.analyse_config import AnalyseNatural as AnalyseNatural

@@ -212,6 +212,7 @@ def _analyse(arguments: list[str]) -> None:
         | Annotated[a.AnalyseOod, subcommand("ood")]
         | Annotated[a.AnalyseNatural, subcommand("natural")]
         | Annotated[a.AnalyseCalibration, subcommand("calibration")]
+        | Annotated[a.AnalyseFarther, subcommand("farther")]
     )
     config = _parse(kinds, "analyse", arguments or ["--help"])  # pyright: ignore[reportArgumentType]
     from .analysis.analyse import analyse

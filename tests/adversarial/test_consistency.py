@@ -64,7 +64,8 @@ def test_the_lowest_of_a_batch_and_of_all():
     assert scores.lowest(rows, 0.4).tolist() == [2, 4]
     assert scores.lowest(rows, 0.41).tolist() == [2, 3, 4]  # a share is rounded up
     assert scores.lowest(rows, 1.0).tolist() == [0, 1, 2, 3, 4]
-    assert scores.lowest(rows, 0.6).tolist() == [2, 3, 4]  # 0.6 · 5 is three, whatever floats make of it
+    assert scores.lowest(rows, 0.6).tolist() == [2, 3, 4]
+    assert len(aw.TimeConsistency(100, 2).lowest(torch.arange(100), 0.07)) == 7  # whatever floats make of 0.07 · 100
     assert scores.below(rows, 3 / 8).tolist() == [False, False, True, False, True]
     assert scores.below(torch.arange(8), 0.5).sum() == 4
     assert steady([-1.0] * 6).below(torch.arange(6), 0.1).all()  # ties all count

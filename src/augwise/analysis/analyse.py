@@ -22,16 +22,17 @@ TITLES = {
     "ood": "Images of no known class",
     "natural": "Natural adversarial images",
     "calibration": "Calibration",
+    "farther": "Images as far away as their label allows",
 }
 
 
 def analyse(config: Analysis, command: str = "") -> dict[str, Any]:
     """Answer one question about trained runs, print it, and return what ``results.json`` in ``config.on.out`` holds.
 
-    config: `AnalyseLandscape`, `AnalyseHessian`, `AnalyseNoise`, `AnalyseRobustness`, `AnalyseOod`, `AnalyseNatural` or
-    `AnalyseCalibration`, each around `AnalyseRuns`; its class says which question. command heads the page. Beside the
-    results: ``report.html``, every chart of it as a file in ``pictures/``, and in ``kept/`` what took long: stopped at
-    any time, the same call goes on.
+    config: `AnalyseLandscape`, `AnalyseHessian`, `AnalyseNoise`, `AnalyseRobustness`, `AnalyseOod`, `AnalyseNatural`,
+    `AnalyseCalibration` or `AnalyseFarther`, each around `AnalyseRuns`; its class says which question. command heads
+    the page. Beside the results: ``report.html``, every chart of it as a file in ``pictures/``, and in ``kept/`` what
+    took long: stopped at any time, the same call goes on.
 
     Raises `UserError` for runs that are not finished or not comparable, before anything is computed.
     """

@@ -271,6 +271,43 @@ class AnalyseCalibration:
         at_least("resamples", self.resamples, 100)
 
 
+@dataclass(frozen=True)
+class AnalyseFarther:
+    """What LP-A3 makes of images beside RandAugment: how far it goes, whether labels are kept, where the classifier
+    looks."""
+
+    on: AnalyseRuns
+    """Runs and images."""
+    form: Literal["lagrangian", "tangent"] = "lagrangian"
+    """LP-A3's steps: the paper's, or this project's, which go as far in half the time."""
+    margins: tuple[float, ...] = (0.002, 0.02, 0.1, 0.5)
+    """Margins (nats) of LP-A3; pictures are of the middle one."""
+    num_ops: int = 2
+    """Operations of RandAugment."""
+    magnitude: int = 9
+    """Their strength, of 30."""
+    layers: tuple[str, ...] = ()
+    """Layers whose features tell the distance; left out: where the network's stages end."""
+    layer: str | None = None
+    """Layer whose Grad-CAM is drawn; left out: the last feature map."""
+    limit: int | None = 256
+    """Only this many images, a seeded subset with balanced classes."""
+    shown: int = 6
+    """Images in the pictures, each of another class."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be meant."""
+        self.on.check()
+        if not self.margins or not all(margin > 0 for margin in self.margins):
+            raise UserError(f"--margins {' '.join(map(str, self.margins))}: give numbers above 0, such as 0.02")
+        _different("--margins", self.margins)
+        at_least("num_ops", self.num_ops, 1)
+        if not 0 <= self.magnitude <= 30:
+            raise UserError(f"--magnitude {self.magnitude}: give 0 to 30")
+        at_least("limit", self.limit, 2)
+        at_least("shown", self.shown, 1)
+
+
 Analysis = (
     AnalyseLandscape
     | AnalyseHessian
@@ -279,6 +316,7 @@ Analysis = (
     | AnalyseOod
     | AnalyseNatural
     | AnalyseCalibration
+    | AnalyseFarther
 )
 
 
@@ -293,7 +331,7 @@ def at_least(name: str, value: float | None, least: int) -> None:
         raise UserError(f"--{name.replace('_', '-')} {value}: give at least {least}")
 
 
-def _different(flag: str, given: tuple[str, ...] | tuple[Path, ...]) -> None:
+def _different(flag: str, given: tuple[str, ...] | tuple[float, ...] | tuple[Path, ...]) -> None:
     known = [entry.resolve() if isinstance(entry, Path) else entry for entry in given]
     twice = [entry for entry in known if known.count(entry) > 1]
     if twice:

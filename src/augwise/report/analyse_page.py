@@ -35,7 +35,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page. anchor: its id; text: paragraphs above charts and tables; notes: below them."""
+    """A part of the page. anchor: its id; text: paragraphs above charts and tables; notes: below them. strips: rows of
+    pictures, each (what the row is of, its pictures), a picture being (`figures.Picture`, words for those who cannot
+    see it, caption)."""
 
     anchor: str
     title: str
@@ -43,6 +45,7 @@ class Section:
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
+    strips: Sequence[tuple[str, Sequence[tuple[Any, str, str]]]] = ()
 
 
 def analysis_page(results: dict[str, Any], headline: str, points: Sequence[str], sections: Sequence[Section]) -> Page:

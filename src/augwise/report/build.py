@@ -39,6 +39,7 @@ _PAGES = {
     "ood": "ood_page",
     "natural": "natural_page",
     "calibration": "calibration_page",
+    "farther": "farther_page",
 }
 
 
