@@ -88,6 +88,7 @@ _HOME = {
     "StyleCutMix": "mixing.style_cutmix",
     "StyleMix": "mixing.style_mix",
     "TrivialAugment": "transforms.trivial_augment",
+    "TrustedGuard": "transforms.trusted",
     "follow": "transforms.follow",
     # selection
     "SubsetFile": "subset_file",
@@ -149,6 +150,7 @@ _HOME = {
     "show": "analysis.show",
     "stores": "analysis.stores",
     "train": "training.train",
+    "label_trust": "training.trust",
     "train_one_pass": "training.one_pass",
     "tune": "analysis.tune",
 }
@@ -289,6 +291,7 @@ if TYPE_CHECKING:
     from .training.one_pass import OnePassSettings as OnePassSettings
     from .training.one_pass import train_one_pass as train_one_pass
     from .training.train import train as train
+    from .training.trust import label_trust as label_trust
     from .transforms.adv_mask import AdvMask as AdvMask
     from .transforms.auto_augment import AutoAugment as AutoAugment
     from .transforms.crop_flip import RandomCrop as RandomCrop
@@ -303,6 +306,7 @@ if TYPE_CHECKING:
     from .transforms.random_erasing import RandomErasing as RandomErasing
     from .transforms.resized_crop import RandomResizedCrop as RandomResizedCrop
     from .transforms.trivial_augment import TrivialAugment as TrivialAugment
+    from .transforms.trusted import TrustedGuard as TrustedGuard
 
 
 def __getattr__(name: str) -> Any:

@@ -16,3 +16,4 @@ from .rand_augment import RandAugment as RandAugment
 from .random_erasing import RandomErasing as RandomErasing
 from .resized_crop import RandomResizedCrop as RandomResizedCrop
 from .trivial_augment import TrivialAugment as TrivialAugment
+from .trusted import TrustedGuard as TrustedGuard
