@@ -32,6 +32,8 @@ class TrustedGuard(nn.Module):
     after the augmentation's own.
     """
 
+    trust: Tensor
+
     def __init__(self, guarded: Callable[[Any], Any], plain: Callable[[Any], Any], trust: Tensor | np.ndarray) -> None:
         super().__init__()
         trust = torch.as_tensor(trust).detach().float()
@@ -73,7 +75,7 @@ class TrustedGuard(nn.Module):
         return Batch.of(images, item.labels, importance, item.indices, item.evidence)
 
     def _of(self, indices: Tensor) -> Tensor:
-        trust: Tensor = self.trust  # pyright: ignore[reportAssignmentType]
+        trust = self.trust
         if indices.device.type == "cpu" and len(indices):
             first, last = (int(end) for end in indices.aminmax())
             if first < 0 or last >= len(trust):
