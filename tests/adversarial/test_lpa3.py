@@ -108,7 +108,10 @@ def test_every_step_is_the_one_computed_by_hand(options: dict[str, Any]):
         delta = hand.tangent(delta) if attack.form == "tangent" else hand.lagrangian(delta)
         unsafe += hand.look(delta) > attack.margin
         expected = hand.backed_off(delta, attack.back_off)
-        np.testing.assert_allclose(moved.images[i].flatten().numpy(), expected, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(
+            moved.images[i].flatten().numpy(), expected, rtol=0, atol=1e-7
+        )  # norms have 1e-8 or 1e-10 added
+
         assert float(moved.distance[i]) == pytest.approx(by_hand.chord(expected, hand.x), abs=1e-7)
         assert float(moved.drop[i]) == pytest.approx(
             hand.clean - by_hand.log_probability(expected, WEIGHTS, hand.target), abs=1e-7
@@ -167,7 +170,7 @@ def test_every_image_keeps_the_margin(form: Any, margin: float, dtype: torch.dty
         assert float(moved.images.min()) >= 0
         assert float(moved.images.max()) <= 1
         away = aw.PerceptualDistance(model)
-        torch.testing.assert_close(moved.distance, away(moved.images, images), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(moved.distance, away(moved.images, images), rtol=1e-3, atol=1e-4)
         moved_at_all += int((moved.distance > 1e-3).sum())
     assert moved_at_all > 6 * 16 * 0.9
 

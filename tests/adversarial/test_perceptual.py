@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import augwise as aw
 from augwise import models
 from augwise.adversarial import stages
+from augwise.adversarial.perceptual import distance
 
 
 def slow(features: list[Tensor], others: list[Tensor]) -> list[float]:
@@ -58,20 +59,62 @@ def test_distance_is_the_formula():
         for at in ([1], [1, 4], [3], [0, 1, 4]):
             if 3 in at:
                 model[4] = nn.ReLU()
-            distance = aw.PerceptualDistance(model, [str(i) for i in at])
+            see = aw.PerceptualDistance(model, [str(i) for i in at])
             expected = slow(outputs(model, x, at), outputs(model, y, at))
-            torch.testing.assert_close(distance(x, y), torch.tensor(expected, dtype=torch.float64))
-            assert float(distance(x, x).max()) <= 1e-10
+            torch.testing.assert_close(see(x, y), torch.tensor(expected, dtype=torch.float64))
+            assert float(see(x, x).max()) <= 1e-10
 
 
 def test_its_gradient_is_its_derivative():
     model = net().double()
-    distance = aw.PerceptualDistance(model, ["1", "4"])
+    see = aw.PerceptualDistance(model, ["1", "4"])
     other = torch.rand(2, 3, 4, 4, dtype=torch.float64)
     x = torch.rand(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda z: distance(z, other), (x,))
-    (at_zero,) = torch.autograd.grad(distance(x, x.detach()).sum(), x)
+    assert torch.autograd.gradcheck(lambda z: see(z, other), (x,))
+    (at_zero,) = torch.autograd.grad(see(x, x.detach()).sum(), x)
     assert bool(at_zero.isfinite().all())
+
+
+@pytest.mark.parametrize("layers", [["1", "4"], ["6", "7"]])
+def test_few_steps_give_the_same_distance_and_gradient(layers):
+    model = net().double()
+    model[0].bias.data[0] = 5.0  # so that no place is dead; those are looked at below
+    x, other = torch.rand(3, 3, 6, 4, dtype=torch.float64, requires_grad=True), torch.rand(3, 3, 6, 4).double()
+    see = aw.PerceptualDistance(model, layers)
+    with torch.no_grad():
+        there = see.look(other)
+    slow = distance(see.look(x).features, there.features)
+    away = see.away(x, there)
+    torch.testing.assert_close(away.distance, slow, rtol=1e-7, atol=1e-9)
+    assert torch.equal(away.logits, see.look(x).logits)
+    weights = torch.tensor([1.0, -2.0, 0.5]).double()
+    (expected,) = torch.autograd.grad((slow * weights).sum(), x)
+    (got,) = torch.autograd.grad((away.distance * weights).sum(), x)
+    torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-6)  # norms have 1e-10 added
+    assert float(see.away(other, there).distance.detach().max()) < 1e-5
+
+
+def test_places_where_nothing_is_seen():
+    class Dark(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.see, self.head = nn.ReLU(), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.see(x).mean((2, 3)))
+
+    model = Dark().double()
+    see = aw.PerceptualDistance(model, ["see"])
+    x, other = torch.randn(4, 3, 3, 2).double(), torch.randn(4, 3, 3, 2).double()
+    x[0, :, 0, 0] = other[0, :, 0, 1] = x[1, :, 1, 1] = other[1, :, 1, 1] = -1
+    x.requires_grad_()
+    there = see.look(other)
+    slow, away = distance(see.look(x).features, there.features), see.away(x, there).distance
+    torch.testing.assert_close(away, slow, rtol=1e-7, atol=1e-9)
+    for found in (slow, away):
+        (gradient,) = torch.autograd.grad(found.sum(), x)
+        assert bool(gradient.isfinite().all())
+        assert not bool(gradient[0, :, 0, 0].any())
 
 
 def test_tokens_and_features_without_places():
@@ -88,7 +131,9 @@ def test_tokens_and_features_without_places():
     tokens = [model.embed(z.flatten(2).transpose(1, 2)).transpose(1, 2)[..., None] for z in (x, y)]
     heads = [z.mean((2, 3)) @ model.head.weight.T + model.head.bias for z in tokens]
     with torch.no_grad():
-        got = aw.PerceptualDistance(model, ["embed", "head"])(x, y)
+        see = aw.PerceptualDistance(model, ["embed", "head"])
+        got = see(x, y)
+        torch.testing.assert_close(see.away(x, see.look(y)).distance, got, rtol=1e-5, atol=1e-5)
         expected = slow([tokens[0], heads[0][..., None, None]], [tokens[1], heads[1][..., None, None]])
     torch.testing.assert_close(got, torch.tensor(expected))
 

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..labels import MixedLabels
 from ..sample import Batch
 from .norms import Norms, held
-from .perceptual import Look, PerceptualDistance, distance
+from .perceptual import PerceptualDistance
 
 Form = Literal["lagrangian", "tangent"]
 Slope = Literal["secant", "difference"]
@@ -233,11 +233,12 @@ class _Climb:
 
     def __init__(self, settings: LPA3, images: Tensor, labels: MixedLabels) -> None:
         self.images, self.labels, self.margin = images, labels, settings.margin
-        self.look, self.noise = settings.distance.look, settings.noise
+        self.noise = settings.noise
         self.low, self.high = (b.to(images.device, images.dtype) for b in (settings.low, settings.high))
         with torch.no_grad():
-            clean = self.look(images)
-        self.features, self.clean = clean.features, self._log_probability(clean)
+            clean = settings.distance.look(images)
+        self.look = lambda point: settings.distance.away(point, clean)
+        self.clean = self._log_probability(clean.logits)
         self.label = labels.hard()
         self.wrong = clean.logits.argmax(1) != self.label
         self.best = Moved(
@@ -258,8 +259,8 @@ class _Climb:
         """Drop at x + δ, and the gradient to δ of the Lagrangian; without a multiplier those of LPIPS and log p_y."""
         with torch.enable_grad():
             delta = delta.detach().requires_grad_()
-            seen = self.look(self.images + delta)
-            gone, value = distance(seen.features, self.features), self._log_probability(seen)
+            gone, logits = self.look(self.images + delta)
+            value = self._log_probability(logits)
             drop = self.clean - value
             if multiplier is None:
                 (of_distance,) = torch.autograd.grad(gone.sum(), delta, retain_graph=True)
@@ -269,13 +270,13 @@ class _Climb:
                 lagrangian = (drop - self.margin).relu() * multiplier - gone
                 (gradient,) = torch.autograd.grad(lagrangian.sum(), delta)
                 result = _Seen(drop.detach(), gradient, gradient)
-        self._remember(self.images + delta.detach(), seen, gone.detach(), result.drop)
+        self._remember(self.images + delta.detach(), logits, gone.detach(), result.drop)
         return result
 
     @torch.no_grad()
     def drop(self, delta: Tensor) -> Tensor:
         """log p_y(x) − log p_y(x + δ)."""
-        return self.clean - self._log_probability(self.look(self.images + delta))
+        return self.clean - self._log_probability(self.look(self.images + delta).logits)
 
     @torch.no_grad()
     def backed_off(self, delta: Tensor, trials: int, longer: float) -> Moved:
@@ -286,37 +287,35 @@ class _Climb:
         """
         t, kept = torch.ones_like(self.clean), torch.zeros_like(self.clean)
         broke = torch.full_like(self.clean, torch.inf)
-        point, seen, gone, drop = self.images + delta, None, self.best.distance, self.best.drop
+        last = self.best
         for _ in range(max(trials, 1)):
             point = self.images + self.within(_rows(t) * delta)
-            seen = self.look(point)
-            gone, drop = distance(seen.features, self.features), self.clean - self._log_probability(seen)
-            self._remember(point, seen, gone, drop)
+            gone, logits = self.look(point)
+            drop = self.clean - self._log_probability(logits)
+            self._remember(point, logits, gone, drop)
+            last = Moved(point, gone, drop, self._kept(logits))
             holds = drop <= self.margin
             kept, broke = torch.where(holds, t.maximum(kept), kept), torch.where(holds, broke, t.minimum(broke))
             aimed = t * (_SAFETY * self.margin / drop.clamp_min(1e-12)).sqrt()
             t = aimed.maximum(kept).minimum(torch.where(broke.isinf(), longer * t, 0.95 * broke))
-        if trials:
-            return self.best
-        assert seen is not None
-        return Moved(point, gone, drop, self._kept(seen))
+        return self.best if trials else last
 
-    def _remember(self, point: Tensor, seen: Look, gone: Tensor, drop: Tensor) -> None:
+    def _remember(self, point: Tensor, logits: Tensor, gone: Tensor, drop: Tensor) -> None:
         """Keep the points that are the farthest so far within the margin."""
         better = (drop <= self.margin) & (gone > self.best.distance)
         self.best = Moved(
             torch.where(_rows(better), point, self.best.images),
             torch.where(better, gone, self.best.distance),
             torch.where(better, drop, self.best.drop),
-            torch.where(better, self._kept(seen), self.best.kept),
+            torch.where(better, self._kept(logits), self.best.kept),
         )
 
-    def _kept(self, seen: Look) -> Tensor:
-        return self.wrong | (seen.logits.detach().argmax(1) == self.label)
+    def _kept(self, logits: Tensor) -> Tensor:
+        return self.wrong | (logits.detach().argmax(1) == self.label)
 
-    def _log_probability(self, seen: Look) -> Tensor:
+    def _log_probability(self, logits: Tensor) -> Tensor:
         """Σ_c t_c log p_c, in float32 at least: (N,)."""
-        logits = seen.logits.to(torch.promote_types(seen.logits.dtype, torch.float32))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return -self.labels.cross_entropy(logits, reduction="none")
 
 
