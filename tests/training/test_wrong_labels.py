@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 import augwise as aw
@@ -109,11 +108,12 @@ def test_both_labels_are_left_with_the_run(tmp_path):
 
 
 def test_the_posterior_is_that_of_a_mixture_of_two_gaussians():
+    mixture = pytest.importorskip("sklearn.mixture")
     torch.manual_seed(1)
     losses = torch.cat([torch.randn(300) * 0.1 + 0.4, torch.randn(200) * 0.4 + 2.5]).abs()
     ours = clean_posterior(losses)
     scaled = ((losses - losses.min()) / (losses.max() - losses.min())).double().numpy().reshape(-1, 1)
-    theirs = GaussianMixture(2, max_iter=500, tol=1e-9, reg_covar=5e-4, random_state=0).fit(scaled)
+    theirs = mixture.GaussianMixture(2, max_iter=500, tol=1e-9, reg_covar=5e-4, random_state=0).fit(scaled)
     expected = theirs.predict_proba(scaled)[:, theirs.means_.argmin()]
     np.testing.assert_allclose(ours.numpy(), expected, atol=2e-3)
     assert bool((ours[:300] > 0.5).all())
