@@ -328,7 +328,7 @@ def test_dividemix_trains_each_by_what_the_other_trusts():
 
 def test_pes_renews_the_last_layer_and_trusts_what_it_agrees_with():
     model = network(dropout=0)
-    settings = PESSettings(stop=1, refine=2)
+    settings = PESSettings(stop=1, refine=2, refine_lr=0.03)
     objective = PES(model, torch.optim.SGD(model.parameters(), 0.1), doubtful(), settings)
     (plain,) = objective.phases(0)
     assert (plain.optimizer, plain.steps) == ("optimizer", 8)
@@ -338,6 +338,7 @@ def test_pes_renews_the_last_layer_and_trusts_what_it_agrees_with():
     assert (refine.optimizer, refine.steps) == ("refine", 16)
     assert not torch.equal(model[6].weight, old)
     assert torch.equal(model[0].weight, rest)
+    assert objective.optimizers["refine"].param_groups[0]["lr"] == 0.03
     held = {id(p) for g in objective.optimizers["refine"].param_groups for p in g["params"]}
     assert held == {id(p) for p in model[6].parameters()}
     renewed = model[6].weight.detach().clone()

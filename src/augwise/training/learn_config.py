@@ -12,8 +12,8 @@ Objective = Literal["supervised", "uda", "fixmatch", "flexmatch", "pes", "divide
 _CONFIDENCE = {"uda": 0.8, "fixmatch": 0.95, "flexmatch": 0.95}
 _WRONG_LABELS = ("pes", "dividemix")
 _FEW_LABELS = ("labelled", "unlabelled_ratio", "epoch_steps", "confidence")
-_DOUBTFUL = ("early_epochs", "refine_epochs", "ramp_epochs", "mix_alpha", "clean", "penalty")
-_PES, _DIVIDEMIX = ("refine_epochs",), ("clean", "penalty")
+_DOUBTFUL = ("early_epochs", "refine_epochs", "refine_lr", "ramp_epochs", "mix_alpha", "clean", "penalty")
+_PES, _DIVIDEMIX = ("refine_epochs", "refine_lr"), ("clean", "penalty")
 _NOT_NEGATIVE = ("refine_epochs", "ramp_epochs", "penalty")
 _USUAL: dict[str, dict[str, float]] = {
     "confidence": _CONFIDENCE,
@@ -53,6 +53,8 @@ class LearnConfig:
     """Of pes and dividemix: epochs of plain training, after which labels are judged; left out: a quarter of all."""
     refine_epochs: int = 5
     """Of pes: passes in which the last layer alone, begun anew, is trained after them."""
+    refine_lr: float = 1e-4
+    """Of pes: their learning rate (Adam); a few thousand images take a hundred times that, or more passes."""
     ramp_epochs: int = 16
     """Of pes and dividemix: epochs in which unlabelled_weight is reached."""
     mix_alpha: float = 4.0
@@ -144,7 +146,7 @@ class LearnConfig:
             _unused(self, tuple(f.name for f in fields(self) if f.name.startswith("lpa3_")), "lpa3 off: set lpa3")
         for name in ("labelled", "unlabelled_ratio", "epoch_steps", "temperature", "lpa3_margin", "lpa3_iterations"):
             _above(self, name)
-        for name in ("lpa3_step", "lpa3_stride", "lpa3_cap", "mix_alpha", "early_epochs"):
+        for name in ("lpa3_step", "lpa3_stride", "lpa3_cap", "mix_alpha", "early_epochs", "refine_lr"):
             _above(self, name)
         for name in ("unlabelled_weight", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_back_off", *_NOT_NEGATIVE):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:

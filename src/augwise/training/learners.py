@@ -69,6 +69,7 @@ class Learner:
                 learn.chosen("temperature"),
                 learn.chosen("unlabelled_weight"),
                 learn.ramp_epochs,
+                learn.refine_lr,
             )
             return PES(self.model, optimizer, self._doubtful(), settings, self.config.label_smoothing, farther)
         sure, weight = learn.chosen("confidence"), learn.chosen("unlabelled_weight")

@@ -18,12 +18,10 @@ from .base import Objective, Phase, Step
 from .farther import Farther
 from .mixmatch import Pairs, guess, mixmatch_loss, ramp
 
-_REFINE_RATE = 1e-4
-
 
 class PESSettings(NamedTuple):
-    """stop: T1, epochs of plain training; refine: T2, passes for the last layer; alpha, temperature: of MixMatch;
-    weight: λ_u, reached 16 epochs (ramp) after T1."""
+    """stop: T1, epochs of plain training; refine: T2, passes for the last layer; refine_lr: its learning rate; alpha,
+    temperature: of MixMatch; weight: λ_u, reached 16 epochs (ramp) after T1."""
 
     stop: int
     refine: int = 5
@@ -31,6 +29,7 @@ class PESSettings(NamedTuple):
     temperature: float = 0.5
     weight: float = 15.0
     ramp: int = 16
+    refine_lr: float = 1e-4
 
 
 @final
@@ -38,8 +37,9 @@ class PES(Objective):
     """Progressive early stopping (Bai et al. 2021) with MixMatch, as in its program for CIFAR with few clean labels.
 
         1. T1 epochs of cross-entropy: the network has learned more from right labels than from wrong ones;
-        2. its last layer, which wrong labels spoil first, begins anew and alone is trained for T2 passes (Adam, 1e-4;
-           the schedule's factor of that epoch applies);
+        2. its last layer, which wrong labels spoil first, begins anew and alone is trained for T2 passes (Adam; the
+           schedule's factor of that epoch applies). 5 passes at a rate of 1e-4 are what the program takes for 50 000
+           images; of a few thousand they leave the layer as random as it began, so give more of either;
         3. from then on in every epoch: a label is trusted if it is the class that the mean prediction of two augmented
            views names; trusted images keep their labels, the others get the model's sharpened guess;
            L = L_x + λ_u(t) (L_u + L_farther), L_x weighted by class so that all trusted classes count alike.
@@ -57,7 +57,7 @@ class PES(Objective):
         farther: Farther | None = None,
     ) -> None:
         self.head = model.get_submodule(find_head(model))
-        refine = torch.optim.Adam(self.head.parameters(), lr=_REFINE_RATE)
+        refine = torch.optim.Adam(self.head.parameters(), lr=settings.refine_lr)
         super().__init__({"model": model}, {"optimizer": optimizer, "refine": refine})
         self.data, self.settings, self.label_smoothing, self.farther = data, settings, label_smoothing, farther
         self.epoch, self.judged, self.renewed = 0, -1, False
