@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -386,6 +386,14 @@ def test_an_older_run_without_these_settings_is_not_disowned(tmp_path):
     assert run(config)["test"] == first["test"]
     with pytest.raises(UserError, match=r"config\.learn\.lpa3: False there, True now"):
         run(replace(config, learn=LearnConfig(lpa3=True)))
+
+
+def test_settings_come_back_from_results():
+    config = replace(CONFIG, learn=replace(CONFIG.learn, lpa3=True, lpa3_layers=("2", "5")))
+    told = json.loads(json.dumps(asdict(config), default=str))["learn"]
+    assert TrainConfig(learn=told).learn == config.learn
+    assert LearnConfig.of({"noise": 0.5, "of a later version": 1}) == LearnConfig(noise=0.5)
+    hash(TrainConfig(learn=told))
 
 
 # schedule, strong view, what cannot be meant

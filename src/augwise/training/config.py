@@ -6,6 +6,7 @@ augmented is not here: `train` takes augmentations and mixers as objects.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -146,6 +147,11 @@ class TrainConfig:
     """Write the curve for TensorBoard too, if it is installed."""
     quiet: bool = False
     """No progress bar."""
+
+    def __post_init__(self) -> None:
+        """Settings may come back from JSON, where the objective's are a mapping."""
+        if isinstance(self.learn, Mapping):
+            object.__setattr__(self, "learn", LearnConfig.of(self.learn))
 
     def check(self) -> None:
         """Raise `UserError` for what cannot be meant, before anything is read or written."""

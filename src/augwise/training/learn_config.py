@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -98,6 +99,15 @@ class LearnConfig:
     """Epochs without it at the beginning."""
     lpa3_confidence: float = 0.9
     """With few labels: how sure the model must be of an image for its LP-A3 to count."""
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> LearnConfig:
+        """The settings that a run's results tell; what an older run does not mention has its usual value."""
+        given: dict[str, Any] = {f.name: told[f.name] for f in fields(cls) if f.name in told}
+        for name, value in given.items():
+            if isinstance(value, list):
+                given[name] = tuple(value)
+        return cls(**given)
 
     @property
     def few_labels(self) -> bool:
