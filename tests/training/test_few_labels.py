@@ -253,7 +253,7 @@ def test_lpa3_adds_the_loss_of_what_it_makes():
     images = torch.rand(6, 3, 8, 8)
     normalize = Normalize([0.5, 0.4, 0.3], [0.2, 0.25, 0.3])
     batch = aw.Batch.of(normalize(images), torch.arange(6) % 3, None, torch.arange(6))
-    config = LearnConfig(lpa3=True, lpa3_weight=0.5, lpa3_margin=0.1)
+    config = LearnConfig(lpa3=True, lpa3_weight=0.5, lpa3_margin=0.1, lpa3_auxiliary=False)
     farther = Farther(model, config, 70, 3, normalize)
     labels = aw.MixedLabels.of(batch.labels)
     torch.manual_seed(3)
@@ -308,13 +308,14 @@ def test_supervised_training_with_lpa3():
 
 
 def test_a_second_set_of_norms_is_trained_on_them_alone():
-    learn = LearnConfig(lpa3=True, lpa3_auxiliary=True)
+    learn = LearnConfig(lpa3=True)
     model, other = network(dropout=0), network(dropout=0)
     run(replace(CONFIG, out=None, batch_size=16, learn=learn), model)
     run(replace(CONFIG, out=None, batch_size=16, learn=replace(learn, lpa3_auxiliary=False)), other)
     # Each step makes one update of the running statistics, or two where x' shares them: 70 // 16 = 4 steps, 2 epochs.
     assert int(model[1].num_batches_tracked) == 8
     assert int(other[1].num_batches_tracked) == 16
+    run(replace(CONFIG, out=None, batch_size=16, learn=learn), network("group"))  # which has no such layers
 
 
 # resume

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...adversarial import LPA3, AuxiliaryBatchNorm, TimeConsistency
 from ...data import Normalize
@@ -55,7 +56,9 @@ class Farther:
             high=(1 - mean) / std,
         )
         self.scores = TimeConsistency(images, classes).to(device)
-        self.auxiliary = AuxiliaryBatchNorm(model).to(device) if config.lpa3_auxiliary else None
+        own = config.lpa3_auxiliary and any(isinstance(module, _BatchNorm) for module in model.modules())
+        # They begin as the model's and follow as fast, since the attack looks through them from the first step on.
+        self.auxiliary = AuxiliaryBatchNorm(model, None, copy_now=True).to(device) if own else None
 
     def parameters(self) -> list[nn.Parameter]:
         """What the optimiser has to know beside the model's own."""
