@@ -275,13 +275,15 @@ def test_lpa3_adds_the_loss_of_what_it_makes():
     torch.testing.assert_close(some.loss, 0.5 * (each * counts).mean())
 
 
-def test_lpa3_chooses_the_least_consistent_and_waits():
+def test_lpa3_chooses_the_least_consistent_and_waits(monkeypatch):
     model, normalize = network(dropout=0), Normalize([0.5] * 3, [0.25] * 3)
     batch = aw.Batch.of(torch.rand(6, 3, 8, 8), torch.arange(6) % 3, None, torch.arange(6) + 10)
     farther = Farther(model, LearnConfig(lpa3=True, lpa3_ratio=0.3, lpa3_warmup_epochs=2), 70, 3, normalize)
     chosen = []
     augment = farther.attack.augment
-    farther.attack.augment = lambda images, *rest: chosen.append(images) or augment(images, *rest)  # type: ignore
+    monkeypatch.setattr(
+        farther.attack, "augment", lambda images, *rest: chosen.append(images) or augment(images, *rest)
+    )
     labels = aw.MixedLabels.of(batch.labels)
     steady = torch.randn(6, 3)
     for visit in range(3):

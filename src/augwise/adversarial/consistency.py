@@ -5,7 +5,7 @@ predictions are. Remembers one distribution per image; looks at no image itself.
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,11 @@ class TimeConsistency(nn.Module):
         everywhere = self._known(None)
         limit = everywhere.kthvalue(share_of(len(everywhere), ratio)).values
         return everywhere[indices] <= limit
+
+    def chosen(self, indices: Tensor, ratio: float, among: Literal["batch", "data"] = "batch") -> Tensor:
+        """Places in ``indices`` of the least consistent ``ratio`` of the batch, see `lowest`, or of those among the
+        least consistent of all data, see `below`, which waits for the device to know how many: (k,) int64 ascending."""
+        return self.lowest(indices, ratio) if among == "batch" else self.below(indices, ratio).nonzero()[:, 0]
 
     def _known(self, indices: Tensor | None) -> Tensor:
         """Scores, the lowest of all where an image has none yet."""

@@ -42,13 +42,12 @@ class Selective:
         share_of(1, ratio)
         if among not in ("batch", "data"):
             raise UserError(f"among={among!r} is unknown: use 'batch' or 'data'")
-        self.augmentation, self.scores, self.ratio, self.among = augmentation, scores, ratio, among
+        self.augmentation, self.scores, self.ratio = augmentation, scores, ratio
+        self.among: Literal["batch", "data"] = among
 
     def chosen(self, indices: Tensor) -> Tensor:
         """Places in the batch of the images that are augmented, ascending: (k,) int64."""
-        if self.among == "batch":
-            return self.scores.lowest(indices, self.ratio)
-        return self.scores.below(indices, self.ratio).nonzero()[:, 0]
+        return self.scores.chosen(indices, self.ratio, self.among)
 
     def __call__(self, batch: Batch, **options: Any) -> Batch:
         """The batch with the chosen images augmented; the input is not modified. options: for the augmentation."""

@@ -89,7 +89,7 @@ class LearnConfig:
     """Layers whose features are compared; left out: where the network's stages end."""
     lpa3_auxiliary: bool = True
     """Give these images batch-norm layers of their own in training, as the released programs do; shared ones learn
-    statistics that images at test time do not have (PneumoniaMNIST, 8 epochs: 62 % in place of 84)."""
+    statistics that images at test time do not have."""
     lpa3_ratio: float = 1.0
     """Share of the images that it is done for: those whose predictions change the most from visit to visit."""
     lpa3_among: Literal["batch", "data"] = "batch"

@@ -86,6 +86,8 @@ class DivideMix(Objective):
 
     def _learn(self, name: str, other: str) -> Callable[[nn.Module, Pairs], Step]:
         s = self.settings
+        device = next(self.models[name].parameters()).device
+        believed = self.posterior[other].float().to(device)  # once for all steps of the phase
 
         def loss(model: nn.Module, pairs: Pairs) -> Step:
             own, peer = model, self.models[other]
@@ -95,7 +97,7 @@ class DivideMix(Objective):
                 x, x2, u, u2 = (own(view) for view in views)
                 theirs = [peer(view) for view in views[2:]]
             labels = MixedLabels.of(pairs.x.labels).dense(x.shape[1])
-            sure = self.posterior[other].to(x.device)[pairs.x.indices][:, None].float()
+            sure = believed[pairs.x.indices][:, None]
             mean = (x.float().softmax(1) + x2.float().softmax(1)) / 2
             from_label = sure * labels + (1 - sure) * mean
             trusted = guess([from_label.clamp_min(1e-30).log()], s.temperature)

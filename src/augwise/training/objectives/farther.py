@@ -109,9 +109,7 @@ class Farther:
     def _chosen(self, indices: Tensor) -> Tensor:
         if self.config.lpa3_ratio == 1:
             return torch.arange(len(indices), device=indices.device)
-        if self.config.lpa3_among == "batch":
-            return self.scores.lowest(indices, self.config.lpa3_ratio)
-        return self.scores.below(indices, self.config.lpa3_ratio).nonzero()[:, 0]
+        return self.scores.chosen(indices, self.config.lpa3_ratio, self.config.lpa3_among)
 
     def state_dict(self) -> dict[str, Any]:
         """Scores, and the second set of batch-norm layers where there is one."""
