@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import os
 import signal
 
@@ -151,11 +152,31 @@ def test_divergence_is_told_and_never_saved(tmp_path):
     model = network()
     path = tmp_path / "c.pt"
     objective = Plain(model, torch.optim.SGD(model.parameters(), 1e20), _batches())
-    with pytest.raises(UserError, match=r"loss became (nan|inf) in epoch \d+: lower lr"):
+    with pytest.raises(UserError, match=r"loss became (nan|inf) in epoch \d+, step \d+, .*: lower lr"):
         _fit(objective, epochs=5, checkpoint=Checkpoint(path, every_steps=1))
     saved = Checkpoint(path).load()
     assert saved is not None
     assert all(torch.isfinite(v).all() for v in saved["meter"]["sums"].values())
+
+
+def test_divergence_names_the_first_step_without_a_finite_loss(tmp_path):
+    class Late(Plain):
+        steps = 0
+
+        def loss(self, model, batch):
+            self.steps += 1
+            result = super().loss(model, batch)
+            return result._replace(loss=result.loss * (math.nan if self.steps == 4 + 3 else 1.0))
+
+    model = network()
+    path = tmp_path / "c.pt"
+    objective = Late(model, torch.optim.SGD(model.parameters(), 0.1), _batches())
+    with pytest.raises(UserError, match="nan in epoch 2, step 3, and nothing was saved since"):
+        _fit(objective, epochs=2, checkpoint=Checkpoint(path, every_steps=1))
+    saved = Checkpoint(path).load()
+    assert saved is not None
+    assert (saved["epoch"], saved["step"]) == (1, 2)
+    assert weights(model).isfinite().sum() == 0  # what is kept is of before
 
 
 def test_ctrl_c_ends_the_step_saves_and_is_passed_on(tmp_path):

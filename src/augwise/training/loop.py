@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -209,6 +209,7 @@ class _Meter:
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
+        self.finite: int | Tensor = 0  # steps before the loss was not: what is not finite stays in its sum
         self.expected = 0
         self.before, self.began = 0.0, time.monotonic()
 
@@ -224,6 +225,7 @@ class _Meter:
             value = value.detach().float()
             self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
         self.steps += 1
+        self.finite = self.finite + self.sums["train_loss"].isfinite()
 
     def means(self, epoch: int, accelerator: Accelerator | None = None) -> dict[str, float]:
         """Mean of every measure over the steps so far (of all processes); `UserError` if the loss is not finite."""
@@ -233,17 +235,24 @@ class _Meter:
         means = dict(zip(self.sums, values.tolist(), strict=True))  # pyright: ignore[reportAttributeAccessIssue]
         if not math.isfinite(means["train_loss"]):
             raise UserError(
-                f"the loss became {means['train_loss']} in epoch {epoch + 1}: lower lr, add warmup_epochs or clip, or "
-                "use precision=fp32"
+                f"the loss became {means['train_loss']} in epoch {epoch + 1}, step {self._lost(accelerator)}, and "
+                "nothing was saved since: lower lr, add warmup_epochs or clip, or use precision=fp32"
             )
         return means
+
+    def _lost(self, accelerator: Accelerator | None) -> int:
+        """The first step of the epoch, from 1, whose loss was not finite in any process."""
+        finite = torch.as_tensor(self.finite).reshape(1)
+        if accelerator is not None and accelerator.num_processes > 1:
+            finite = cast(Tensor, accelerator.gather(finite))
+        return int(finite.min()) + 1
 
     def state_dict(self) -> dict[str, Any]:
         return {"sums": self.sums, "steps": self.steps, "seconds": self.seconds()}
 
     def load_state_dict(self, state: dict[str, Any], accelerator: Accelerator) -> None:
         self.sums = {name: value.to(accelerator.device) for name, value in state["sums"].items()}
-        self.steps, self.before = state["steps"], state["seconds"]
+        self.steps, self.finite, self.before = state["steps"], state["steps"], state["seconds"]
 
 
 class _Bar:
