@@ -23,6 +23,7 @@ TITLES = {
     "natural": "Natural adversarial images",
     "calibration": "Calibration",
     "farther": "Images as far away as their label allows",
+    "curves": "Training curves",
 }
 
 
@@ -30,9 +31,9 @@ def analyse(config: Analysis, command: str = "") -> dict[str, Any]:
     """Answer one question about trained runs, print it, and return what ``results.json`` in ``config.on.out`` holds.
 
     config: `AnalyseLandscape`, `AnalyseHessian`, `AnalyseNoise`, `AnalyseRobustness`, `AnalyseOod`, `AnalyseNatural`,
-    `AnalyseCalibration` or `AnalyseFarther`, each around `AnalyseRuns`; its class says which question. command heads
-    the page. Beside the results: ``report.html``, every chart of it as a file in ``pictures/``, and in ``kept/`` what
-    took long: stopped at any time, the same call goes on.
+    `AnalyseCalibration` or `AnalyseFarther`, each around `AnalyseRuns`, or `AnalyseCurves` around `FinishedRuns`; its
+    class says which question. command heads the page. Beside the results: ``report.html``, every chart of it as a file
+    in ``pictures/``, and in ``kept/`` what took long: stopped at any time, the same call goes on.
 
     Raises `UserError` for runs that are not finished or not comparable, before anything is computed.
     """
@@ -52,12 +53,12 @@ def analyse(config: Analysis, command: str = "") -> dict[str, Any]:
     results = {
         "kind": name,
         "augwise": __version__,
-        "title": f"{TITLES[name]}: {found['data']['name']}",
+        "title": ": ".join([TITLES[name], *([found["data"]["name"]] if "data" in found else [])]),
         "command": command,
         "config": json.loads(json.dumps(asdict(config), default=str)),
         **found,
         "seconds": time.monotonic() - began,
-        "environment": environment(_device(device_name(config.on.device))),
+        "environment": environment(_device(device_name(getattr(config.on, "device", "cpu")))),
     }
     write_json(out / RESULTS, results)
     page = load(out)

@@ -272,6 +272,38 @@ class AnalyseCalibration:
 
 
 @dataclass(frozen=True)
+class FinishedRuns:
+    """Which training runs are read; their networks are not."""
+
+    runs: tuple[Path, ...]
+    """Folders of finished training runs, of as many settings, seeds and data sets as wanted; the first of each data set
+    is what the others are compared with."""
+    out: Path | None = None
+    """Folder for results.json, report.html and pictures/; left out: the word itself."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be meant."""
+        if not self.runs:
+            raise UserError("--runs names no run: give the folder of at least one finished augwise train")
+        _different("--runs", self.runs)
+
+
+@dataclass(frozen=True)
+class AnalyseCurves:
+    """How fast training converges and where it ends: runs that differ in seed alone are one arm, with its mean curve,
+    its gain, paired by seed, and, where arms differ in one number alone, how much hangs on it."""
+
+    on: FinishedRuns
+    """Runs."""
+    pictures: Path | None = None
+    """Folder of augwise analyse farther, whose pictures and numbers end the page."""
+
+    def check(self) -> None:
+        """Raise `UserError` for what cannot be meant."""
+        self.on.check()
+
+
+@dataclass(frozen=True)
 class AnalyseFarther:
     """What LP-A3 makes of images beside RandAugment: how far it goes, whether labels are kept, where the classifier
     looks."""
@@ -317,6 +349,7 @@ Analysis = (
     | AnalyseNatural
     | AnalyseCalibration
     | AnalyseFarther
+    | AnalyseCurves
 )
 
 

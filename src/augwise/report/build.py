@@ -40,6 +40,7 @@ _PAGES = {
     "natural": "natural_page",
     "calibration": "calibration_page",
     "farther": "farther_page",
+    "curves": "curves_page",
 }
 
 

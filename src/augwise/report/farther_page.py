@@ -13,8 +13,12 @@ from .text import percent
 
 def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
     """The page of what `augwise.analyse` found of LP-A3."""
-    sections = [_numbers(results), *_pictures(gallery)]
-    return analysis_page(results, _headline(results), _points(results), sections)
+    return analysis_page(results, _headline(results), _points(results), sections(results, gallery))
+
+
+def sections(results: dict[str, Any], gallery: dict[str, Any]) -> list[Section]:
+    """The page's parts, for this page and for others that it belongs to."""
+    return [_numbers(results), *_pictures(gallery)]
 
 
 def _of(results: dict[str, Any], run: str, method: str) -> list[dict[str, Any]]:
