@@ -108,6 +108,7 @@ _HOME = {
     "open_source": "data.sources",
     # verbs
     "AnalyseCalibration": "analysis.analyse_config",
+    "AnalyseCurves": "analysis.analyse_config",
     "AnalyseFarther": "analysis.analyse_config",
     "AnalyseHessian": "analysis.analyse_config",
     "AnalyseLandscape": "analysis.analyse_config",
@@ -125,6 +126,7 @@ _HOME = {
     "EvaluateConfig": "training.config",
     "FidelityConfig": "analysis.fidelity_config",
     "FinetuneConfig": "recipes.finetune",
+    "FinishedRuns": "analysis.analyse_config",
     "OneOf": "analysis.tune_space",
     "OnePassSettings": "training.one_pass",
     "QuickstartConfig": "recipes.quickstart",
@@ -180,6 +182,7 @@ if TYPE_CHECKING:
     from .adversarial.selective import Selective as Selective
     from .analysis.analyse import analyse as analyse
     from .analysis.analyse_config import AnalyseCalibration as AnalyseCalibration
+    from .analysis.analyse_config import AnalyseCurves as AnalyseCurves
     from .analysis.analyse_config import AnalyseFarther as AnalyseFarther
     from .analysis.analyse_config import AnalyseHessian as AnalyseHessian
     from .analysis.analyse_config import AnalyseLandscape as AnalyseLandscape
@@ -188,6 +191,7 @@ if TYPE_CHECKING:
     from .analysis.analyse_config import AnalyseOod as AnalyseOod
     from .analysis.analyse_config import AnalyseRobustness as AnalyseRobustness
     from .analysis.analyse_config import AnalyseRuns as AnalyseRuns
+    from .analysis.analyse_config import FinishedRuns as FinishedRuns
     from .analysis.attack_table import AttackTableConfig as AttackTableConfig
     from .analysis.attack_table import attack_table as attack_table
     from .analysis.audit import audit as audit

@@ -276,8 +276,8 @@ class FinishedRuns:
     """Which training runs are read; their networks are not."""
 
     runs: tuple[Path, ...]
-    """Folders of finished training runs, of as many settings, seeds and data sets as wanted; the first of each data set
-    is what the others are compared with."""
+    """Folders of finished training runs, of as many settings, seeds and data sets as wanted. Of each data set the
+    plainest runs, with the fewest unusual settings, are what the others are compared with."""
     out: Path | None = None
     """Folder for results.json, report.html and pictures/; left out: the word itself."""
 

@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..report.gallery import read_gallery, write_gallery
 from ..training.results import RESULTS
 from .analyse_config import AnalyseCurves
-from .run_arms import Arm, Problem, read_problems
+from .run_arms import Arm, Problem, read_problems, unusual
 from .statistics import paired, summarise
 
 
@@ -34,6 +34,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
     return {
         "name": problem.name,
         "settings": problem.settings,
+        "unusual": unusual(problem.settings),
         "data": {k: problem.data[k] for k in ("name", "train", "test", "classes", "tested_on") if k in problem.data},
         "arms": [_arm(problem, arm, goal) for arm in problem.arms],
         "dials": [
@@ -42,6 +43,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
                 "arms": [arm.name for arm in arms],
                 "values": [arm.settings[name] for arm in arms],
                 "beside": (problem.twin(arms[0]) or first).name,
+                "plainest": min(arms, key=problem.arms.index).name,
             }
             for name, arms in problem.dials()
         ],
@@ -50,12 +52,11 @@ def _problem(problem: Problem) -> dict[str, Any]:
 
 def _arm(problem: Problem, arm: Arm, goal: float) -> dict[str, Any]:
     first, twin = problem.arms[0], problem.twin(arm)
-    curve = [
-        {"epoch": epoch, **summarise(values)} for epoch, values in sorted(arm.curve("test_accuracy").items())
-    ]
+    curve = [{"epoch": epoch, **summarise(values)} for epoch, values in sorted(arm.curve("test_accuracy").items())]
     return {
         "name": arm.name,
-        "settings": {k: v for k, v in arm.settings.items() if k not in problem.settings},
+        "settings": (own := {k: v for k, v in arm.settings.items() if k not in problem.settings}),
+        "unusual": unusual(own),
         "runs": {str(seed): run["folder"] for seed, run in arm.runs.items()},
         "accuracies": {str(seed): value for seed, value in arm.accuracy.items()},
         "accuracy": summarise(list(arm.accuracy.values())),

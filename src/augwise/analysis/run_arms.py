@@ -1,7 +1,7 @@
 """Finished training runs sorted by what they are about (problems), and by how they go about it (arms).
 
-A problem is the data, its labels and the network; within it, runs that differ in their seeds alone are one arm, which is
-named by what sets it apart from the others. Reads ``results.json`` of each run, no weights.
+A problem is the data, its labels and the network; within it, runs that differ in their seeds alone are one arm, which
+is named by what sets it apart from the others. Reads ``results.json`` of each run, no weights.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class Arm:
 
 @dataclass
 class Problem:
-    """settings: what all its runs share; data: what its first run says of its images; arms: in the order of the runs,
-    the first is what the others are compared with."""
+    """settings: what all its runs share; data: what its first run says of its images; arms: the plainest first, which
+    has the fewest unusual settings (else as given) and is what the others are compared with."""
 
     settings: dict[str, Any]
     data: dict[str, Any]
@@ -110,7 +110,10 @@ class Problem:
 
 
 def read_problems(folders: Sequence[Path]) -> list[Problem]:
-    """The problems of some runs. Raises `UserError` for what is no finished run, and for a seed that an arm has twice."""
+    """The problems of some runs.
+
+    Raises `UserError` for what is no finished run, and for a seed that an arm has twice.
+    """
     problems: dict[str, Problem] = {}
     for folder in folders:
         run = _read(folder)
@@ -129,6 +132,7 @@ def read_problems(folders: Sequence[Path]) -> list[Problem]:
             )
         arm.runs[seed] = run | {"folder": str(folder)}
     for problem in problems.values():
+        problem.arms.sort(key=lambda arm: len(unusual(arm.settings)))
         _name(problem.arms)
         alike = set.intersection(*({json.dumps([k, v]) for k, v in arm.settings.items()} for arm in problem.arms))
         problem.settings |= dict(json.loads(pair) for pair in sorted(alike))
@@ -175,6 +179,11 @@ def _name(arms: list[Arm]) -> None:
     for arm in arms:
         if sum(other.name == arm.name for other in arms) > 1:
             arm.name = _words(arm.settings, varying)
+
+
+def unusual(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that somebody set otherwise than they come."""
+    return {key: value for key, value in settings.items() if _unusual(key, value)}
 
 
 def _unusual(key: str, value: Any) -> bool:

@@ -49,16 +49,30 @@ class Section:
 
 
 def analysis_page(results: dict[str, Any], headline: str, points: Sequence[str], sections: Sequence[Section]) -> Page:
-    """The page of one question: its answer in a sentence and some points, then the sections."""
+    """The page of one question about classifiers and images: its answer in a sentence and some points, the sections."""
     data = results["data"]
     images = counted(data["images"], f"{data['split']} image")
     subtitle = f"{data['name']}, {images}, {counted(len(results['runs']), 'run')}"
+    return page_of(results, subtitle, _facts(results, images), headline, points, sections)
+
+
+def page_of(
+    results: dict[str, Any],
+    subtitle: str,
+    facts: Facts,
+    headline: str,
+    points: Sequence[str],
+    sections: Sequence[Section],
+) -> Page:
+    """The page of one question. facts: of what was looked at; command, time and machine stand around them."""
+    command = [("command", results["command"])] if results["command"] else []
+    time = ("time of the last call", duration(results["seconds"]))
     return Page(
         "analyse",
         title=results["title"],
         version=results["augwise"],
         subtitle=subtitle,
-        facts=_facts(results, images),
+        facts=[*command, *facts, time, *environment_facts(results["environment"])],
         settings=_settings(results["config"]),
         words={"headline": headline, "points": list(points), "sections": list(sections)},
     )
@@ -67,16 +81,13 @@ def analysis_page(results: dict[str, Any], headline: str, points: Sequence[str],
 def _facts(results: dict[str, Any], images: str) -> Facts:
     data = results["data"]
     height, width = data["size"]
-    facts = [("command", results["command"])] if results["command"] else []
-    facts.append(
-        ("data", f"{data['name']}: {images} of {height}×{width} px, {counted(data['classes'], 'class', 'classes')}")
-    )
-    facts += left_out_facts(data)
+    classes = counted(data["classes"], "class", "classes")
+    facts = [("data", f"{data['name']}: {images} of {height}×{width} px, {classes}"), *left_out_facts(data)]
     for run in [*results["runs"], *results.get("substitutes", [])]:
         about = [f"{k} {run[k]}" for k in ("model", "epochs", "seed") if run.get(k) is not None]
         kind = f"{run['access']}-box substitute" if "access" in run else "run"
         facts.append((f"{kind} {run['name']}", ", ".join([run["run"], *about])))
-    return [*facts, ("time of the last call", duration(results["seconds"])), *environment_facts(results["environment"])]
+    return facts
 
 
 def _settings(config: dict[str, Any]) -> Facts:
