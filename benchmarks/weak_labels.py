@@ -13,8 +13,8 @@ LP-A3 at four margins and four shares; ACC and AUC as MedMNIST defines them.
 
 Settings of a method are its paper's, but for what suits a thousand images: lengths of phases, PES's refine_lr,
 DivideMix's unlabelled_weight. They were chosen on seed 100, which is not among those measured. Run it again with the
-same folder until it prints "complete"; ``--tasks`` takes some of them, ``--seeds`` some seeds, so that two terminals can
-share a folder. Rehearsal in a minute or two: ``--rehearse``.
+same folder until it prints "complete"; ``--tasks`` takes some of them, ``--seeds`` some seeds, so that two terminals
+can share a folder. Rehearsal in a minute or two: ``--rehearse``.
 """
 
 from __future__ import annotations
