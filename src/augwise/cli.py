@@ -245,6 +245,14 @@ def _report(arguments: list[str]) -> None:
     print(report(*config.results, out=config.out, title=config.title))
 
 
+def _reproduce(arguments: list[str]) -> None:
+    from .recipes.reproduce import ReproduceConfig, reproduce
+
+    named = arguments[:1] and not arguments[0].startswith("-")  # the table needs no flag before it
+    config = _parse(ReproduceConfig, "reproduce", ["--recipe", *arguments] if named else arguments)
+    reproduce(config, command=f"augwise reproduce {_quoted(arguments)}")
+
+
 def _quickstart(arguments: list[str]) -> None:
     from .recipes.quickstart import QuickstartConfig, quickstart
 
@@ -278,5 +286,6 @@ VERBS = {
     "compare": Verb("plain, guarded and control side by side, paired by seed: table and page", _compare, True),
     "attack-table": Verb("sparse attacks side by side: success, pixels changed, norms, cost", _attack_table, True),
     "tune": Verb("search the options of a method on validation images, then ask the test images", _tune, True),
+    "reproduce": Verb("run a table of a paper at a chosen scale, beside its printed numbers", _reproduce, True),
     "report": Verb("build the page of results again, or one page of several", _report),
 }

@@ -147,7 +147,7 @@ def run_all(
     bar = tqdm(total=len(jobs), initial=len(results), desc="runs", unit="run", disable=quiet, smoothing=0.05)
     # Spawned, not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(threads,))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=start_worker, initargs=(threads,))
     ticked = time.monotonic()
     try:
         with _deaf_to_interrupts():
@@ -192,7 +192,8 @@ def _deaf_to_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _start(threads: int) -> None:
+def start_worker(threads: int) -> None:
+    """Of a process that runs: deaf to Ctrl-C, which is the parent's, gone when the parent is, and so many threads."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # also where no main thread could arrange it

@@ -41,6 +41,7 @@ _PAGES = {
     "calibration": "calibration_page",
     "farther": "farther_page",
     "curves": "curves_page",
+    "reproduce": "reproduce_page",
 }
 
 

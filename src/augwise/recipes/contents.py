@@ -1,0 +1,40 @@
+"""Every recipe by name, each in a file of its own that is read when it is asked for. One explicit list."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+
+from ..errors import UserError
+from .recipe import SCALES, Recipe
+
+RECIPES = {
+    "ipf-rda/label-noise": "ipf_rda_label_noise",
+    "lp-a3/table-1": "lp_a3_table_1",
+    "lp-a3/table-2": "lp_a3_table_2",
+    "lp-a3/table-3": "lp_a3_table_3",
+}
+"""Name -> the module here that has it as ``RECIPE``."""
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of this name; `UserError` lists what there is."""
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"recipe {name!r} is unknown: {hint}use one of {', '.join(RECIPES)}")
+    return importlib.import_module(f".{RECIPES[name]}", __package__).RECIPE
+
+
+def listing() -> str:
+    """Every recipe with its scales, for a terminal."""
+    lines = []
+    for name in RECIPES:
+        recipe = find_recipe(name)
+        lines.append(f"{name}: {recipe.title} ({recipe.source})")
+        lines += [
+            f"  {scale:5}  {recipe.scales[scale].about}; {recipe.scales[scale].hours}"
+            for scale in SCALES
+            if scale in recipe.scales
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,214 @@
+"""From finished runs to a table beside the paper's: means, deviations, paired gains, what held of the paper's claim."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..analysis.statistics import Interval, holm, p_value, paired, summarise
+from .published import Table
+from .recipe import Place, key_of
+
+if TYPE_CHECKING:
+    from .reproduce import Plan
+
+
+def gathered(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what results say, what times say) of all finished runs of a plan's places, asked for in this call or not."""
+    values: dict[Place, dict[int, float]] = {}
+    curves: dict[Place, list[list[float]]] = {}
+    seconds: dict[str, float] = {}
+    environments: dict[str, dict[str, Any]] = {}
+    jobs: dict[str, dict[str, Any]] = {}
+    states = {"done": 0, "running": 0, "left": 0}
+    counted: set[str] = set()
+    for place, job in plan.places.items():
+        key = key_of(job)
+        jobs[key] = json.loads(json.dumps(job.identity(), default=str))
+        name = plan.recipe.measured(place)
+        for seed in range(_most(plan)):
+            unit = plan.unit(job, seed)
+            summary = unit.summary
+            if str(unit.folder) not in counted and (summary is not None or seed < plan.seeds):
+                counted.add(str(unit.folder))
+                states["done" if summary is not None else unit.state] += 1
+            if summary is None or summary["measured"].get(name) is None:
+                continue
+            values.setdefault(place, {})[seed] = summary["measured"][name]
+            curves.setdefault(place, []).append(summary["curve"])
+            seconds[f"{key}/s{seed}"] = summary["seconds"]
+            text = json.dumps(summary["environment"], sort_keys=True)
+            environments[text] = summary["environment"]
+    tables = [_table(plan, table, values) for table in plan.recipe.published()]
+    found = {
+        **states,
+        "tables": tables,
+        "pairs": _pairs(plan, values),
+        "curves": {" | ".join(place): _mean_curve(given) for place, given in curves.items() if _same_length(given)},
+        "jobs": jobs,
+        "environments": [environments[text] for text in sorted(environments)],
+    }
+    return found, {"seconds": seconds, "total": sum(seconds.values())}
+
+
+def printed(table: Table, value: float, name: str) -> float:
+    """A measured number in the unit of the paper's table: shares in per cent, errors where it prints errors."""
+    if name in ("accuracy", "precision", "auc"):
+        return 100 * (1 - value) if table.is_error and name == "accuracy" else 100 * value
+    return value
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """The tables for a terminal: ours, then the paper's number in brackets."""
+    lines = [results["title"], f"{results['scale']}: {results['about']}", ""]
+    for table in results["tables"]:
+        rows = [["", *table["columns"]]]
+        for row in table["rows"]:
+            cells = [table["cells"].get(row, {}).get(column) for column in table["columns"]]
+            if any(cell is not None and cell["n"] for cell in cells):
+                rows.append([row, *("" if cell is None else cell_text(cell) for cell in cells)])
+        if len(rows) == 1:
+            continue
+        keep = [i for i in range(len(rows[0])) if i == 0 or any(row[i] and row[i][0] != "(" for row in rows[1:])]
+        rows = [[row[i] for i in keep] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += [f"{table['title']}, {table['metric']}"]
+        lines += [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        lines.append("")
+    for pair in results["pairs"]:
+        lines.append(pair_text(pair))
+    if results["pairs"]:
+        lines.append("gains: percentage points towards better, paired by seed, 95 % intervals; p corrected by Holm")
+    total = results["done"] + results["running"] + results["left"]
+    lines += ["", f"{results['done']} of {total} runs are done; numbers in brackets are the paper's"]
+    return "\n".join(lines) + "\n"
+
+
+def cell_text(cell: Mapping[str, Any]) -> str:
+    """``4.21 ± 0.10 (3.99)``: ours, where it is there, and the paper's."""
+    own = ""
+    if cell["n"]:
+        own = f"{cell['mean']:.2f}" + ("" if cell["std"] is None else f" ± {cell['std']:.2f}")
+    theirs = "" if cell["published"] is None else f"({cell['published']:g})"
+    return " ".join(filter(None, [own, theirs]))
+
+
+def pair_text(pair: Mapping[str, Any]) -> str:
+    """A pair in a line."""
+    gain = pair["gain"]
+    interval = "" if gain["low"] is None else f" [{gain['low']:+.2f}, {gain['high']:+.2f}]"
+    theirs = "" if pair["published"] is None else f", the paper {pair['published']:+.2f}"
+    p = "" if pair["p"] is None else f", p {pair['p']:.2g}"
+    text = f"{gain['mean']:+.2f}{interval} (n = {gain['n']}){p}{theirs}".replace("-", "−")
+    return f"{pair['what']} against {pair['against']}: {text}: {pair['verdict']}"
+
+
+def _most(plan: Plan) -> int:
+    """Seeds that may be there from earlier calls, too."""
+    folders = {plan.unit(job, 0).folder.parent for job in plan.places.values()}
+    seeds = [int(p.name[1:]) for f in folders if f.is_dir() for p in f.iterdir() if p.name[1:].isdigit()]
+    return max([plan.seeds, *(seed + 1 for seed in seeds)])
+
+
+def _table(plan: Plan, table: Table, values: Mapping[Place, Mapping[int, float]]) -> dict[str, Any]:
+    cells: dict[str, dict[str, Any]] = {}
+    for row in plan.recipe.rows(table):
+        for column in plan.recipe.columns(table):
+            place, theirs = Place(table.id, row, column), table.value(row, column)
+            own = values.get(place, {})
+            if not own and theirs is None:
+                continue
+            name = plan.recipe.measured(place)
+            in_unit = {seed: printed(table, value, name) for seed, value in sorted(own.items())}
+            summary = summarise(list(in_unit.values())) if in_unit else {"n": 0, "mean": None, "std": None}
+            cells.setdefault(row, {})[column] = {
+                **summary,
+                "seeds": {str(seed): value for seed, value in in_unit.items()},
+                "published": None if theirs is None else theirs.mean,
+                "published_std": None if theirs is None else theirs.std,
+                "job": key_of(plan.places[place]) if place in plan.places else None,
+            }
+    return {
+        "id": table.id,
+        "title": table.title,
+        "metric": table.metric,
+        "better": table.better,
+        "rows": plan.recipe.rows(table),
+        "columns": plan.recipe.columns(table),
+        "cells": cells,
+        "note": table.note,
+    }
+
+
+def _pairs(plan: Plan, values: Mapping[Place, Mapping[int, float]]) -> list[dict[str, Any]]:
+    """Gains of places over what they are compared with, towards better, in the table's unit."""
+    found = []
+    for table in plan.recipe.published():
+        sign = 1 if table.better == "higher" else -1
+        for row in plan.recipe.rows(table):
+            for column in plan.recipe.columns(table):
+                other = plan.recipe.against(row, column)
+                if other is None:
+                    continue
+                place, base = Place(table.id, row, column), Place(table.id, *other)
+                name = plan.recipe.measured(place)
+                ours, theirs = (
+                    {seed: sign * printed(table, v, name) for seed, v in values.get(p, {}).items()}
+                    for p in (place, base)
+                )
+                gain = paired(ours, theirs)
+                if gain is None:
+                    continue
+                a, b = table.value(row, column), table.value(*other)
+                found.append(
+                    {
+                        "table": table.id,
+                        "row": row,
+                        "column": column,
+                        "what": _called(row, column),
+                        "against": _called(*other, beside=(row, column)),
+                        "gain": gain,
+                        "published": None if a is None or b is None else sign * (a.mean - b.mean),
+                        "p": p_value(gain),
+                    }
+                )
+    counted = [pair for pair in found if pair["p"] is not None]
+    for pair, p in zip(counted, holm([pair["p"] for pair in counted]), strict=True):
+        pair["p"] = p
+    for pair in found:
+        pair["verdict"] = verdict(pair["gain"], pair["published"])
+    return found
+
+
+def verdict(gain: Interval, published: float | None) -> str:
+    """What an interval says of the paper's gain, before any correction."""
+    low, high = gain["low"], gain["high"]
+    if low is None or high is None:
+        return "too few seeds to say"
+    found = "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+    if published is None:
+        return found
+    if found == "no difference shown":
+        return f"{found}; the paper’s gain lies {'inside' if low <= published <= high else 'outside'} the interval"
+    agrees = (published > 0) == (found == "better")
+    return f"{found}, {'as' if agrees else 'unlike'} the paper"
+
+
+def _called(row: str, column: str, beside: tuple[str, str] | None = None) -> str:
+    """A place in words; beside another that shares its row or column, by the other alone."""
+    if beside is not None and beside[1] == column:
+        return row
+    if beside is not None and beside[0] == row:
+        return column
+    return f"{row}, {column}"
+
+
+def _same_length(curves: list[list[float]]) -> bool:
+    return len({len(curve) for curve in curves}) == 1 and len(curves[0]) > 1
+
+
+def _mean_curve(curves: list[list[float]]) -> list[float]:
+    return [sum(values) / len(values) for values in zip(*curves, strict=True)]

@@ -1,0 +1,146 @@
+"""The page of a paper's table that was run again: ours beside theirs, gains with intervals, curves, warnings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ..recipes.reproduced import cell_text
+from .analyse_page import Section, Table, lines
+from .charts import Chart, Estimate, forest, line_chart
+from .page import Facts, Page, environment_facts
+from .text import counted, number, short, signed
+
+_MOST_LINES, _MOST_ROWS = 5, 30
+
+
+def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG001 - tables have no pictures
+    """The page of what ``augwise reproduce`` found."""
+    total = results["done"] + results["running"] + results["left"]
+    sections = [_table(table, i) for i, table in enumerate(results["tables"]) if _filled(table)]
+    sections += _gains(results)
+    sections += _curves(results)
+    return Page(
+        "analyse",
+        title=results["title"],
+        version=results["augwise"],
+        subtitle=f"scale {results['scale']}, {results['done']} of {counted(total, 'run')} done",
+        facts=_facts(results),
+        words={"headline": _headline(results), "points": _points(results), "sections": sections},
+    )
+
+
+def _headline(results: dict[str, Any]) -> str:
+    if not results["done"]:
+        return "Nothing is done yet."
+    told = [pair for pair in results["pairs"] if pair["gain"]["low"] is not None]
+    if not results["pairs"]:
+        return f"{counted(results['done'], 'run')} at the scale “{results['scale']}”."
+    if not told:
+        return "Too few seeds to tell differences from chance."
+    better = sum(pair["gain"]["low"] > 0 for pair in told)
+    worse = sum(pair["gain"]["high"] < 0 for pair in told)
+    return (
+        f"Of {counted(len(told), 'difference')} that the paper or this project asks about, {better} "
+        f"{'is' if better == 1 else 'are'} better and {worse} worse by their 95 % intervals."
+    )
+
+
+def _points(results: dict[str, Any]) -> list[str]:
+    points = [f"Scale “{results['scale']}”: {results['about']}."]
+    if results["scale"] != "full":
+        points.append(
+            "At this scale numbers cannot equal the paper’s, which stand beside them in brackets; only directions of "
+            "differences can be set against it."
+        )
+    if results["claim"]:
+        points.append(f"The paper: {results['claim']}")
+    return points + list(results["wary"])
+
+
+def _filled(table: dict[str, Any]) -> bool:
+    return any(cell["n"] for row in table["cells"].values() for cell in row.values())
+
+
+def _table(table: dict[str, Any], number: int) -> Section:
+    """Rows that were run, and the paper's others below them; columns that were run."""
+    run = {column for cells in table["cells"].values() for column, cell in cells.items() if cell["n"]}
+    columns = [column for column in table["columns"] if column in run]
+    rows, others = [], []
+    for row in table["rows"]:
+        cells = [table["cells"].get(row, {}).get(column) for column in columns]
+        texts = [row, *("–" if cell is None else cell_text(cell) for cell in cells)]
+        if any(cell is not None and cell["n"] for cell in cells):
+            rows.append(texts)
+        elif any(cell is not None for cell in cells):
+            others.append(texts)
+    caption = f"{table['metric']}, {table['better']} is better: mean ± standard deviation over seeds (the paper’s)."
+    tables = [Table(caption, ["", *columns], rows)]
+    if others:
+        tables.append(Table("Rows of the paper that are not run at this scale.", ["", *columns], others))
+    notes = [f"Of the printed table: {table['note']}"] if table["note"] else []
+    return Section(f"table-{number}", table["title"], [], [], tables, notes)
+
+
+def _gains(results: dict[str, Any]) -> list[Section]:
+    pairs = results["pairs"]
+    if not pairs:
+        return []
+    rows = [
+        [
+            pair["what"],
+            pair["against"],
+            str(pair["gain"]["n"]),
+            signed(pair["gain"]["mean"]) + _interval(pair["gain"]),
+            "–" if pair["p"] is None else number(pair["p"], 3),
+            signed(pair["published"]),
+            pair["verdict"],
+        ]
+        for pair in pairs
+    ]
+    columns = ["", "against", "n", "gain, points", "p (Holm)", "the paper’s", ""]
+    drawn = [
+        Estimate(
+            pair["what"], pair["gain"]["mean"], pair["gain"]["low"], pair["gain"]["high"], sure=_sure(pair["gain"])
+        )
+        for pair in pairs[:_MOST_ROWS]
+    ]
+    chart = forest("Gains towards better", [("", drawn)], "percentage points")
+    caption = "Paired by seed, 95 % intervals of Student’s t; p of all these differences corrected by Holm’s method."
+    return [Section("gains", "Gains", [], [chart], [Table(caption, columns, rows)])]
+
+
+def _interval(gain: Mapping[str, Any]) -> str:
+    return "" if gain["low"] is None else f" [{signed(gain['low'])}, {signed(gain['high'])}]"
+
+
+def _sure(gain: Mapping[str, Any]) -> bool:
+    return gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
+
+
+def _curves(results: dict[str, Any]) -> list[Section]:
+    """Mean accuracy by measured epoch, a chart for every column, a few lines each."""
+    by_column: dict[tuple[str, str], list[tuple[str, list[float]]]] = {}
+    for place, curve in results["curves"].items():
+        table, row, column = place.split(" | ")
+        by_column.setdefault((table, column), []).append((row, curve))
+    charts: list[Chart] = []
+    for (_, column), given in by_column.items():
+        first, others = given[0], given[1:]
+        step = _MOST_LINES - 1
+        for i in range(0, max(1, len(others)), step):
+            shown = [first, *others[i : i + step]]
+            points = [[(k + 1, 100 * v) for k, v in enumerate(curve)] for _, curve in shown]
+            drawn = lines([row for row, _ in shown], points, marked=False)
+            charts.append(line_chart(column, drawn, "evaluation", "mean accuracy, %", integers=True))
+    text = "Mean over seeds of every evaluation; the last is the one that counts."
+    return [Section("curves", "Curves", [text], charts)] if charts else []
+
+
+def _facts(results: dict[str, Any]) -> Facts:
+    facts = [("command", results["command"]), ("meant for", results["hardware"])]
+    facts += [(f"job {key}", short(json.dumps(job["train"]))) for key, job in results["jobs"].items() if "train" in job]
+    for environment in results["environments"]:
+        facts += environment_facts(environment)
+    return facts
