@@ -130,6 +130,7 @@ _HOME = {
     "OneOf": "analysis.tune_space",
     "OnePassSettings": "training.one_pass",
     "QuickstartConfig": "recipes.quickstart",
+    "ReproduceConfig": "recipes.reproduce",
     "ReportConfig": "report.build",
     "SelectConfig": "analysis.select_config",
     "ShowConfig": "analysis.show",
@@ -148,6 +149,7 @@ _HOME = {
     "fidelity": "analysis.fidelity_run",
     "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
+    "reproduce": "recipes.reproduce",
     "select_images": "analysis.select_run",
     "show": "analysis.show",
     "stores": "analysis.stores",
@@ -280,6 +282,8 @@ if TYPE_CHECKING:
     from .recipes.finetune import finetune as finetune
     from .recipes.quickstart import QuickstartConfig as QuickstartConfig
     from .recipes.quickstart import quickstart as quickstart
+    from .recipes.reproduce import ReproduceConfig as ReproduceConfig
+    from .recipes.reproduce import reproduce as reproduce
     from .report.build import ReportConfig as ReportConfig
     from .report.build import report as report
     from .sample import Batch as Batch

@@ -48,8 +48,15 @@ def run_settings(settings: TrainConfig, folder: Path) -> TrainConfig:
 
 
 def counting(train: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Those of a comparison's training settings that can change a run's result, and that are not the defaults."""
-    return {k: v for k, v in train.items() if k not in _ELSEWHERE and v != defaults.get(k)}
+    """Those of a comparison's training settings that can change a run's result, and that are not the defaults.
+
+    Of settings inside a setting (``learn``) likewise, so that a new one with its default makes no other run.
+    """
+    changed = {k: v for k, v in train.items() if k not in _ELSEWHERE and v != defaults.get(k)}
+    for name, value in changed.items():
+        if isinstance(value, dict) and isinstance(defaults.get(name), dict):
+            changed[name] = {k: v for k, v in value.items() if v != defaults[name].get(k)}
+    return changed
 
 
 def identity_of(store: ImportanceStore) -> str:

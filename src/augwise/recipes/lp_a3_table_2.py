@@ -94,8 +94,8 @@ RECIPE = Recipe(
             words={"epochs": 100},
         ),
         "tiny": Scale(
-            "handwritten digits at 16 px for CIFAR-10, the small CNN, 40 epochs of batches of 32 at lr 0.05, 50 % noise, "
-            "LP-A3 in one step (tangent)",
+            "handwritten digits at 16 px for CIFAR-10, the small CNN, 40 epochs of batches of 32 at lr 0.05, 50 % "
+            "noise, LP-A3 in one step (tangent)",
             "about 8 minutes on two cores",
             2,
             columns=("CIFAR-10 / 50% noise",),

@@ -275,8 +275,9 @@ def write(plan: Plan, command: str = "") -> dict[str, Any]:
     """Results, table and page of what is done by now."""
     from ..files import write_atomically
     from ..report.build import report
+    from ..report.reproduce_text import as_text
     from ..training.results import write_json
-    from .reproduced import as_text, gathered
+    from .reproduced import gathered
 
     found, times = gathered(plan)
     scale = plan.recipe.scale(plan.scale)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..recipes.reproduced import cell_text
 from .analyse_page import Section, Table, lines
 from .charts import Chart, Estimate, forest, line_chart
 from .page import Facts, Page, environment_facts
+from .reproduce_text import cell_text
 from .text import counted, number, short, signed
 
 _MOST_LINES, _MOST_ROWS = 5, 30

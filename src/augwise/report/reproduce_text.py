@@ -1,0 +1,53 @@
+"""A paper's table that was run again, as text: for the terminal, and in parts for the page. Knows nothing of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def as_text(results: Mapping[str, Any]) -> str:
+    """The tables for a terminal: ours, then the paper's number in brackets."""
+    lines = [results["title"], f"{results['scale']}: {results['about']}", ""]
+    for table in results["tables"]:
+        rows = [["", *table["columns"]]]
+        for row in table["rows"]:
+            cells = [table["cells"].get(row, {}).get(column) for column in table["columns"]]
+            if any(cell is not None and cell["n"] for cell in cells):
+                rows.append([row, *("" if cell is None else cell_text(cell) for cell in cells)])
+        if len(rows) == 1:
+            continue
+        keep = [i for i in range(len(rows[0])) if i == 0 or any(row[i] and row[i][0] != "(" for row in rows[1:])]
+        rows = [[row[i] for i in keep] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines += [f"{table['title']}, {table['metric']}"]
+        lines += [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        lines.append("")
+    for pair in results["pairs"]:
+        lines.append(pair_text(pair))
+    if results["pairs"]:
+        lines.append("gains: percentage points towards better, paired by seed, 95 % intervals; p corrected by Holm")
+    total = results["done"] + results["running"] + results["left"]
+    lines += ["", f"{results['done']} of {total} runs are done; numbers in brackets are the paper's"]
+    return "\n".join(lines) + "\n"
+
+
+def cell_text(cell: Mapping[str, Any]) -> str:
+    """``4.21 ± 0.10 (3.99)``: ours, where it is there, and the paper's."""
+    own = ""
+    if cell["n"]:
+        own = f"{cell['mean']:.2f}" + ("" if cell["std"] is None else f" ± {cell['std']:.2f}")
+    theirs = "" if cell["published"] is None else f"({cell['published']:g})"
+    return " ".join(filter(None, [own, theirs]))
+
+
+def pair_text(pair: Mapping[str, Any]) -> str:
+    """A pair in a line."""
+    gain = pair["gain"]
+    interval = "" if gain["low"] is None else f" [{gain['low']:+.2f}, {gain['high']:+.2f}]"
+    theirs = "" if pair["published"] is None else f", the paper {pair['published']:+.2f}"
+    p = "" if pair["p"] is None else f", p {pair['p']:.2g}"
+    text = f"{gain['mean']:+.2f}{interval} (n = {gain['n']}){p}{theirs}".replace("-", "−")
+    return f"{pair['what']} against {pair['against']}: {text}: {pair['verdict']}"

@@ -1,0 +1,242 @@
+"""Recipes as plans: what is run, that it goes on after a kill to the same bytes, and what the table says of it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import augwise as aw
+from augwise.analysis.statistics import holm, p_value, paired
+from augwise.errors import UserError
+from augwise.recipes.contents import RECIPES, find_recipe, listing
+from augwise.recipes.published import Table, Value
+from augwise.recipes.recipe import SCALES, Outcome, Place, Recipe, Scale, Where, key_of
+from augwise.recipes.reproduce import Plan, ReproduceConfig, plan_of, reproduce, states, write
+from augwise.recipes.reproduced import verdict
+from augwise.recipes.training import Maps, training
+from augwise.training.config import TrainConfig
+from augwise.training.results import write_json
+
+SMALL = TrainConfig(size=16, limit=60, eval_limit=40, epochs=2, batch_size=20, threads=1)
+NAME = "lp-a3/table-3"
+ROWS = ("ResNet-18 / baseline", "ResNet-18 / RandAugment")
+
+
+def call(out, *more, rows=ROWS):
+    words = ["reproduce", NAME, "--seeds", "1", "--jobs", "1", "--device", "cpu", "--quiet", "--out", str(out), *more]
+    return [sys.executable, "-m", "augwise", *words, "--rows", *rows]
+
+
+def test_every_recipe_says_what_it_is_and_plans_its_scales():
+    for name in RECIPES:
+        recipe = find_recipe(name)
+        assert recipe.name == name
+        assert set(recipe.scales) == set(SCALES)
+        for scale in recipe.scales.values():
+            places = recipe.places(scale)
+            assert places
+            for place in places:
+                other = recipe.against(place.row, place.column)
+                assert other is None or Place(place.table, *other) in places, (name, place)
+            distinct = {json.dumps(job.identity(), sort_keys=True, default=str) for job in places.values()}
+            assert len({key_of(job) for job in places.values()}) == len(distinct)
+        assert name in listing()
+
+
+def test_a_job_s_name_changes_with_all_that_decides_it_and_nothing_else():
+    plain = training(SMALL, "cutout", length=8)
+    others = [
+        training(SMALL, "cutout", length=6),
+        training(SMALL, "cutout", "guarded", length=8),
+        training(SMALL, "cutout", "control", length=8),
+        training(SMALL, "cutout", "guarded", Maps("centre"), length=8),
+        training(SMALL, "cutout", "guarded", Maps("cdiea", of="predicted"), length=8),
+        training(SMALL, "cutout", length=8, noise=0.5),
+        training(SMALL, "cutout", length=8).with_seeded_data(),
+        training(aw.TrainConfig(size=16, limit=60, epochs=3, batch_size=20), "cutout", length=8),
+        training(SMALL),
+    ]
+    assert len({key_of(job) for job in (plain, *others)}) == 1 + len(others)
+    same = training(aw.TrainConfig(**{**SMALL.__dict__, "quiet": True, "device": "cpu"}), "cutout", length=8)
+    assert key_of(same) == key_of(plain)
+
+
+def test_killed_and_started_again_it_ends_as_if_nothing_had_been(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run(call(whole), check=True, capture_output=True, timeout=300)
+    process = subprocess.Popen(call(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not list(killed.glob("runs/*/s0/summary.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)  # into the second run
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = list(killed.glob("runs/*/s0/summary.json"))
+    assert len(done) == 1
+    first = done[0].read_bytes()
+    subprocess.run(call(killed), check=True, capture_output=True, timeout=300)
+    results = [json.loads((out / NAME / "tiny" / "results.json").read_text()) for out in (whole, killed)]
+    for found in results:
+        found.pop("command")  # names the folder
+    assert results[0] == results[1]
+    assert (results[0]["done"], results[0]["left"]) == (2, 2)
+    assert done[0].read_bytes() == first  # what was finished was not run again
+    # More of it into the same folder: what is there stays, and the results tell of everything.
+    subprocess.run(call(killed, rows=("ResNet-18 / LP-A3",)), check=True, capture_output=True, timeout=300)
+    more = json.loads((killed / NAME / "tiny" / "results.json").read_text())
+    assert (more["done"], more["left"]) == (3, 1)
+    cells = more["tables"][0]["cells"]
+    assert cells[ROWS[0]]["DermaMNIST"] == results[0]["tables"][0]["cells"][ROWS[0]]["DermaMNIST"]
+    assert cells["ResNet-18 / LP-A3"]["DermaMNIST"]["n"] == 1
+    page = (killed / NAME / "tiny" / "report.html").read_text()
+    assert f"{cells['ResNet-18 / LP-A3']['DermaMNIST']['mean']:.2f} (76.22)" in page
+
+
+def test_a_job_trains_what_augwise_train_does(tmp_path):
+    """Guarded by an image's own map, and by another's; the same bytes as by hand."""
+    maps = Maps("centre")
+    for arm in ("guarded", "control"):
+        job = training(SMALL, "cutout", arm, maps, length=8)
+        found = job.run(3, tmp_path / f"job-{arm}", Where(tmp_path / "home", device="cpu", threads=1))
+        source = aw.open_source("digits", "train", size=16, limit=60)
+        test = aw.open_source("digits", "test", size=16, limit=40)
+        store = aw.estimate(None, source, tmp_path / f"maps-{arm}", aw.CentrePrior(), progress=False)
+        attached = store.attach(source)
+        config = aw.TrainConfig(
+            size=16, epochs=2, batch_size=20, seed=3, threads=1, out=tmp_path / arm, quiet=True, device="cpu"
+        )
+        by_hand = aw.train(
+            config,
+            source=source,
+            test=test,
+            maps=attached.deranged(3) if arm == "control" else attached,
+            steps=[aw.Cutout(8, quantile=0.6)],
+        )
+        assert found.measured["accuracy"] == by_hand["test"]["last_accuracy"]
+        assert found.curve == [row["test_accuracy"] for row in by_hand["curve"]]
+
+
+def test_wrong_labels_are_wrong_for_everybody(tmp_path):
+    job = training(SMALL, "cutout", "trusted", Maps("saliency"), length=8, noise=0.5).with_seeded_data()
+    where = Where(tmp_path, device="cpu", threads=1)
+    labels = [np.asarray(job._seeded(seed).sources(where).train.labels) for seed in (0, 1)]
+    true = aw.open_source("digits", "train", size=16, limit=60, seed=0)
+    assert 20 <= (labels[0] != true.labels).sum() <= 30
+    job.run(0, tmp_path / "run", where)
+    (home,) = (tmp_path / "prepared").iterdir()
+    for name in ("base", "early"):
+        told = json.loads((home / name / "results.json").read_text())
+        assert told["config"]["learn"]["noise"] == 0  # the labels that it was given are wrong already
+    steps = json.loads((tmp_path / "run" / "results.json").read_text())["steps"]
+    assert steps[0].startswith("TrustedGuard(Cutout(")
+
+
+class Given:
+    """A job whose numbers are known."""
+
+    def __init__(self, name, values):
+        self.name, self.values = name, values
+
+    def identity(self):
+        return {"name": self.name}
+
+    def check(self, where):  # noqa: ARG002
+        pass
+
+    def run(self, seed, folder, where):  # noqa: ARG002
+        return Outcome({"accuracy": self.values[seed]}, [0.1, self.values[seed]], 1.0, {"cpu": "one"})
+
+
+def given_plan(out, better="lower", metric="test error %"):
+    values = {"plain": [0.90, 0.92, 0.91], "IPF": [0.93, 0.94, 0.95], "control": [0.90, 0.91, 0.92]}
+    jobs = {name: Given(name, found) for name, found in values.items()}
+    scale = Scale("made up", "none", 3)
+    recipe = Recipe(
+        "ipf-rda/given", "given", "nowhere", ("given",), {"tiny": scale}, lambda _, place: jobs[place.row], "none",
+        against=lambda row, column: None if row == "plain" else ("plain", column), more_rows=("control",),
+    )  # fmt: skip
+    cells = {("plain", "net"): Value(9.5, None), ("IPF", "net"): Value(9.0, 0.1)}
+    printed = Table("given", "given", metric, better, ("plain", "IPF"), ("net",), cells, {}, "")
+    return recipe, printed, values, jobs, scale, out
+
+
+def test_the_table_s_numbers_by_hand(tmp_path, monkeypatch):
+    recipe, printed, values, _, scale, out = given_plan(tmp_path)
+    monkeypatch.setattr("augwise.recipes.recipe.table", lambda _: printed)
+    places = recipe.places(scale)
+    plan = Plan(recipe, "tiny", places, places, 3, out)
+    for job in places.values():
+        for seed in (2, 0, 1):  # in whatever order they finish
+            unit = plan.unit(job, seed)
+            unit.folder.mkdir(parents=True)
+            outcome = job.run(seed, unit.folder, None)
+            write_json(unit.folder / "summary.json", {"job": {}, "seed": seed, **outcome._asdict()})
+    plan.folder.mkdir(parents=True)
+    found = write(plan)
+    cell = found["tables"][0]["cells"]["IPF"]["net"]
+    errors = 100 * (1 - np.array(values["IPF"]))
+    assert cell["mean"] == pytest.approx(errors.mean())
+    assert cell["std"] == pytest.approx(errors.std(ddof=1))
+    assert (cell["published"], cell["published_std"], cell["n"]) == (9.0, 0.1, 3)
+    ipf, control = found["pairs"]
+    differences = 100 * (np.array(values["IPF"]) - np.array(values["plain"]))
+    assert ipf["gain"]["mean"] == pytest.approx(differences.mean())  # fewer errors are a gain
+    assert ipf["published"] == pytest.approx(0.5)
+    assert control["published"] is None
+    wanted = [
+        p_value(paired(dict(enumerate(values[name])), dict(enumerate(values["plain"])))) for name in ("IPF", "control")
+    ]
+    assert [ipf["p"], control["p"]] == pytest.approx(holm(wanted))
+    assert found["curves"]["given | IPF | net"] == pytest.approx([0.1, np.mean(values["IPF"])])
+    text = (plan.folder / "table.txt").read_text()
+    assert "6.00 ± 1.00 (9)" in text
+    assert "9 of 9 runs are done" in text
+    assert states(plan).startswith("ipf-rda/given, tiny: 9 done, 0 running, 0 left")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "published", "words"),
+    [
+        (0.1, 0.9, 0.5, "better, as the paper"),
+        (0.1, 0.9, -0.5, "better, unlike the paper"),
+        (-0.9, -0.1, 0.5, "worse, unlike the paper"),
+        (-0.9, -0.1, None, "worse"),
+        (-0.5, 0.9, 0.5, "no difference shown; the paper’s gain lies inside the interval"),
+        (-0.5, 0.4, 0.5, "no difference shown; the paper’s gain lies outside the interval"),
+        (None, None, 0.5, "too few seeds to say"),
+    ],
+)
+def test_verdicts(low, high, published, words):
+    mean = 0.0 if low is None else (low + high) / 2
+    assert verdict({"n": 3, "mean": mean, "low": low, "high": high}, published) == words
+
+
+def test_what_cannot_be_meant(tmp_path):
+    def asked(name=NAME, **changes):
+        return ReproduceConfig(name, out=tmp_path, quiet=True, device="cpu", **changes)
+
+    for config, message in (
+        (asked(""), "name a table"),
+        (asked("lp-a3/table-4"), "did you mean 'lp-a3/table-"),
+        (asked(scale="huge"), "full, short, tiny"),
+        (asked(rows=("ResNet-19",)), "no row 'ResNet-19': use ResNet-18 / baseline"),
+        (asked(columns=("Derma",)), "no column 'Derma': use PathMNIST"),
+        (asked(seeds=0), "--seeds 0"),
+        (asked(jobs=0), "--jobs 0"),
+        (asked(scale="full", columns=("DermaMNIST",), data=(("medmnist:dermamnist", "npz:no.npz"),)), "no.npz"),
+    ):
+        with pytest.raises(UserError, match=message):
+            reproduce(config)
+    folder = plan_of(asked()).folder
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(json.dumps({"kind": "train"}))
+    with pytest.raises(UserError, match="would be lost"):
+        reproduce(asked())
+    assert not (Path(tmp_path) / "runs").exists()
