@@ -8,18 +8,23 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Objective = Literal["supervised", "uda", "fixmatch", "flexmatch", "pes", "dividemix"]
+Objective = Literal["supervised", "uda", "fixmatch", "flexmatch", "pes", "dividemix", "p_correction", "m_correction"]
 
 _CONFIDENCE = {"uda": 0.8, "fixmatch": 0.95, "flexmatch": 0.95}
-_WRONG_LABELS = ("pes", "dividemix")
 _FEW_LABELS = ("labelled", "unlabelled_ratio", "epoch_steps", "confidence")
-_DOUBTFUL = ("early_epochs", "refine_epochs", "refine_lr", "ramp_epochs", "mix_alpha", "clean", "penalty")
-_PES, _DIVIDEMIX = ("refine_epochs", "refine_lr"), ("clean", "penalty")
-_NOT_NEGATIVE = ("refine_epochs", "ramp_epochs", "penalty")
+_WRONG_LABELS: dict[str, tuple[str, ...]] = {
+    "pes": ("early_epochs", "refine_epochs", "refine_lr", "ramp_epochs", "mix_alpha"),
+    "dividemix": ("early_epochs", "ramp_epochs", "mix_alpha", "clean", "penalty"),
+    "p_correction": ("early_epochs", "correct_epochs", "label_lr", "compatibility", "entropy"),
+    "m_correction": ("early_epochs", "mix_alpha", "balance"),
+}
+_DOUBTFUL = tuple(dict.fromkeys(name for names in _WRONG_LABELS.values() for name in names))
+_NOT_NEGATIVE = ("refine_epochs", "ramp_epochs", "penalty", "correct_epochs", "compatibility", "entropy", "balance")
 _USUAL: dict[str, dict[str, float]] = {
     "confidence": _CONFIDENCE,
     "temperature": {"uda": 0.4, "pes": 0.5, "dividemix": 0.5},
     "unlabelled_weight": {**dict.fromkeys(_CONFIDENCE, 1.0), "pes": 15.0, "dividemix": 25.0},
+    "mix_alpha": {"pes": 4.0, "dividemix": 4.0, "m_correction": 32.0},
 }
 
 
@@ -30,7 +35,8 @@ class LearnConfig:
     objective: Objective = "supervised"
     """supervised learns from all labels; uda, fixmatch and flexmatch from a few (--labelled) and from how the model
     sees the other images, weakly (crop and flip) and strongly (--method) augmented; pes and dividemix from labels of
-    which some are wrong, by finding out which: with one network, and with two."""
+    which some are wrong, by finding out which: with one network, and with two; p_correction and m_correction from the
+    same, by learning what the labels should be, and by blending them with predictions."""
     noise: float = 0.0
     """Share of the training labels that are drawn anew before anything else happens, by data_seed."""
     noise_kind: Literal["symmetric", "asymmetric"] = "symmetric"
@@ -51,19 +57,31 @@ class LearnConfig:
     """Weight of the loss on images without labels, or whose labels are not trusted; left out: 1 for few labels, 15 for
     pes, 25 for dividemix."""
     early_epochs: int | None = None
-    """Of pes and dividemix: epochs of plain training, after which labels are judged; left out: a quarter of all."""
+    """With wrong labels: epochs of plain training (m_correction: mixup), after which labels are judged; left out: a
+    quarter of all, for m_correction a third."""
     refine_epochs: int = 5
     """Of pes: passes in which the last layer alone, begun anew, is trained after them."""
     refine_lr: float = 1e-4
     """Of pes: their learning rate (Adam); a few thousand images take a hundred times that, or more passes."""
     ramp_epochs: int = 16
     """Of pes and dividemix: epochs in which unlabelled_weight is reached."""
-    mix_alpha: float = 4.0
-    """Of pes and dividemix: images are mixed by Beta(alpha, alpha)."""
+    mix_alpha: float | None = None
+    """Of pes, dividemix and m_correction: images are mixed by Beta(alpha, alpha); left out: 4, for m_correction 32."""
     clean: float = 0.5
     """Of dividemix: how probable it must be, by its loss, that a label is right for it to be trusted."""
     penalty: float = 0.0
     """Of dividemix: weight of the negative entropy of predictions in the early epochs, 1 for asymmetric noise."""
+    correct_epochs: int | None = None
+    """Of p_correction: epochs after the early ones in which labels are learned; left out: 13 of 32."""
+    label_lr: float | None = None
+    """Of p_correction: learning rate of the labels; left out: 600 for 128 images a step and 130 such epochs, more for
+    more images and for fewer epochs."""
+    compatibility: float = 0.1
+    """Of p_correction: weight of what keeps learned labels near those given."""
+    entropy: float = 0.4
+    """Of p_correction: weight of the entropy of predictions, while labels are learned."""
+    balance: float = 1.0
+    """Of m_correction: weight of what keeps all classes predicted."""
 
     lpa3: bool = False
     """Also train on what LP-A3 makes of the images: as far away as their label allows, in the eyes of the model in
@@ -148,16 +166,17 @@ class LearnConfig:
         if not self.wrong_labels:
             _unused(self, _DOUBTFUL, f"objective={self.objective}: set objective=dividemix or pes")
         else:
-            _unused(self, _DIVIDEMIX if self.objective == "pes" else _PES, f"objective={self.objective}")
-        if self.objective not in ("uda", *_WRONG_LABELS):
+            others = tuple(name for name in _DOUBTFUL if name not in _WRONG_LABELS[self.objective])
+            _unused(self, others, f"objective={self.objective}")
+        if self.objective not in _USUAL["temperature"]:
             _unused(self, ("temperature",), f"objective={self.objective}: it sharpens nothing")
-        if self.objective == "supervised":
-            _unused(self, ("unlabelled_weight",), "objective=supervised: all images have labels")
+        if self.objective not in _USUAL["unlabelled_weight"]:
+            _unused(self, ("unlabelled_weight",), f"objective={self.objective}: all images have labels")
         if not self.lpa3:
             _unused(self, tuple(f.name for f in fields(self) if f.name.startswith("lpa3_")), "lpa3 off: set lpa3")
         for name in ("labelled", "unlabelled_ratio", "epoch_steps", "temperature", "lpa3_margin", "lpa3_iterations"):
             _above(self, name)
-        for name in ("lpa3_step", "lpa3_stride", "lpa3_cap", "mix_alpha", "early_epochs", "refine_lr"):
+        for name in ("lpa3_step", "lpa3_stride", "lpa3_cap", "mix_alpha", "early_epochs", "refine_lr", "label_lr"):
             _above(self, name)
         for name in ("unlabelled_weight", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_back_off", *_NOT_NEGATIVE):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
@@ -167,6 +186,10 @@ class LearnConfig:
                 raise UserError(f"{name}={getattr(self, name)} is no probability to exceed: give 0 or more, below 1")
         if not 0 < self.lpa3_ratio <= 1:
             raise UserError(f"lpa3_ratio={self.lpa3_ratio} is no share of the images: give more than 0, at most 1")
+        if self.lpa3 and self.objective in ("p_correction", "m_correction"):
+            raise UserError(
+                f"objective={self.objective} sets no images apart for lpa3 to move: leave it out, or use pes or dividemix"
+            )
         if self.wrong_labels and self.lpa3:
             names = ("lpa3_ratio", "lpa3_among", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_confidence")
             _unused(self, names, f"objective={self.objective}, which moves all images that are not trusted")

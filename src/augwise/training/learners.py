@@ -24,6 +24,8 @@ from .objectives.dividemix import DivideMix, DivideMixSettings
 from .objectives.farther import Farther
 from .objectives.fixmatch import FixMatch
 from .objectives.flexmatch import FlexMatch
+from .objectives.m_correction import MCorrection, MCorrectionSettings
+from .objectives.p_correction import PCorrection, PCorrectionSettings
 from .objectives.pes import PES, PESSettings
 from .objectives.supervised import Forward, Supervised
 from .objectives.uda import UDA
@@ -65,13 +67,15 @@ class Learner:
             settings = PESSettings(
                 self._early(),
                 learn.refine_epochs,
-                learn.mix_alpha,
+                learn.chosen("mix_alpha"),
                 learn.chosen("temperature"),
                 learn.chosen("unlabelled_weight"),
                 learn.ramp_epochs,
                 learn.refine_lr,
             )
             return PES(self.model, optimizer, self._doubtful(), settings, self.config.label_smoothing, farther)
+        if learn.objective in ("p_correction", "m_correction"):
+            return self._correction(optimizer)
         sure, weight = learn.chosen("confidence"), learn.chosen("unlabelled_weight")
         parts: Any = (self.model, optimizer, self._few(), sure, weight, self.config.label_smoothing, farther)
         if learn.objective == "uda":
@@ -85,7 +89,7 @@ class Learner:
         settings = DivideMixSettings(
             self._early(),
             learn.clean,
-            learn.mix_alpha,
+            learn.chosen("mix_alpha"),
             learn.chosen("temperature"),
             learn.chosen("unlabelled_weight"),
             learn.ramp_epochs,
@@ -100,9 +104,21 @@ class Learner:
             {name: part for name, part in farther.items() if part is not None},
         )
 
+    def _correction(self, optimizer: Optimizer) -> PCorrection | MCorrection:
+        config, learn = self.config, self.config.learn
+        if learn.objective == "m_correction":
+            settings = MCorrectionSettings(self._early(), learn.chosen("mix_alpha"), learn.balance)
+            parts = self._doubtful(), settings, self.classes, config.label_smoothing
+            return MCorrection(self.model, optimizer, *parts)
+        epochs = config.epochs * 13 // 32 if learn.correct_epochs is None else learn.correct_epochs
+        # A label goes as far as in the program (130 of 320 epochs, 128 images a step): λ acts on the mean of a batch.
+        rate = 600 * config.batch_size / 128 * 130 / max(1, epochs) if learn.label_lr is None else learn.label_lr
+        settings = PCorrectionSettings(self._early(), epochs, rate, learn.compatibility, learn.entropy)
+        return PCorrection(self.model, optimizer, self._doubtful(), settings, self.classes, config.label_smoothing)
+
     def _early(self) -> int:
-        early = self.config.learn.early_epochs
-        return max(1, self.config.epochs // 4) if early is None else early
+        early, third = self.config.learn.early_epochs, self.config.learn.objective == "m_correction"
+        return max(1, self.config.epochs // (3 if third else 4)) if early is None else early
 
     def _farther(self, model: nn.Module) -> Farther | None:
         learn = self.config.learn
