@@ -188,7 +188,8 @@ class LearnConfig:
             raise UserError(f"lpa3_ratio={self.lpa3_ratio} is no share of the images: give more than 0, at most 1")
         if self.lpa3 and self.objective in ("p_correction", "m_correction"):
             raise UserError(
-                f"objective={self.objective} sets no images apart for lpa3 to move: leave it out, or use pes or dividemix"
+                f"objective={self.objective} sets no images apart that lpa3 could move: leave it out, or set "
+                "objective=dividemix or pes"
             )
         if self.wrong_labels and self.lpa3:
             names = ("lpa3_ratio", "lpa3_among", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_confidence")

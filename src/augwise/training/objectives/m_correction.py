@@ -26,15 +26,15 @@ class MCorrectionSettings(NamedTuple):
 
 @final
 class MCorrection(Objective):
-    """Arazo et al. 2019 as they call it M-DYR-H: mixup with dynamic hard bootstrapping.
+    """Arazo et al. 2019, Sections 3.1 to 3.3, as they call it M-DYR-H: mixup with dynamic hard bootstrapping.
 
         1. warmup epochs of mixup under the labels given;
         2. then in every epoch a mixture of two Beta distributions is fitted to the losses of all images; w_i is the
            posterior of the one with the larger mean (`wrong_posterior`);
         3. images p and q are mixed by λ ~ Beta(alpha, alpha); h the prediction for their mixture, z the class that the
            network predicts for an image as it is:
-           L = λ [(1 − w_p) CE(h, y_p) + w_p CE(h, z_p)] + (1 − λ) [(1 − w_q) CE(h, y_q) + w_q CE(h, z_q)] (its Eq. 12)
-               + balance · Σ_c π_c log(π_c / h̄_c) (Eq. 13), π uniform, h̄ the mean prediction of the step.
+           L = λ [(1 − w_p) CE(h, y_p) + w_p CE(h, z_p)] + (1 − λ) [(1 − w_q) CE(h, y_q) + w_q CE(h, z_q)]
+               + balance · Σ_c π_c log(π_c / h̄_c), π uniform, h̄ the mean prediction of the step.
 
     w_i stays for an epoch; the released program asks the fitted mixture in every step for the loss of that moment.
     """
@@ -103,8 +103,9 @@ def wrong_posterior(losses: Tensor, iterations: int = 10, least: float = 1e-3) -
     """How probable it is that a loss is of the Beta distribution with the larger mean: (N,) float64.
 
     losses: (N,), scaled so that [0, 1] holds all from the 5th to the 95th percentile, and cut at ``least`` from both
-    ends, where the densities may have no value. p(l) = Σ_k share_k Beta(l; a_k, b_k) (Arazo et al. 2019, Eq. 2 to 4)
-    is fitted by expectation-maximisation to those between the percentiles, its M-step by weighted moments (Eq. 8 to 10).
+    ends, where the densities may have no value. p(l) = Σ_k share_k Beta(l; a_k, b_k) is fitted by
+    expectation-maximisation to those between the percentiles, its M-step by weighted moments: with mean m and variance
+    v of a component, a = m (m (1 − m) / v − 1) and b = a (1 − m) / m (Arazo et al. 2019, Section 3.1).
     A larger loss is never less likely wrong: beyond a peak of the posterior, as in the released program, it stays at
     the peak, and before a dip, which the program leaves, at the dip.
     """

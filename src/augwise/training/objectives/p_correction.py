@@ -41,8 +41,8 @@ class PCorrection(Objective):
     given, f the prediction, c classes.
 
         1. early epochs of cross-entropy with ŷ;
-        2. correct epochs of L = KL(f ‖ y_d) / c + α CE(ŷ, y_d) + β H(f) / c (its Eq. 9, of Eq. 5, 7 and 8), in which
-           every step also moves its images' ỹ ← ỹ − λ ∂L/∂ỹ, L the mean of the batch;
+        2. correct epochs of L = KL(f ‖ y_d) / c + α CE(ŷ, y_d) + β H(f) / c, H the entropy, in which every step
+           also moves its images' ỹ ← ỹ − λ ∂L/∂ỹ, L the mean of the batch;
         3. for the other epochs ỹ stays, and L = KL(f ‖ y_d) / c.
     """
 
@@ -62,11 +62,8 @@ class PCorrection(Objective):
 
     def phases(self, epoch: int) -> Iterator[Phase]:
         s = self.settings
-        if epoch < s.early:
-            loss = self._plain
-        else:
-            loss = self._correct if epoch < s.early + s.correct else self._fixed
-        yield self.data.plain_phase("model", epoch, loss)
+        learn = self._correct if epoch < s.early + s.correct else self._fixed
+        yield self.data.plain_phase("model", epoch, self._plain if epoch < s.early else learn)
 
     def _plain(self, model: nn.Module, batch: Batch) -> Step:
         logits, labels = model(batch.images), MixedLabels.of(batch.labels)
@@ -106,9 +103,7 @@ def pencil_loss(logits: Tensor, given: Tensor, learned: Tensor) -> PencilLoss:
     """The parts of one batch's loss, without their weights. logits, given (ŷ), learned (ỹ): (B, C)."""
     log_f, log_y = logits.log_softmax(1), learned.log_softmax(1)
     f = log_f.exp()
-    return PencilLoss(
-        (f * (log_f - log_y)).sum(1).mean(), -(given * log_y).sum(1).mean(), -(f * log_f).sum(1).mean()
-    )
+    return PencilLoss((f * (log_f - log_y)).sum(1).mean(), -(given * log_y).sum(1).mean(), -(f * log_f).sum(1).mean())
 
 
 def label_gradient(logits: Tensor, given: Tensor, learned: Tensor, compatibility: float) -> Tensor:
