@@ -183,6 +183,18 @@ def test_labels_that_the_network_denies_are_changed():
     assert bool((learned.argmax(1) == 2).all())
 
 
+@pytest.mark.parametrize(("compatibility", "changes"), [(0.3, True), (0.4, False)])
+def test_a_label_changes_only_where_it_weighs_less_than_a_prediction(compatibility: float, changes: bool):
+    """At rest, (α c ŷ + f) / (α c + 1), which names another class than ŷ where α c < 1."""
+    given, says = torch.eye(3)[[0]].double(), torch.tensor([[0.0, 40.0, 0.0]]).double()
+    learned = 10 * given
+    for _ in range(3000):
+        learned = learned - label_gradient(says, given, learned, compatibility)
+    rest = (3 * compatibility * given + says.softmax(1)) / (3 * compatibility + 1)
+    torch.testing.assert_close(learned.softmax(1), rest, atol=1e-3, rtol=0)
+    assert bool(learned.argmax() == 1) == changes
+
+
 # M-correction
 
 
@@ -413,7 +425,7 @@ def test_what_is_left_out_goes_with_the_length_of_the_run(monkeypatch):
     learn = LearnConfig(objective="p_correction", label_lr=3.0, compatibility=0.2, entropy=0)
     run(replace(CONFIG, epochs=1, out=None, learn=learn))
     assert made == [
-        PCorrectionSettings(early=4, correct=6, rate=600 * 32 / 128 * 130 / 6, compatibility=0.1, entropy=0.4),
+        PCorrectionSettings(early=4, correct=6, rate=600 * 32 / 128 * 130 / 6, compatibility=1 / 3, entropy=0.4),
         MCorrectionSettings(warmup=5, alpha=32.0, balance=1.0),
         PCorrectionSettings(early=1, correct=0, rate=3.0, compatibility=0.2, entropy=0),
     ]

@@ -76,8 +76,9 @@ class LearnConfig:
     label_lr: float | None = None
     """Of p_correction: learning rate of the labels; left out: 600 for 128 images a step and 130 such epochs, more for
     more images and for fewer epochs."""
-    compatibility: float = 0.1
-    """Of p_correction: weight of what keeps learned labels near those given."""
+    compatibility: float | None = None
+    """Of p_correction: weight of what keeps learned labels near those given; left out: 1 / classes; with more
+    a label at rest never changes its class."""
     entropy: float = 0.4
     """Of p_correction: weight of the entropy of predictions, while labels are learned."""
     balance: float = 1.0

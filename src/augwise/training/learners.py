@@ -113,7 +113,8 @@ class Learner:
         epochs = config.epochs * 13 // 32 if learn.correct_epochs is None else learn.correct_epochs
         # A label goes as far as in the program (130 of 320 epochs, 128 images a step): λ acts on the mean of a batch.
         rate = 600 * config.batch_size / 128 * 130 / max(1, epochs) if learn.label_lr is None else learn.label_lr
-        settings = PCorrectionSettings(self._early(), epochs, rate, learn.compatibility, learn.entropy)
+        compatibility = 1 / self.classes if learn.compatibility is None else learn.compatibility
+        settings = PCorrectionSettings(self._early(), epochs, rate, compatibility, learn.entropy)
         return PCorrection(self.model, optimizer, self._doubtful(), settings, self.classes, config.label_smoothing)
 
     def _early(self) -> int:

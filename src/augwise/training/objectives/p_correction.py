@@ -44,6 +44,10 @@ class PCorrection(Objective):
         2. correct epochs of L = KL(f ‖ y_d) / c + α CE(ŷ, y_d) + β H(f) / c, H the entropy, in which every step
            also moves its images' ỹ ← ỹ − λ ∂L/∂ỹ, L the mean of the batch;
         3. for the other epochs ỹ stays, and L = KL(f ‖ y_d) / c.
+
+    Where ỹ comes to rest, y_d = (α c ŷ + f) / (α c + 1), so above α = 1 / c, the paper's 0.1 for ten classes, no label
+    at rest changes its class. The released program takes the softmax of y_d once more in the second term, which pulls far
+    less; its α = 0.4 means nothing here. It also trains the last stage at a higher learning rate than the others.
     """
 
     def __init__(
