@@ -37,6 +37,8 @@ class MCorrection(Objective):
                + balance · Σ_c π_c log(π_c / h̄_c), π uniform, h̄ the mean prediction of the step.
 
     w_i stays for an epoch; the released program asks the fitted mixture in every step for the loss of that moment.
+    alpha = 32 and balance = 1 are its settings, for 300 epochs of which 105 are the warm-up; in short runs on few
+    images so much mixing leaves too little learned.
     """
 
     def __init__(

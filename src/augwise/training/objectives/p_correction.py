@@ -47,7 +47,8 @@ class PCorrection(Objective):
 
     Where ỹ comes to rest, y_d = (α c ŷ + f) / (α c + 1), so above α = 1 / c, the paper's 0.1 for ten classes, no label
     at rest changes its class. The released program takes the softmax of y_d once more in the second term, which pulls
-    far less; its α = 0.4 means nothing here. It also trains the last stage at a higher learning rate than the others.
+    far less; its α = 0.4 means nothing here. Its stages are 70, 130 and 120 epochs, its λ = 600;
+    it also trains the last stage at a higher learning rate than the others.
     """
 
     def __init__(
