@@ -147,7 +147,7 @@ class Given:
     def identity(self):
         return {"name": self.name}
 
-    def check(self, where):  # noqa: ARG002
+    def check(self, where):
         pass
 
     def run(self, seed, folder, where):  # noqa: ARG002
