@@ -12,7 +12,16 @@ from ..errors import UserError
 from ..layers import channels_first, full_name, hooked, is_map
 from .norms import held
 
+_OF_A_BLOCK = 2  # sizes of map inside a block: the one it takes and the one it gives
 _BLOCKS = 4  # of a transformer, whose tokens keep their number, so that nothing else tells its stages apart
+
+
+class _Map(NamedTuple):
+    """What a module gave; version: how often that had been written to by then."""
+
+    name: str
+    output: Tensor
+    version: int
 
 
 class Look(NamedTuple):
@@ -154,21 +163,33 @@ def stages(model: nn.Module, images: Tensor) -> tuple[str, ...]:
     """Where the stages of a network end: of each size of feature map the module that gives it last, in their order.
 
     ResNets: layer1 to layer4; the small CNN: before each pooling and at the end. The image itself is left out, as are
-    outputs that are written over. A transformer of tokens has no such sizes: four of its blocks, evenly spaced.
+    outputs that are written over and what a module that makes the map smaller does with it first: the block that
+    begins the next stage, the head. A transformer of tokens has no such sizes: four of its blocks, evenly spaced.
     images: one or more to watch the model with, in evaluation mode.
     """
     size, channels = (images.shape[-2], images.shape[-1]), images.shape[1]
-    maps: dict[tuple[int, int], tuple[str, Tensor, int]] = {}
+    maps: dict[tuple[int, int], list[_Map]] = {}
     tokens: dict[str, tuple[int, ...]] = {}
 
+    def sides(given: Any) -> tuple[int, int] | None:
+        """Of a feature map, not of the image."""
+        if not is_map(given, size) or len(given) != 1:
+            return None
+        _, found, h, w = channels_first(given, size).shape
+        return (h, w) if found > channels else None
+
     def watch(name: str) -> Any:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            if is_map(output, size) and len(output) == 1:
-                first = channels_first(output, size)
-                h, w = first.shape[-2:]
-                smallest = min((height for height, _ in maps), default=size[0])
-                if first.shape[1] > channels and h <= smallest:  # attention between places looks like a map, but larger
-                    maps[h, w] = (name, output, _version(output))
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            before, after = sides(inputs[0] if inputs else None), sides(output)
+            # A row of modules, and whatever spans several sizes, is no block.
+            spanned = sum(any(m.name.startswith(f"{name}.") for m in found) for found in maps.values())
+            if before in maps and after != before and type(module) is not nn.Sequential and spanned <= _OF_A_BLOCK:
+                maps[before] = [m for m in maps[before] if not m.name.startswith(f"{name}.")]
+            if after is not None and after[0] <= min((h for h, _ in maps), default=size[0]):
+                # Attention between places looks like a map, but larger. Of one parent's modules the last one counts.
+                beside = name.rpartition(".")[0]
+                there = [m for m in maps.get(after, []) if not _within(m.name, name, beside)]
+                maps[after] = [*there, _Map(name, output, _version(output))]
             elif isinstance(output, Tensor) and output.ndim == 3:
                 tokens[name] = tuple(output.shape)
 
@@ -179,13 +200,19 @@ def stages(model: nn.Module, images: Tensor) -> tuple[str, ...]:
     blocks = _blocks(model, tokens)
     if len(blocks) >= _BLOCKS:
         return tuple(blocks[len(blocks) * (i + 1) // _BLOCKS - 1] for i in range(_BLOCKS))
-    names = [name for name, output, version in maps.values() if _version(output) == version]
+    last = [found[-1] for found in maps.values() if found]
+    names = [name for name, output, version in last if _version(output) == version]
     if not names:
         raise UserError(
             f"the {type(model).__name__} has no feature maps to compare images by: name layers that give "
             "(N, channels), as layers=('features',)"
         )
     return tuple(names)
+
+
+def _within(name: str, module: str, parent: str) -> bool:
+    """Whether a module's name is one inside ``module``, or beside it in the same parent."""
+    return name.startswith(f"{module}.") or name.rpartition(".")[0] == parent
 
 
 def _blocks(model: nn.Module, tokens: dict[str, tuple[int, ...]]) -> list[str]:

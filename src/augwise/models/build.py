@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,11 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..randomness import stream
-from .resnet import resnet18, resnet50
-from .small_cnn import SmallCNN
-
-OWN: dict[str, Callable[[int, int], nn.Module]] = {"small_cnn": SmallCNN, "resnet18": resnet18, "resnet50": resnet50}
-"""Classifiers for small images; everything else is ``torchvision:NAME`` or ``timm:NAME``."""
+from .small_images import SMALL
 
 _WARN_WITHOUT_INIT = ("googlenet", "inception_v3")
 
@@ -27,8 +22,8 @@ def build(
 ) -> nn.Module:
     """A classifier (N, in_channels, H, W) -> (N, num_classes) logits.
 
-    name: "small_cnn", "resnet18", "resnet50" (for small images: 3×3 stem, no max-pooling), "torchvision:NAME" or
-        "timm:NAME" (those libraries' own stems, made for larger images).
+    name: one of `small_images.SMALL` such as "small_cnn", "resnet18", "wrn28_10" (for small images), "torchvision:NAME"
+        or "timm:NAME" (those libraries' own stems, made for larger images).
     pretrained: start from that library's default ImageNet weights, with a new head; needs the network once. The images
         then want that library's normalisation (for most ImageNet's mean and std).
     seed: of the initial weights; without it they come from torch's current stream. A new head is drawn either way.
@@ -39,7 +34,7 @@ def build(
     library, _, inner = name.rpartition(":")
     makers = {"": _own, "timm": _timm, "torchvision": _torchvision}
     if library not in makers:
-        raise UserError(f"model {name!r} is unknown: write timm:NAME, torchvision:NAME or one of {', '.join(OWN)}")
+        raise UserError(f"model {name!r} is unknown: write timm:NAME, torchvision:NAME or one of {', '.join(SMALL)}")
     with nullcontext() if seed is None else stream("model", name, seed):
         return makers[library](inner, num_classes, in_channels, pretrained)
 
@@ -68,12 +63,12 @@ def replace_head(model: nn.Module, num_classes: int) -> None:
 
 
 def _own(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
-    if name not in OWN:
-        there = [*OWN, *(f"torchvision:{n}" for n in _torchvision_names())]
+    if name not in SMALL:
+        there = [*SMALL, *(f"torchvision:{n}" for n in _torchvision_names())]
         raise _unknown(name, there, [n.rpartition(":")[2] for n in there])
     if pretrained:
         raise UserError(f"{name} has no pretrained weights: take torchvision:resnet18 or timm:NAME, or a checkpoint")
-    return OWN[name](num_classes, in_channels)
+    return SMALL[name](num_classes, in_channels)
 
 
 def _timm(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
@@ -132,7 +127,7 @@ def _unknown(name: str, there: list[str], match: list[str] | None = None) -> Use
     close = difflib.get_close_matches(name, match or there, n=3)
     names = dict.fromkeys(there[(match or there).index(c)] for c in close)
     hint = f"did you mean {', '.join(names)}? " if names else ""
-    return UserError(f"model {name!r} is unknown: {hint}use {', '.join(OWN)}, timm:NAME or torchvision:NAME")
+    return UserError(f"model {name!r} is unknown: {hint}use {', '.join(SMALL)}, timm:NAME or torchvision:NAME")
 
 
 def _no_weights(name: str, error: Exception) -> UserError:

@@ -1,0 +1,401 @@
+"""The networks for small images: sizes that papers print, and blocks against slow second implementations."""
+
+from __future__ import annotations
+
+from math import floor
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from augwise.adversarial import PerceptualDistance, stages
+from augwise.importance.grad_cam import last_feature_map
+from augwise.models import build, find_head
+from augwise.models.preact_resnet import PreActBlock
+from augwise.models.pyramidnet import PyramidBlock, PyramidNet, ShakeDrop, widths
+from augwise.models.shake_shake import ShakeShakeBlock
+from augwise.models.small_images import SMALL
+from augwise.models.small_resnet import SmallResNet, SmallResNeXt
+from augwise.models.wide_resnet import FixMatchNet, WideResNet
+
+CHEAP = ("resnet44", "preact_resnet18", "wrn28_2", "fixmatch_wrn37_2", "resnext29_4x24d", "shake26_2x32d")
+FOUR_STAGES = ("resnet18", "resnet50", "resnet152", "preact", "dividemix", "wrn50", "wrn37", "resnext50", "resnext101")
+
+
+def size(make, *arguments):
+    with torch.device("meta"):
+        return sum(p.numel() for p in make(*arguments).parameters())
+
+
+def millions(make, *arguments):
+    return size(make, *arguments) / 1e6
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("depth", "published"),  # He et al. 2016, Table 6
+    [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)],
+)
+def test_residual_networks_for_cifar(depth, published):
+    assert millions(SmallResNet, depth, 10) == pytest.approx(published, abs=0.051 if depth == 110 else 0.005)
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "published"),  # Zagoruyko and Komodakis 2016, Tables 4 and 5
+    [(40, 1, 0.6), (40, 4, 8.9), (16, 8, 11.0), (28, 10, 36.5), (22, 8, 17.2)],
+)
+def test_wide_networks(depth, width, published):
+    assert millions(WideResNet, depth, width, 10) == pytest.approx(published, abs=0.051)
+
+
+def test_semi_supervised_wide_networks():
+    """WRN-28-2: 1.5 M (Oliver et al. 2018; 1 467 610 in FixMatch-pytorch's logs). WRN-37-2 is FixMatch's for STL-10: its
+    name counts one more stage's 8 convolutions and 1×1."""
+    assert size(FixMatchNet, 2, 3, 10) == size(build, "wrn28_2", 10) == 1_467_610
+    names = [n for n, m in FixMatchNet(2, 4, 10).named_modules() if isinstance(m, nn.Conv2d)]
+    assert len(names) == 37
+    more = 128 * 256 * 9 + 7 * 256 * 256 * 9 + 128 * 256 + 2 * (128 + 7 * 256) + 2 * (256 - 128) + 10 * (256 - 128)
+    assert size(FixMatchNet, 2, 4, 10) == 1_467_610 + more
+
+
+@pytest.mark.parametrize(
+    ("groups", "base", "published"),  # Xie et al. 2017, Table 7
+    [(8, 64, 34.4), (16, 64, 68.1)],
+)
+def test_resnext_29(groups, base, published):
+    assert millions(SmallResNeXt, 29, groups, base, 10) == pytest.approx(published, abs=0.1)
+
+
+def test_resnext_29_4x24d_by_hand():
+    """Co-Mixup's and Puzzle Mix's: 4 paths of 24, 48, 96 channels inside."""
+    expected, inputs = 27 * 64 + 2 * 64, 64
+    for inside, outputs in ((96, 256), (192, 512), (384, 1024)):
+        for first in (True, False, False):
+            expected += inputs * inside + 9 * inside * inside // 4 + inside * outputs + 4 * inside + 2 * outputs
+            expected += (inputs * outputs + 2 * outputs) if first else 0
+            inputs = outputs
+    assert size(build, "resnext29_4x24d", 100) == expected + 1024 * 100 + 100
+
+
+@pytest.mark.parametrize(("name", "published"), [("shake26_2x32d", 2.9), ("shake26_2x96d", 26.2)])
+def test_shake_shake_sizes(name, published):
+    """Gastaldi 2017, Table 3: 26.2 M; 2.9 M in AutoAugment, Cutout and others who train the small one."""
+    assert millions(build, name, 10) == pytest.approx(published, abs=0.05)
+
+
+def pyramid_by_hand(inside, classes):
+    outside = [16, *(4 * w for w in inside)]
+    total = 27 * 16 + 32 + 2 * outside[-1] + outside[-1] * classes + classes
+    for inputs, w in zip(outside, inside, strict=False):
+        total += 2 * inputs + inputs * w + 2 * w + 9 * w * w + 2 * w + w * 4 * w + 8 * w
+    return total
+
+
+@pytest.mark.parametrize(
+    ("depth", "alpha", "published"),  # Han et al. 2017, Table 4, bottlenecks
+    [(164, 48, 1.7), (164, 84, 3.7), (200, 240, 26.6), (236, 220, 26.8), (272, 200, 26.0)],
+)
+def test_pyramids_of_the_paper(depth, alpha, published):
+    """The paper's counts are of widths rounded down, the networks everybody trains round to the nearest."""
+    blocks = 3 * ((depth - 2) // 9)
+    down = [floor(16 + alpha * k / blocks) for k in range(1, blocks + 1)]
+    nearest = [floor(16 + alpha * k / blocks + 0.5) for k in range(1, blocks + 1)]
+    assert pyramid_by_hand(down, 10) / 1e6 == pytest.approx(published, abs=0.051)
+    assert widths(alpha, blocks) == nearest
+    assert size(PyramidNet, depth, alpha, 10) == pyramid_by_hand(nearest, 10)
+
+
+def test_pyramids_of_mixing_papers():
+    """CutMix (Table 5, 6) and DCutMix (Table 1) at 100 classes; the last block is 16 + alpha wide, times 4."""
+    assert millions(build, "pyramidnet200_a240", 100) == pytest.approx(26.8, abs=0.05)
+    assert millions(build, "pyramidnet110_a64", 100) == pytest.approx(1.7, abs=0.05)
+    for alpha, blocks in ((64, 36), (240, 66), (200, 90), (7, 3)):
+        found = [16, *widths(alpha, blocks)]
+        assert found[-1] == 16 + alpha
+        steps = {b - a for a, b in zip(found, found[1:], strict=False)}
+        assert steps <= {alpha // blocks, alpha // blocks + 1}  # equal up to rounding
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),  # at 1000 classes, torchvision's pages, in thousands; He, Huang, Zagoruyko, Xie print ≤ 3 digits
+    [
+        ("resnet152", 60_193),
+        ("wrn50_2", 68_883),
+        ("resnext50_32x4d", 25_029),
+        ("resnext101_32x8d", 88_791),
+        ("densenet121", 7_979),
+        ("densenet201", 20_014),
+    ],
+)
+def test_networks_of_imagenet_lose_their_stem_alone(name, published):
+    stem = 3 * 64 * (7 * 7 - 3 * 3)
+    assert (size(build, name, 1000) + stem) / 1e3 == pytest.approx(published, abs=0.6)
+
+
+def test_preact_resnets():
+    """11 171 146 is kuangliu/pytorch-cifar's PreActResNet18; DivideMix has a batch-norm of 64 channels more."""
+    assert size(build, "preact_resnet18", 10) == 11_171_146
+    assert size(build, "dividemix_preact_resnet18", 10) == 11_171_146 + 128
+
+
+# Blocks
+
+
+def normed(x, norm):
+    """Batch-norm in training, written out."""
+    mean = x.mean((0, 2, 3), keepdim=True)
+    variance = (x - mean).square().mean((0, 2, 3), keepdim=True)
+    return (x - mean) / (variance + norm.eps).sqrt() * norm.weight[:, None, None] + norm.bias[:, None, None]
+
+
+def scattered(block, seed=0):
+    """In float64, with batch-norms that are not 1 and 0, so that leaving one out shows."""
+    torch.manual_seed(seed)
+    for parameter in block.double().parameters():
+        nn.init.normal_(parameter, 0.2, 0.4)
+    return block.train()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("inputs", "outputs"), [(5, 5), (5, 8)])
+@pytest.mark.parametrize("leaky", [False, True])
+def test_preactivation_block(stride, inputs, outputs, leaky):
+    """Zagoruyko's order, and FixMatch's: there the 1×1 convolution sees x itself."""
+    act = nn.LeakyReLU(0.1, inplace=True) if leaky else None
+    block = scattered(PreActBlock(inputs, outputs, stride, act, raw_skip=leaky))
+    x = torch.randn(3, inputs, 7, 6, dtype=torch.float64)
+
+    def bend(z):
+        return torch.where(z > 0, z, 0.1 * z if leaky else 0 * z)
+
+    seen = bend(normed(x, block.norm1))
+    inner = functional.conv2d(seen, block.conv1.weight, stride=stride, padding=1)
+    expected = functional.conv2d(bend(normed(inner, block.norm2)), block.conv2.weight, padding=1)
+    if block.skip is None:
+        assert (stride, inputs) == (1, outputs)
+        expected = expected + x
+    else:
+        strided = (x if leaky else seen)[:, :, ::stride, ::stride]
+        expected = expected + torch.einsum("nchw,kc->nkhw", strided, block.skip.weight[:, :, 0, 0])
+    before = x.clone()
+    torch.testing.assert_close(block(x), expected)
+    assert torch.equal(x, before)  # activations in place write over nothing of the caller's
+
+
+def test_which_skips_of_fixmatch_see_activated_features():
+    """Official program: the first stage's alone; slope, momentum 1 − 0.999 and ε of TensorFlow everywhere."""
+    model = FixMatchNet(2, 4, 10)
+    blocks = [m for m in model.modules() if isinstance(m, PreActBlock)]
+    assert [i for i, block in enumerate(blocks) if block.skip is not None] == [0, 4, 8, 12]
+    assert [block.raw_skip for block in blocks if block.skip is not None] == [False, True, True, True]
+    assert {m.negative_slope for m in model.modules() if isinstance(m, nn.LeakyReLU)} == {0.1}
+    assert not any(isinstance(m, nn.ReLU) for m in model.modules())
+    assert {(m.momentum, m.eps) for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {(0.001, 0.001)}
+
+
+def test_where_wide_networks_end():
+    """The features behind the last stage go through batch-norm and ReLU before the mean."""
+    model = scattered(WideResNet(10, 1, 4, 2))
+    images = torch.randn(3, 2, 8, 8, dtype=torch.float64)
+    kept = []
+    model.layer3.register_forward_hook(lambda _m, _i, out: kept.append(out))
+    logits = model(images)
+    norm, linear = model.head.activate[0], model.head.linear
+    pooled = normed(kept[0], norm).clamp_min(0).mean((2, 3))
+    torch.testing.assert_close(logits, pooled @ linear.weight.T + linear.bias)
+
+
+@pytest.mark.parametrize(("stride", "keep"), [(1, None), (2, 0.6)])
+def test_pyramid_block(stride, keep):
+    """Four batch-norms, no ReLU behind the first or the last; the skip is averaged 2×2 and filled up with zeros."""
+    block = scattered(PyramidBlock(6, 3, stride, keep))
+    x = torch.randn(2, 6, 6, 4, dtype=torch.float64)
+    norms = [m for m in block.residual if isinstance(m, nn.BatchNorm2d)]
+    weights = [m.weight for m in block.residual if isinstance(m, nn.Conv2d)]
+    inner = functional.conv2d(normed(x, norms[0]), weights[0])
+    inner = functional.conv2d(normed(inner, norms[1]).clamp_min(0), weights[1], stride=stride, padding=1)
+    inner = normed(functional.conv2d(normed(inner, norms[2]).clamp_min(0), weights[2]), norms[3])
+    skip = x if stride == 1 else x.view(2, 6, 3, 2, 2, 2).mean((3, 5))
+    filled = torch.cat([skip, torch.zeros(2, 6, *skip.shape[2:], dtype=x.dtype)], 1)
+    torch.manual_seed(5)
+    found = block(x)
+    if keep is None:
+        torch.testing.assert_close(found, inner + filled)
+    else:  # one factor for each image
+        factor = (found - filled) / inner
+        torch.testing.assert_close(factor, factor[:, :1, :1, :1].expand_as(factor))
+
+
+def test_resnet_shortcuts_have_no_weights():
+    """Option A: behind a stage's first block stand every second pixel and zeros, where the residual is nothing."""
+    model = SmallResNet(8, 4)
+    block = model.layer2[0].eval()
+    nn.init.zeros_(block.bn2.weight)
+    x = torch.rand(2, 16, 6, 6)
+    with torch.no_grad():
+        found = block(x)
+    assert torch.equal(found[:, :16], x[:, :, ::2, ::2])
+    assert found.shape[1] == 32
+    assert not found[:, 16:].any()
+
+
+# Shaking
+
+
+def fixed(monkeypatch, module, *given):
+    """Coefficients in the order in which they are drawn."""
+    left = [torch.tensor(values)[:, None, None, None] for values in given]
+    monkeypatch.setattr(module, "uniform", lambda _like, low=0.0: low + (1 - low) * left.pop(0))
+
+
+ALPHA, BETA = (0.2, 0.9, 0.4), (0.7, 0.1, 0.35)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_shake_shake_weighs_differently_on_the_way_back(monkeypatch, stride):
+    """Values are those of an ordinary network with α, gradients those of an ordinary one with β."""
+    import augwise.models.shake_shake as place
+
+    block = scattered(ShakeShakeBlock(4, 4 if stride == 1 else 6, stride))
+    x = torch.randn(3, 4, 6, 6, dtype=torch.float64, requires_grad=True)
+    fixed(monkeypatch, place, ALPHA, BETA)
+    found = block(x)
+    probe = torch.randn_like(found)
+
+    def ordinary(share):
+        share = torch.tensor(share, dtype=torch.float32).double()[:, None, None, None]
+        return block.skip(x) + share * block.a(x) + (1 - share) * block.b(x)
+
+    torch.testing.assert_close(found, ordinary(ALPHA), rtol=1e-6, atol=1e-6)
+    wanted = [x, *block.parameters()]
+    gradients = torch.autograd.grad(found, wanted, probe)
+    for mine, theirs in zip(gradients, torch.autograd.grad(ordinary(BETA), wanted, probe), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_shake_shake_skip_sees_two_sets_of_pixels():
+    """At stride 2 the second half looks one pixel up and to the left, at nothing beyond the border."""
+    block = ShakeShakeBlock(2, 4, 2).eval()
+    for half in (block.skip.here, block.skip.moved):
+        nn.init.ones_(half.weight)
+    x = torch.arange(1.0, 33).view(1, 2, 4, 4)
+    with torch.no_grad():
+        found = block.skip(x) * (1 + block.skip.norm.eps) ** 0.5
+    both = x.sum(1)[0]
+    torch.testing.assert_close(found[0, 0], both[::2, ::2])
+    torch.testing.assert_close(found[0, 3], torch.tensor([[0, 0], [0, both[1, 1].item()]]))
+
+
+def test_shake_shake_is_its_own_mean_in_evaluation():
+    block = scattered(ShakeShakeBlock(4, 4, 1)).eval()
+    x = torch.randn(1, 4, 3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        expected = block.skip(x) + 0.5 * block.a(x) + 0.5 * block.b(x)
+        torch.testing.assert_close(block(x), expected)
+        for part in (block.a, block.b):
+            part.eval()
+        block.training = True  # shakes, with the statistics of evaluation
+        many = block(x.expand(20_000, -1, -1, -1))
+    spread = (block.a(x) - block.b(x)).abs().max().item() / 12**0.5
+    assert (many.mean(0) - expected[0]).abs().max() < 5 * spread / 20_000**0.5
+    assert many.std(0).max() == pytest.approx(spread, rel=0.03)  # of U(0, 1), each image its own
+
+
+def test_shakedrop_law():
+    """With probability keep an image passes as it is, else times U(−1, 1); gradients 1 or U(0, 1), by the same gate."""
+    drop, n = ShakeDrop(0.7), 40_000
+    x = torch.ones(n, 1, 1, 1, requires_grad=True)
+    torch.manual_seed(3)
+    found = drop(x)
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    forth, back = found.detach().flatten(), gradient.flatten()
+    passed = forth == 1
+    assert torch.equal(passed, back == 1)  # one gate
+    assert passed.float().mean() == pytest.approx(0.7, abs=0.01)
+    alpha, beta = forth[~passed], back[~passed]
+    assert (alpha.min(), alpha.max()) == (pytest.approx(-1, abs=0.01), pytest.approx(1, abs=0.01))
+    assert (beta.min(), beta.max()) == (pytest.approx(0, abs=0.01), pytest.approx(1, abs=0.01))
+    assert (alpha.mean(), beta.mean()) == (pytest.approx(0, abs=0.02), pytest.approx(0.5, abs=0.01))
+    assert torch.corrcoef(torch.stack([alpha, beta]))[0, 1].abs() < 0.04  # drawn apart
+    assert forth.mean() == pytest.approx(drop.eval()(torch.ones(1)).item(), abs=0.01)  # evaluation is the mean
+
+
+def test_shakedrop_keeps_less_with_depth():
+    """1 − l / 2L: the last of 90 blocks half the time, the first nearly always."""
+    with torch.device("meta"):
+        drops = [m.keep for m in build("pyramidnet272_a200", 10).modules() if isinstance(m, ShakeDrop)]
+        assert not any(isinstance(m, ShakeDrop) for m in build("pyramidnet200_a240", 10).modules())
+    assert drops == pytest.approx([1 - l / 180 for l in range(1, 91)])  # noqa: E741
+
+
+@pytest.mark.parametrize("block", [ShakeShakeBlock(4, 4, 1), PyramidBlock(16, 4, 1, 0.5)])
+def test_shaking_repeats_itself_and_takes_half_precision(block):
+    def run(seed, autocast):
+        torch.manual_seed(seed)
+        x = torch.randn(4, 16 if isinstance(block, PyramidBlock) else 4, 4, 4, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            found = block(x)
+        return found.detach(), torch.autograd.grad(found.sum(), x)[0]
+
+    first, again, other = run(1, False), run(1, False), run(2, False)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    half, gradient = run(1, True)
+    torch.testing.assert_close(half.float(), first[0], rtol=0.05, atol=0.1)
+    assert gradient.isfinite().all()
+
+
+# All of them
+
+
+@pytest.mark.parametrize("name", CHEAP)
+def test_one_step_lowers_the_loss(name):
+    model = build(name, 7, in_channels=1, seed=0).train()
+    torch.manual_seed(0)
+    images, labels = torch.randn(2, 1, 32, 32), torch.tensor([2, 6])
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(1)  # the same shaking
+        loss = functional.cross_entropy(model(images), labels)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        losses.append(loss.item())
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                assert gradient.isfinite().all()
+                parameter -= 1e-3 * gradient
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize("name", ["wrn28_2", "shake26_2x32d", "pyramidnet110_a64", "resnet44", "fixmatch_wrn37_2"])
+def test_weights_begin_as_in_the_programs(name):
+    """N(0, 2 / (k² · outputs)) of convolutions, no bias of the head; FixMatch's head is Glorot normal."""
+    model = build(name, 10, seed=0)
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    scaled = torch.cat([m.weight.flatten() * (m.kernel_size[0] ** 2 * m.out_channels / 2) ** 0.5 for m in convolutions])
+    assert scaled.std() == pytest.approx(1, abs=0.01)
+    assert (scaled.abs() < 1).float().mean() == pytest.approx(0.6827, abs=0.005)
+    linear = model.get_submodule(find_head(model))
+    assert not linear.bias.any()
+    if name.startswith("fixmatch"):
+        assert linear.weight.std() == pytest.approx((2 / (256 + 10)) ** 0.5, rel=0.05)
+
+
+class Tiny:
+    """Every name, without the weights: what the networks compute does not matter for where their stages end."""
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_where_stages_end(name):
+    """The sums of the stages (LP-A3's layers), not what the next block or the head does with them first."""
+    model = build(name, 10, seed=0).eval()
+    found = stages(model, torch.rand(1, 3, 32, 32))
+    if name == "small_cnn":
+        assert found == ("features.2", "features.9", "features")
+    elif name.startswith("densenet"):
+        assert found == (*(f"features.denseblock{i}" for i in (1, 2, 3)), "features")
+    else:
+        assert found == tuple(f"layer{i}" for i in range(1, 5 if any(part in name for part in FOUR_STAGES) else 4))
+    assert model.get_submodule(find_head(model)).out_features == 10
