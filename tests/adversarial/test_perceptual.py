@@ -164,11 +164,31 @@ def test_where_stages_end():
     four = ("layer1", "layer2", "layer3", "layer4")
     assert stages(models.build("small_cnn", 10, 3), small) == ("features.2", "features.9", "features")
     assert stages(models.build("resnet18", 10, 3), small) == four
+    assert stages(models.build("resnet50", 10, 3), small) == four  # not the ReLU that layer2 begins with
     assert stages(torchvision.models.resnet18(), large) == ("relu", *four)
     vit = torchvision.models.VisionTransformer(224, 32, 8, 2, 16, 32)
     assert stages(vit, large) == tuple(f"encoder.layers.encoder_layer_{i}" for i in (1, 3, 5, 7))
     scaled = nn.Sequential(nn.BatchNorm2d(3), torchvision.models.resnet18())
     assert stages(scaled, large)[:2] == ("1.relu", "1.layer1")  # the scaled image is no stage
+    dense = torchvision.models.DenseNet(4, (1, 1), 8)
+    assert stages(dense, large)[:2] == ("features.relu0", "features.denseblock1")  # not its transition's
+
+
+def test_stages_of_a_network_within_a_module():
+    """What spans several sizes is no block that begins the next stage, so its own stages count."""
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows = nn.ModuleList(nn.Conv2d(4 << i, 8 << i, 3, 1 + (i > 0), 1) for i in range(3))
+
+        def forward(self, x):
+            for row in self.rows:
+                x = row(x)
+            return x
+
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), Encoder(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 2))
+    assert stages(model, torch.rand(1, 3, 32, 32)) == ("1.rows.0", "1.rows.1", "1")
 
 
 def test_default_layers_of_timm():
