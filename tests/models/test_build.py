@@ -97,6 +97,7 @@ def test_timm_models():
     [
         ("smal_cnn", "did you mean small_cnn"),
         ("resnet34", "did you mean torchvision:resnet34"),
+        ("wrn_28_10", "did you mean wrn28_10"),
         ("torchvision:resnet19", "did you mean torchvision:resnet1"),
         ("hub:resnet18", "timm:NAME, torchvision:NAME"),
         ("", "small_cnn"),

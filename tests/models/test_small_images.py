@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import floor
+from pathlib import Path
 
 import pytest
 import torch
@@ -359,6 +360,7 @@ def test_shaking_repeats_itself_and_takes_half_precision(block):
     half, gradient = run(1, True)
     torch.testing.assert_close(half.float(), first[0], rtol=0.05, atol=0.1)
     assert gradient.isfinite().all()
+    assert ShakeDrop(0.5)(half.bfloat16()).dtype == torch.bfloat16  # what follows stays in half precision
 
 
 # All of them
@@ -426,3 +428,11 @@ def test_compared_and_looked_at(name):
         with_hook.register_forward_hook(lambda _m, _i, out: given.append(out.clamp_min(0).mean((2, 3))))
         logits = model(x)
         torch.testing.assert_close(model.get_submodule(find_head(model))(given[0]), logits)
+
+
+def test_the_page_names_all_with_their_sizes():
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    assert [name.strip().strip("`") for name, _ in rows] == list(SMALL)
+    for name, printed in rows:
+        assert f"{millions(build, name.strip().strip('`'), 10):.2f}" == printed.strip()

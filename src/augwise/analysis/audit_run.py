@@ -51,7 +51,7 @@ class AuditConfig:
     run: Path | None = None
     """Folder of a finished training run: the classifier that says what is still recognised."""
     model: str | None = None
-    """Without a run: small_cnn, resnet18, resnet50, timm:NAME or torchvision:NAME."""
+    """Without a run: small_cnn, resnet18, wrn28_10 and more, timm:NAME or torchvision:NAME."""
     checkpoint: Path | None = None
     """Without a run: the file of the model's weights."""
     mean: tuple[float, ...] | None = None

@@ -50,7 +50,7 @@ class DistilConfig:
     out: Path = Path("one_pass")
     """Folder for one_pass.safetensors, results.json, table.txt and report.html."""
     model: str | None = None
-    """Without a run: small_cnn, resnet18, resnet50, timm:NAME or torchvision:NAME."""
+    """Without a run: small_cnn, resnet18, wrn28_10 and more, timm:NAME or torchvision:NAME."""
     checkpoint: Path | None = None
     """Without a run: the file of the model's weights."""
     mean: tuple[float, ...] | None = None

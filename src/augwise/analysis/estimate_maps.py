@@ -36,7 +36,7 @@ class EstimateConfig:
     run: Path | None = None
     """Folder of a finished training run: the classifier whose decisions are looked into."""
     model: str | None = None
-    """Without a run: small_cnn, resnet18, resnet50, timm:NAME or torchvision:NAME."""
+    """Without a run: small_cnn, resnet18, wrn28_10 and more, timm:NAME or torchvision:NAME."""
     checkpoint: Path | None = None
     """Without a run: the file of the model's weights."""
     mean: tuple[float, ...] | None = None

@@ -30,7 +30,7 @@ class FidelityConfig:
     """Train so many networks as the run was trained, from other seeds, into OUT/networks. Left out: 1 where there is no
     --other, else 0."""
     model: str | None = None
-    """Without a run: small_cnn, resnet18, resnet50, timm:NAME or torchvision:NAME."""
+    """Without a run: small_cnn, resnet18, wrn28_10 and more, timm:NAME or torchvision:NAME."""
     checkpoint: Path | None = None
     """Without a run: the file of the model's weights."""
     mean: tuple[float, ...] | None = None

@@ -38,7 +38,7 @@ class SelectConfig:
     """Folder of a finished training run: the network that is asked. For el2n and forgetting, networks are trained as it
     was, without its method."""
     model: str | None = None
-    """Without a run: small_cnn, resnet18, resnet50, timm:NAME or torchvision:NAME."""
+    """Without a run: small_cnn, resnet18, wrn28_10 and more, timm:NAME or torchvision:NAME."""
     checkpoint: Path | None = None
     """Without a run: the file of the model's weights."""
     mean: tuple[float, ...] | None = None

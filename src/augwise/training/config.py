@@ -51,7 +51,8 @@ class TrainConfig:
     data_seed: int = 0
     """Seed of limit and val_share; kept apart from seed, so that runs that differ in seed see the same images."""
     model: str = "small_cnn"
-    """small_cnn, resnet18, resnet50, timm:NAME or torchvision:NAME; always with a new head."""
+    """small_cnn, resnet18, wrn28_10 and more for small images (a wrong name lists all), timm:NAME or torchvision:NAME;
+    always with a new head."""
     pretrained: bool = False
     """Start from the ImageNet weights that timm or torchvision offers (needs the network once)."""
     checkpoint: Path | None = None
