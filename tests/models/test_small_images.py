@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from math import floor
 from pathlib import Path
@@ -25,9 +26,15 @@ CHEAP = ("resnet44", "preact_resnet18", "wrn28_2", "fixmatch_wrn37_2", "resnext2
 FOUR_STAGES = ("resnet18", "resnet50", "resnet152", "preact", "dividemix", "wrn50", "wrn37", "resnext50", "resnext101")
 
 
-def size(make, *arguments):
+@cache
+def shell(make, *arguments):
+    """The network without storage, and so without time."""
     with torch.device("meta"):
-        return sum(p.numel() for p in make(*arguments).parameters())
+        return make(*arguments).eval()
+
+
+def size(make, *arguments):
+    return sum(p.numel() for p in shell(make, *arguments).parameters())
 
 
 def millions(make, *arguments):
@@ -339,9 +346,8 @@ def test_shakedrop_law():
 
 def test_shakedrop_keeps_less_with_depth():
     """1 − l / 2L: the last of 90 blocks half the time, the first nearly always."""
-    with torch.device("meta"):
-        drops = [m.keep for m in build("pyramidnet272_a200", 10).modules() if isinstance(m, ShakeDrop)]
-        assert not any(isinstance(m, ShakeDrop) for m in build("pyramidnet200_a240", 10).modules())
+    drops = [m.keep for m in shell(build, "pyramidnet272_a200", 10).modules() if isinstance(m, ShakeDrop)]
+    assert not any(isinstance(m, ShakeDrop) for m in shell(build, "pyramidnet200_a240", 10).modules())
     assert drops == pytest.approx([1 - l / 180 for l in range(1, 91)])  # noqa: E741
 
 
@@ -402,9 +408,8 @@ def test_weights_begin_as_in_the_programs(name):
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_where_stages_end(name):
     """The sums of the stages (LP-A3's layers), not what the next block or the head does with them first."""
-    with torch.device("meta"):
-        model = build(name, 10).eval()
-        found = stages(model, torch.rand(1, 3, 32, 32))
+    model = shell(build, name, 10)
+    found = stages(model, torch.rand(1, 3, 32, 32, device="meta"))
     if name == "small_cnn":
         assert found == ("features.2", "features.9", "features")
     elif name.startswith("densenet"):
