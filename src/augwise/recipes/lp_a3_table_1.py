@@ -22,7 +22,7 @@ _LPA3 = {"FixMatch": {}, "FixMatch + LP-A3": {"lpa3": True}}
 _TANGENT = "FixMatch + LP-A3 (tangent)"
 _LPA3[_TANGENT] = {"lpa3": True, "lpa3_form": "tangent"}
 _DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100", "STL-10": "stl10"}
-_NETWORKS = {"CIFAR-10": "wrn28_2", "CIFAR-100": "wrn28_8", "STL-10": "wrn37_2"}
+_NETWORKS = {"CIFAR-10": "fixmatch_wrn28_2", "CIFAR-100": "fixmatch_wrn28_8", "STL-10": "fixmatch_wrn37_2"}
 
 
 def job(scale: Scale, place: Place) -> Job | None:

@@ -48,7 +48,8 @@ def job(scale: Scale, place: Place) -> Job | None:
     if learn.lpa3:
         learn = replace(learn, lpa3_margin=0.002 if (name, percent) == ("CIFAR-10", 90) else 0.02)
     train = TrainConfig(
-        data=_DATA[name], model="preact_resnet18", epochs=w["epochs"], batch_size=batch, lr=0.02, learn=learn,
+        data=_DATA[name], model="dividemix_preact_resnet18" if learn.objective == "dividemix" else "preact_resnet18",
+        epochs=w["epochs"], batch_size=batch, lr=0.02, learn=learn,
         eval_last=10,
     )  # fmt: skip
     if "stand_in" in w:
