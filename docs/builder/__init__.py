@@ -16,9 +16,9 @@ NOTES = DOCS / "notes"
 
 def build() -> None:
     """Everything under ``docs/reference``; what is there and no longer made is removed."""
-    from . import api, commands, compared, entries, pictures
+    from . import api, commands, compared, entries, pictures, reproduced
 
-    pages = {**entries.pages(), **commands.pages(), **api.pages(), **compared.pages()}
+    pages = {**entries.pages(), **commands.pages(), **api.pages(), **compared.pages(), **reproduced.pages()}
     strips = pictures.draw()
     for name, text in {**pages, **strips}.items():
         _write(MADE / name, text)
