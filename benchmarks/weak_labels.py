@@ -122,7 +122,8 @@ def settings(options: argparse.Namespace, cell: Cell, seed: int) -> TrainConfig:
         fixmatch: dict[str, Any] = {"schedule": "cosine_7_16", "ema": 0.99}
         base = replace(base, data="digits", size=16, epochs=30, batch_size=16, lr=0.03, crop_padding=2, **fixmatch)
     elif cell.task == "medical":
-        base = replace(base, data=options.pneumonia, epochs=20, batch_size=64, lr=0.05, crop_padding=2, flip=False)
+        medical: dict[str, Any] = {"model": options.model, "epochs": options.medical_epochs, "threads": options.threads}
+        base = replace(base, data=options.pneumonia, batch_size=64, lr=0.05, crop_padding=2, flip=False, **medical)
     else:
         base = replace(base, data="digits", size=16, epochs=80, batch_size=32, lr=0.05, crop_padding=1)
     if not options.rehearse:
@@ -245,6 +246,9 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=sorted({c.task.split()[0] for c in cells()}))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--model", default="small_cnn", help="of the task medical")
+    parser.add_argument("--medical-epochs", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rehearse", action="store_true", help="two short epochs of everything")
     parser.add_argument("--publish", metavar="NAME", help="also copy into benchmarks/results/NAME")
     options = parser.parse_args()

@@ -27,7 +27,7 @@ _HEAD = """# The papers' tables, run again
 `augwise reproduce NAME --scale full|short|tiny` runs a table of a paper as far as one has the hardware, and lays it
 beside the printed one. `full` is the paper's own size; the smaller scales say what stands in for what, and can only
 show the direction of a difference, never the paper's numbers. Runs can be stopped, killed, gone on with, and shared out
-over several machines that see one folder.
+over several machines that see one folder. Times on GPUs are estimates.
 
 ```console
 $ augwise reproduce --list

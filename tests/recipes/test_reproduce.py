@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +50,20 @@ def test_every_recipe_says_what_it_is_and_plans_its_scales():
             distinct = {json.dumps(job.identity(), sort_keys=True, default=str) for job in places.values()}
             assert len({key_of(job) for job in places.values()}) == len(distinct)
         assert name in listing()
+
+
+def test_the_figures_in_a_recipe_s_head_are_printed_in_its_tables():
+    """Numbers with two decimals, where the head says what the paper has: cells, deviations, or differences of cells."""
+    for name, module in RECIPES.items():
+        head = importlib.import_module(f"augwise.recipes.{module}").__doc__ or ""
+        told = re.split("Settings|Hours", head.partition("Paper:")[2])[0]
+        assert told, f"{module} does not say what the paper has"
+        cells = [value for table in find_recipe(name).published() for value in table.cells.values()]
+        means = {value.mean for value in cells}
+        known = means | {value.std for value in cells if value.std is not None}
+        known |= {round(abs(a - b), 2) for a in means for b in means}
+        for figure in re.findall(r"(?<![\d.])\d+\.\d\d(?![\d.])", told):
+            assert float(figure) in known, f"{module}: {figure}"
 
 
 def test_a_job_s_name_changes_with_all_that_decides_it_and_nothing_else():
