@@ -3,10 +3,10 @@
     augwise reproduce lp-a3/table-2 --scale full --rows PES "PES + LP-A3" --data cifar100 npz:cifar100.npz
 
 Paper: PES on CIFAR-100 at 90 % noise gains 19.46 points, its largest; DivideMix on CIFAR-100 at 50 % loses 0.08.
-Three trials. PreActResNet-18, 300 epochs, lr 0.02, wd 5e-4; batch 128, for DivideMix 64; λ_u and T1 as in the
-programs. Hours (estimated): full 1 to 4 per run on one current data-centre GPU, DivideMix 8, with LP-A3 three times
-that. Wary: rows without deviations are copied figures, and the programs report the best test epoch; there is no code
-of DivideMix + LP-A3. "M-correlation" is the table's name for M-correction.
+Three trials. Settings: PreActResNet-18, 300 epochs, lr 0.02, wd 5e-4; batch 128, for DivideMix 64; λ_u and T1 as in
+the programs. Hours (estimated): full 1 to 4 per run on one current data-centre GPU, DivideMix 8, with LP-A3 three
+times that. Wary: rows without deviations are copied figures, and the programs report the best test epoch; there is no
+code of DivideMix + LP-A3. "M-correlation" is the table's name for M-correction.
 """
 
 from __future__ import annotations
