@@ -60,6 +60,27 @@ def test_wide_networks(depth, width, published):
     assert millions(WideResNet, depth, width, 10) == pytest.approx(published, abs=0.051)
 
 
+def test_resnet9():
+    """6.57 M (Page 2018): its convolutions, batch-norms and head counted one by one, and a slow second pass."""
+    widths = [(3, 64), (64, 128), (128, 128), (128, 128), (128, 256), (256, 512), (512, 512), (512, 512)]
+    counted = sum(9 * a * b + 2 * b for a, b in widths) + 512 * 10 + 10
+    assert size(build, "resnet9", 10) == counted
+    assert counted / 1e6 == pytest.approx(6.57, abs=0.005)
+    model = build("resnet9", 4, seed=0).eval()
+    images = torch.rand(2, 3, 16, 16)
+    weights = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+
+    def step(x, i):
+        x = functional.conv2d(x, weights[i].weight, padding=1) / (1 + 1e-5) ** 0.5  # batch-norm as it begins
+        return torch.where(x > 0, x, 0.075 * torch.expm1(x / 0.075))
+
+    x = functional.max_pool2d(step(step(images, 0), 1), 2)
+    x = functional.max_pool2d(step(x + step(step(x, 2), 3), 4), 2)
+    x = functional.max_pool2d(step(x, 5), 2)
+    x = (x + step(step(x, 6), 7)).flatten(2).max(2).values
+    torch.testing.assert_close(model(images), model.head(x) / 8, rtol=1e-4, atol=1e-5)
+
+
 def test_semi_supervised_wide_networks():
     """WRN-28-2: 1.5 M (Oliver et al. 2018, FixMatch). WRN-37-2, FixMatch's for STL-10: 5.9 M, by one more stage of 8
     convolutions and a 1×1; the name counts all 37, Zagoruyko's not the 1×1."""
@@ -412,6 +433,8 @@ def test_where_stages_end(name):
     found = stages(model, torch.rand(1, 3, 32, 32, device="meta"))
     if name == "small_cnn":
         assert found == ("features.2", "features.9", "features")
+    elif name == "resnet9":  # its stages begin with the last convolution of the size before
+        assert found == ("layer1.0", "layer2.0", "layer3.0", "layer3")
     elif name.startswith("densenet"):
         assert found == (*(f"features.denseblock{i}" for i in (1, 2, 3)), "features")
     else:

@@ -11,6 +11,7 @@ from .densenet import SmallDenseNet
 from .preact_resnet import PreActResNet18
 from .pyramidnet import PyramidNet
 from .resnet import small_stem
+from .resnet9 import ResNet9
 from .shake_shake import ShakeShake26
 from .small_cnn import SmallCNN
 from .small_resnet import SmallResNet, SmallResNeXt
@@ -18,6 +19,7 @@ from .wide_resnet import FixMatchNet, WideResNet
 
 SMALL: dict[str, Callable[[int, int], nn.Module]] = {
     "small_cnn": SmallCNN,
+    "resnet9": ResNet9,
     "resnet18": small_stem("resnet18"),
     "resnet44": partial(SmallResNet, 44),
     "resnet50": small_stem("resnet50"),

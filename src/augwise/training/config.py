@@ -130,6 +130,8 @@ class TrainConfig:
     that imitate it take ten times as long."""
     channels_last: bool = True
     """Keep images as (N, H, W, C) in memory, which convolutions like best."""
+    compile: bool = False
+    """Compile the network (torch.compile): a minute at the beginning, faster steps after it; for GPUs."""
     threads: int | None = None
     """Threads torch computes with on the CPU; left out: as torch is set, less num_workers."""
     loader: Literal["resident", "workers"] = "resident"
@@ -187,6 +189,8 @@ class TrainConfig:
             raise UserError(f"num_workers={self.num_workers} has no use with loader=resident: set loader=workers")
         if (self.mean is None) != (self.std is None):
             raise UserError("give both mean and std, or neither")
+        if self.compile and self.learn.lpa3:
+            raise UserError("compile does not go with lpa3, which looks at layers inside the network: leave one out")
         if self.redraw and self.subset is None:
             raise UserError("redraw draws by the scores in a subset file: give subset, a file of augwise select")
         self._check_milestones()

@@ -49,16 +49,19 @@ def fit(
     evaluate_last: int | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    compile: bool = False,
     quiet: bool = False,
 ) -> Fitted:
     """Train for ``schedule.epochs`` epochs, from the checkpoint if there is one.
 
     clip: largest gradient norm. ema: decay of the moving average of the weights, 0 for none; it is what is evaluated.
     evaluate: accuracy of a model in evaluation mode, called after each epoch, or each of the ``evaluate_last`` last
-    ones (by every process).
-    on_epoch: gets each new row of the curve. Ctrl-C ends the step, saves and raises `KeyboardInterrupt`.
+    ones (by every process). on_epoch: gets each new row of the curve. compile: of every model, by torch.compile, until
+    the end. Ctrl-C ends the step, saves and raises `KeyboardInterrupt`.
     """
     loop = _Loop(objective, accelerator, schedule, seed, clip, ema, checkpoint, quiet)
+    if compile:
+        loop.compile()
     first = 0 if evaluate_last is None else schedule.epochs - evaluate_last
     saved = None if checkpoint is None else checkpoint.load()
     accelerator.wait_for_everyone()
@@ -95,6 +98,11 @@ class _Loop:
         self.curve: list[dict[str, float]] = []
         self.meter = _Meter()
         self.bar = _Bar(schedule.epochs, accelerator.num_processes, quiet or not accelerator.is_main_process)
+
+    def compile(self) -> None:
+        """In place, so that names of weights and what else knows the models stay as they are."""
+        for prepared in self.models.values():
+            prepared.compile()
 
     def run(
         self,
@@ -198,6 +206,7 @@ class _Loop:
         """Give the models back as they came, and let go of what Accelerate holds."""
         self.bar.close()
         for name, prepared in self.models.items():
+            prepared._compiled_call_impl = None
             self.accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
             self.objective.models[name].__dict__.pop("_is_accelerate_prepared", None)
         self.accelerator._models.clear()

@@ -253,6 +253,7 @@ class _Run:
                 evaluate_last=config.eval_last,
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
+                compile=config.compile,
                 quiet=config.quiet,
             )
         results = self._results(fitted.curve, mean, std)
