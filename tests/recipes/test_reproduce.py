@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pytest
 import augwise as aw
 from augwise.analysis.statistics import holm, p_value, paired
 from augwise.errors import UserError
+from augwise.recipes.analysed import OTHER_SEED, Analysed
 from augwise.recipes.contents import RECIPES, find_recipe, listing
 from augwise.recipes.published import Table, Value
 from augwise.recipes.recipe import SCALES, Outcome, Place, Recipe, Scale, Where, key_of
@@ -152,6 +154,33 @@ def test_wrong_labels_are_wrong_for_everybody(tmp_path):
         assert told["config"]["learn"]["noise"] == 0  # the labels that it was given are wrong already
     steps = json.loads((tmp_path / "run" / "results.json").read_text())["steps"]
     assert steps[0].startswith("TrustedGuard(Cutout(")
+
+
+def test_questions_are_asked_of_networks_that_are_trained_once(tmp_path):
+    where = Where(tmp_path / "home", device="cpu", threads=1)
+    network = training(SMALL)
+    asked = (("access", "grey"), ("attack", "fgsm"), ("epsilon", "8/255"), ("limit", 30))
+    found = Analysed(network, "robustness", asked, other=network).run(1, tmp_path / "grey", where)
+    runs = []
+    for seed in (1, 1 + OTHER_SEED):
+        config = aw.TrainConfig(**{**SMALL.__dict__, "seed": seed, "out": tmp_path / str(seed), "quiet": True})
+        aw.train(replace(config, device="cpu"))
+        runs.append(tmp_path / str(seed))
+    on = aw.AnalyseRuns((runs[0],), out=tmp_path / "by-hand", quiet=True, device="cpu")
+    options = {"attacks": ("fgsm",), "epsilons": ("8/255",), "limit": 30}
+    by_hand = aw.analyse(aw.AnalyseRobustness(on, grey=(runs[1],), **options))
+    (row,) = [row for row in by_hand["rows"] if row["access"] == "grey"]
+    assert found.measured == {"accuracy": row["accuracy"]["mean"]}
+    assert found.measured["accuracy"] is not None
+
+    made = sorted(tmp_path.glob("home/prepared/*/s*/weights.safetensors"))
+    times = [path.stat().st_mtime_ns for path in made]
+    assert len(made) == 2
+    other = Analysed(network, "ood", (("foreign", "noise"), ("limit", 30))).run(1, tmp_path / "ood", where)
+    told = json.loads((tmp_path / "ood" / "analysis" / "results.json").read_text())
+    (row,) = [row for row in told["rows"] if row["score"] == "max_softmax"]
+    assert other.measured == {"aupr": row["aupr"]["mean"]}
+    assert [path.stat().st_mtime_ns for path in made] == times  # not trained again
 
 
 class Given:
