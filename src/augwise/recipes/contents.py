@@ -9,6 +9,20 @@ from ..errors import UserError
 from .recipe import SCALES, Recipe
 
 RECIPES = {
+    "ipf-rda/table-1": "ipf_rda_table_1",
+    "ipf-rda/table-2": "ipf_rda_table_2",
+    "ipf-rda/table-4": "ipf_rda_table_4",
+    "ipf-rda/table-5": "ipf_rda_table_5",
+    "ipf-rda/table-6": "ipf_rda_table_6",
+    "ipf-rda/table-7": "ipf_rda_table_7",
+    "ipf-rda/table-8": "ipf_rda_table_8",
+    "ipf-rda/table-9": "ipf_rda_table_9",
+    "ipf-rda/table-10": "ipf_rda_table_10",
+    "ipf-rda/table-11": "ipf_rda_table_11",
+    "ipf-rda/table-12": "ipf_rda_table_12",
+    "ipf-rda/table-13": "ipf_rda_table_13",
+    "ipf-rda/figure-7": "ipf_rda_figure_7",
+    "ipf-rda/figure-8": "ipf_rda_figure_8",
     "ipf-rda/label-noise": "ipf_rda_label_noise",
     "lp-a3/table-1": "lp_a3_table_1",
     "lp-a3/table-2": "lp_a3_table_2",

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .reproduce import Plan
 
 
+_SHARES = ("accuracy", "precision", "auc", "success_rate", "pixel_share", "overhead")
+
+
 def gathered(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
     """(what results say, what times say) of all finished runs of a plan's places, asked for in this call or not."""
     values: dict[Place, dict[int, float]] = {}
@@ -54,7 +57,7 @@ def gathered(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def printed(table: Table, value: float, name: str) -> float:
     """A measured number in the unit of the paper's table: shares in per cent, errors where it prints errors."""
-    if name in ("accuracy", "precision", "auc"):
+    if name in _SHARES:
         return 100 * (1 - value) if table.is_error and name == "accuracy" else 100 * value
     return value
 

@@ -1,22 +1,21 @@
 """The job that most places of the papers' tables take: one network, trained and tested, with or without maps.
 
-Base models and maps are made once for all jobs that need the same ones, below ``HOME/prepared``; a job writes there and
-into its own folder.
+Base models, maps and networks that others start from are made once for all jobs that need the same ones, below
+``HOME/prepared``; a job writes there and into its own folder.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..catalogue import estimators, find, methods
+from ..catalogue import find, methods
 from ..training.config import EvaluateConfig, TrainConfig
 from .claims import waited
-from .recipe import Outcome, Where
+from .prepared import Maps, Prepared, device_of, settings_of, sources_of
+from .recipe import Outcome, Where, key_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,21 +23,10 @@ if TYPE_CHECKING:
     from ..analysis.compare_runs import Sources
     from ..data.sources import Source
     from ..importance.attached import AttachedMaps
-    from ..importance.store import ImportanceStore
+
+__all__ = ["Arm", "Maps", "Training", "training"]
 
 Arm = Literal["plain", "guarded", "control", "trusted"]
-_BASE_SEED = 1_000  # no run shares its initial weights with the network behind its maps
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Where importance comes from. estimator: by name, with its options; of: the label that a map explains, the given
-    one or what the base model predicts; base: what differs in the base model's training."""
-
-    estimator: str = "cdiea"
-    options: tuple[tuple[str, Any], ...] = ()
-    of: Literal["given", "predicted"] = "given"
-    base: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +38,7 @@ class Training:
     guards as often as a label is to be believed, and has the plain options in ``plain``. noise: share of the labels
     drawn anew for everybody, base model and maps included. also: names of further metrics (precision, auc).
     seeded_data: the seed of a run also draws which images keep their labels, which labels are wrong, and any subset.
+    first: the job, of the same seed, whose network this one starts from, with a new head where classes differ.
     """
 
     train: TrainConfig
@@ -60,6 +49,7 @@ class Training:
     noise: float = 0.0
     also: tuple[str, ...] = ()
     seeded_data: bool = False
+    first: Training | None = None
 
     def with_seeded_data(self) -> Training:
         """The same, with data drawn by the run's seed."""
@@ -89,42 +79,28 @@ class Training:
             "noise": self.noise,
             "also": self.also,
             "seeded_data": self.seeded_data,
+            **({} if self.first is None else {"first": self.first.identity()}),
         }
 
     def check(self, where: Where) -> None:
         self.sources(where)
+        if self.first is not None:
+            self.first.check(where)
 
     def sources(self, where: Where) -> Sources:
         """The images, under their wrong labels where there are some."""
-        found = _open(_settings(self.train, where))
-        if not self.noise:
-            return found
-        from ..data.relabelled import Relabelled, noisy_labels
-
-        labels, names = found.train.labels, list(found.train.class_names)
-        wrong = noisy_labels(labels, names, self.noise, "symmetric", self.train.data_seed)
-        return found._replace(train=Relabelled(found.train, wrong))
+        return sources_of(self.train, where, self.noise)
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
         return self._seeded(seed)._run(seed, folder, where)
 
     def _run(self, seed: int, folder: Path, where: Where) -> Outcome:
-        from ..analysis.compare_share import run_settings
         from ..training.evaluate import evaluate
         from ..training.results import CHECKPOINT, WEIGHTS
-        from ..training.train import train
 
-        settings, sources = _settings(self.train, where), self.sources(where)
-        maps = None if self.maps is None else self._attached(where, sources, seed)
-        result = train(
-            replace(run_settings(settings, folder), seed=seed, checkpoint_seconds=60.0),
-            source=sources.train,
-            test=sources.test,
-            maps=maps,
-            steps=self._steps(where, sources.train),
-        )
-        last = result["test"]["last_accuracy"]
-        measured: dict[str, float | None] = {"accuracy": last}
+        result = self.fit(seed, folder, where)
+        settings = settings_of(self.train, where)
+        measured: dict[str, float | None] = {"accuracy": result["test"]["last_accuracy"]}
         measured["seconds_per_epoch"] = result["seconds"] / settings.epochs
         if self.also:
             asked = EvaluateConfig(run=folder, limit=settings.eval_limit, device=settings.device, quiet=True)
@@ -135,71 +111,64 @@ class Training:
         curve = [row["test_accuracy"] for row in result["curve"] if row.get("test_accuracy") is not None]
         return Outcome(measured, curve, result["seconds"], result["environment"])
 
+    def fit(self, seed: int, folder: Path, where: Where) -> dict[str, Any]:
+        """Train in ``folder``, where the weights stay; returns what `augwise.train` does."""
+        from ..analysis.compare_share import run_settings
+        from ..training.train import train
+
+        # Before the images: another data set may be opened for it, and one at a time is kept.
+        begun = None if self.first is None else self.first._seeded(seed)._begun(seed, where)
+        settings, sources = settings_of(self.train, where), self.sources(where)
+        maps = None if self.maps is None or self.maps.live else self._attached(where, sources, seed)
+        return train(
+            replace(run_settings(settings, folder), seed=seed, checkpoint_seconds=60.0),
+            source=sources.train,
+            test=sources.test,
+            maps=maps,
+            steps=self._steps(where, sources.train),
+            model=None if begun is None else self._continued(begun, seed, sources.train),
+        )
+
+    def _begun(self, seed: int, where: Where) -> Path:
+        """The weights of this job's network, trained by whoever comes first."""
+        from ..training.results import WEIGHTS
+
+        home = where.home / "prepared" / f"first-{key_of(self)}" / f"s{seed}"
+        with waited(home / "claim.json"):
+            self.fit(seed, home, where)
+        return home / WEIGHTS
+
+    def _continued(self, weights: Path, seed: int, source: Source) -> nn.Module:
+        from .. import models
+
+        network = models.build(self.train.model, len(source.class_names), source[0][0].shape[0], seed=seed)
+        return models.load_weights(network, weights, new_head=True)
+
     def _attached(self, where: Where, sources: Sources, seed: int) -> AttachedMaps:
         from ..analysis.training_data import shaped
 
         shape = dict(self.steps[-1][1]).get("shape", "rectangle")
-        maps = shaped(self._prepared(where, sources), shape, sources.train, progress=not where.quiet)
+        store = self._prepared().store(where, sources, early=self.arm == "trusted")
+        maps = shaped(store, shape, sources.train, progress=not where.quiet)
         return maps.deranged(seed) if self.arm == "control" else maps
 
     def _steps(self, where: Where, source: Source) -> list[nn.Module]:
         import augwise as aw
 
         made: list[nn.Module] = [find(method, methods()).load()(**dict(options)) for method, options in self.steps]
+        if self.maps is not None and self.maps.live:
+            made.insert(-1, aw.LiveSaliency(control=self.arm == "control", **dict(self.maps.options)))
         if self.arm == "trusted":
             (method, _), guarded = self.steps[-1], made.pop()
             plain = find(method, methods()).load()(**dict(self.plain))
-            trust = aw.label_trust(self._home(where) / "early", source, _device(where), progress=False)
+            early = self._prepared().home(where) / "early"
+            trust = aw.label_trust(early, source, device_of(where), progress=False)
             made.append(aw.TrustedGuard(guarded, plain, trust))
         return made
 
-    def _home(self, where: Where) -> Path:
-        """Of the base model and its maps: a name that changes with all that they depend on."""
+    def _prepared(self) -> Prepared:
         assert self.maps is not None
-        from ..analysis.compare_share import counting
-
-        looked = {"train": counting(asdict(self._base_settings()), asdict(TrainConfig())), "noise": self.noise}
-        text = json.dumps([looked, asdict(self.maps)], sort_keys=True, default=str)
-        digest = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
-        return where.home / "prepared" / f"{self.maps.estimator}-{digest}"
-
-    def _base_settings(self) -> TrainConfig:
-        assert self.maps is not None
-        from ..training.learn_config import LearnConfig
-
-        return replace(self.train, learn=LearnConfig(), seed=_BASE_SEED, **dict(self.maps.base))
-
-    def _prepared(self, where: Where, sources: Sources) -> ImportanceStore:
-        """The maps, made by whoever comes first; the others wait."""
-        assert self.maps is not None
-        from ..analysis.predicted import predicted_labels
-        from ..data.relabelled import Relabelled
-        from ..importance.estimate import estimate
-        from ..training.trained import trained
-
-        home, device = self._home(where), _device(where)
-        with waited(home / "claim.json"):
-            make: Any = find(self.maps.estimator, estimators()).load()
-            method = make(**dict(self.maps.options))
-            source, model = sources.train, None
-            if method.needs_model or self.maps.of == "predicted":
-                self._train_base(home / "base", where, sources)
-                model = trained(home / "base").model
-            if self.arm == "trusted":
-                self._train_base(home / "early", where, sources, early=True)
-            if self.maps.of == "predicted":
-                assert model is not None
-                source = Relabelled(source, predicted_labels(model, source, device, progress=False))
-            return estimate(model, source, home / "maps", method, device=device, progress=not where.quiet)
-
-    def _train_base(self, folder: Path, where: Where, sources: Sources, early: bool = False) -> None:
-        """early: for as few epochs as wrong labels take to be learned."""
-        from ..analysis.compare_share import run_settings
-        from ..training.train import train
-
-        settings = _settings(self._base_settings(), where)
-        epochs = max(2, settings.epochs // 6) if early else settings.epochs
-        train(replace(run_settings(settings, folder), epochs=epochs), source=sources.train, test=sources.test)
+        return Prepared(self.train, self.maps, self.noise)
 
 
 def training(
@@ -211,12 +180,14 @@ def training(
     before: Sequence[tuple[str, Mapping[str, Any]]] = (),
     noise: float = 0.0,
     also: tuple[str, ...] = (),
+    options: Mapping[str, Any] | None = None,
     **comparison: Any,
 ) -> Training:
     """The job of one method in one arm, its options as `augwise.compare` sets them.
 
-    before: methods that come first, plain, with their options. comparison: fields of `CompareConfig` that say how
-    strong a method is and how it is guarded (strengths, values, length, windows, quantiles, shapes, labels ...).
+    before: methods that come first, plain, with their options. options: of the method, beside those that the comparison
+    sets. comparison: fields of `CompareConfig` that say how strong a method is and how it is guarded (strengths,
+    values, length, windows, quantiles, shapes, labels ...).
     """
     first = tuple((name, tuple(sorted(options.items()))) for name, options in before)
     if method is None:
@@ -234,29 +205,5 @@ def training(
         unguarded = replace(config, arms=("plain",))
         plain = run_of(unguarded, cells(unguarded)[0], "plain", 0).options
     needed = chosen if run.estimator else None
-    return Training(train, (*first, (method, run.options)), arm, needed, plain, noise, also)
-
-
-def _settings(train: TrainConfig, where: Where) -> TrainConfig:
-    changes: dict[str, Any] = {"data": where.source(train.data), "device": where.device, "quiet": where.quiet}
-    return replace(train, threads=where.threads or train.threads, **changes)
-
-
-def _open(settings: TrainConfig) -> Sources:
-    from ..analysis.compare_runs import comparison_sources
-
-    key = json.dumps([settings.data, settings.split, settings.eval_split, settings.size, settings.limit,
-                      settings.eval_limit, settings.val_share, settings.data_seed, str(settings.subset)])  # fmt: skip
-    if key not in _OPENED:
-        _OPENED.clear()  # one at a time: data sets may be large
-        _OPENED[key] = comparison_sources(settings)
-    return _OPENED[key]
-
-
-_OPENED: dict[str, Sources] = {}
-
-
-def _device(where: Where) -> str:
-    from ..training.devices import device_name
-
-    return device_name(where.device)
+    own = tuple(sorted((dict(run.options) | dict(options or {})).items()))
+    return Training(train, (*first, (method, own)), arm, needed, plain, noise, also)

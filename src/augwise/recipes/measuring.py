@@ -1,0 +1,110 @@
+"""Jobs that measure something other than a trained network's accuracy: attacks, and what things cost.
+
+Times are of this machine and of what runs beside: such recipes ask for ``--jobs 1``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..training.config import TrainConfig
+from .prepared import BASE_SEED, Prepared, device_of, sources_of
+from .recipe import Outcome, Where
+from .training import Training
+
+
+@dataclass(frozen=True)
+class Attack:
+    """Maps of a data set by a base model of the seed's own. Measured: success_rate and share of pixels, both as shares,
+    key_points per image, and the hours that the maps took, the base model apart."""
+
+    maps: Prepared
+
+    def identity(self) -> dict[str, Any]:
+        from ..analysis.compare_share import counting
+
+        train = counting(asdict(self.maps.base_settings()), asdict(TrainConfig()))
+        return {"name": f"maps-{self.maps.train.data}", "train": train, "maps": asdict(self.maps.maps)}
+
+    def check(self, where: Where) -> None:
+        sources_of(self.maps.train, where)
+
+    def run(self, seed: int, folder: Path, where: Where) -> Outcome:
+        from ..importance.estimate import estimate
+        from ..training.results import environment
+        from .claims import waited
+
+        base = (*self.maps.maps.base, ("seed", BASE_SEED + seed))
+        own = replace(self.maps, maps=replace(self.maps.maps, base=base))
+        sources = sources_of(own.train, where)
+        with waited(own.home(where) / "claim.json"):
+            method, model, source = own.looking(where, sources)
+        # From the beginning: half of an interrupted one would be no time.
+        shutil.rmtree(folder / "maps", ignore_errors=True)
+        start = time.perf_counter()
+        store = estimate(model, source, folder / "maps", method, device=device_of(where), progress=not where.quiet)
+        seconds = time.perf_counter() - start
+        found = store.summary()
+        points = found["mean_key_points"]
+        measured = {
+            "success_rate": found["success_rate"],
+            "key_points": points,
+            "pixel_share": points / (store.height * store.width),
+            "hours": seconds / 3600,
+        }
+        shutil.rmtree(folder / "maps")  # what is asked is counted
+        return Outcome(measured, [], seconds, environment(device_of(where)))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The hours that ``epochs`` epochs of a training take, by the median of the few that are run."""
+
+    training: Training
+    epochs: int
+
+    def identity(self) -> dict[str, Any]:
+        told = self.training.identity()
+        return {**told, "name": f"cost-{told['name']}", "counted": self.epochs}
+
+    def check(self, where: Where) -> None:
+        self.training.check(where)
+
+    def run(self, seed: int, folder: Path, where: Where) -> Outcome:
+        outcome = self.training.run(seed, folder / "run", where)
+        return outcome._replace(measured={"hours": self.epochs * _epoch(folder / "run") / 3600}, curve=[])
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """By which share an epoch of one training is longer than of another, both by their median."""
+
+    training: Training
+    than: Training
+
+    def identity(self) -> dict[str, Any]:
+        told = self.training.identity()
+        return {"name": f"overhead-{told['name']}", "training": told, "than": self.than.identity()}
+
+    def check(self, where: Where) -> None:
+        self.training.check(where)
+
+    def run(self, seed: int, folder: Path, where: Where) -> Outcome:
+        than = self.than.run(seed, folder / "than", where)
+        outcome = self.training.run(seed, folder / "run", where)
+        measured: dict[str, float | None] = {"overhead": _epoch(folder / "run") / _epoch(folder / "than") - 1}
+        return Outcome(measured, [], than.seconds + outcome.seconds, outcome.environment)
+
+
+def _epoch(folder: Path) -> float:
+    """Seconds of an epoch, the first one, in which things begin, left out where there are others."""
+    from ..training.results import RESULTS
+
+    seconds = [row["seconds"] for row in json.loads((folder / RESULTS).read_text())["curve"]]
+    return median(seconds[1:] or seconds)
