@@ -144,7 +144,7 @@ def test_a_job_trains_what_augwise_train_does(tmp_path):
 def test_wrong_labels_are_wrong_for_everybody(tmp_path):
     job = training(SMALL, "cutout", "trusted", Maps("saliency"), length=8, noise=0.5).with_seeded_data()
     where = Where(tmp_path, device="cpu", threads=1)
-    labels = [np.asarray(job._seeded(seed).sources(where).train.labels) for seed in (0, 1)]
+    labels = [np.asarray(job.seeded(seed).sources(where).train.labels) for seed in (0, 1)]
     true = aw.open_source("digits", "train", size=16, limit=60, seed=0)
     assert 20 <= (labels[0] != true.labels).sum() <= 30
     job.run(0, tmp_path / "run", where)

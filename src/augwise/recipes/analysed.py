@@ -118,7 +118,7 @@ def _robustness(runs: list[Path], settings: dict[str, Any], folder: Path, where:
 
     others = tuple(runs[1:])
     role = settings.get("access", "white")
-    substitutes = {} if role == "white" else {role: others}
+    substitutes: dict[str, Any] = {} if role == "white" else {role: others}
     asked = AnalyseRobustness(
         _on(runs, folder, where),
         attacks=(settings["attack"],),

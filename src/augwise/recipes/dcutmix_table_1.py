@@ -35,6 +35,9 @@ def job(scale: Scale, place: Place) -> Job | None:
         return Training(train)
     if place.row == "Label Smoothing":
         return Training(replace(train, label_smoothing=0.1))
+    if place.row == "Manifold Mixup":
+        early = ("features.2",) if train.model == "small_cnn" else ("stem", "layer1")
+        return Training(train, manifold=("input", *early))
     if place.row == "Cutout":
         return Training(train, (("cutout", (("length", 8 if train.data == "digits" else 16),)),))
     if place.row in ("Mixup", "CutMix"):
@@ -71,7 +74,7 @@ RECIPE = Recipe(
             "handwritten digits at 16 px, 300 of them, for CIFAR-100, the small CNN for PyramidNet-110, 20 epochs",
             "about 4 minutes on two cores",
             2,
-            rows=("baseline", "Cutout", "Mixup", "CutMix", "DMixup", "DCutMix", "Label Smoothing"),
+            rows=("baseline", "Cutout", "Mixup", "CutMix", "DMixup", "DCutMix", "Label Smoothing", "Manifold Mixup"),
             columns=("PyramidNet-110",),
             words={"stand_in": DIGITS},
         ),

@@ -30,6 +30,9 @@ def job(scale: Scale, place: Place) -> Job | None:
     name, _, k = place.row.partition(" K=")
     if name == "baseline":
         return Training(train)
+    if name == "Manifold Mixup":
+        early = ("features.2",) if train.model == "small_cnn" else ("maxpool", "layer1")
+        return Training(train, manifold=("input", *early))
     if name in ("Mixup", "CutMix"):
         alpha = 0.2 if name == "Mixup" else 1.0
         return mixed(train, name.lower(), (("alpha", alpha),), p=1.0)

@@ -49,7 +49,7 @@ RECIPE = Recipe(
             "handwritten digits at 16 px for ImageNet, noise for ImageNet-O, the small CNN for ResNet-50, 20 epochs",
             "about 3 minutes on two cores",
             2,
-            words=dcutmix_table_3.RECIPE.scales["tiny"].words | {"foreign": "noise", "limit": 300},
+            words=dict(dcutmix_table_3.RECIPE.scales["tiny"].words) | {"foreign": "noise", "limit": 300},
         ),
     },
 )

@@ -71,7 +71,7 @@ RECIPE = Recipe(
             "about 4 minutes on two cores",
             2,
             columns=tuple(_ATTACKS),
-            words=dcutmix_table_3.RECIPE.scales["tiny"].words | {"limit": 200, "known": None, "black": "resnet9"},
+            words=dict(dcutmix_table_3.RECIPE.scales["tiny"].words) | {"limit": 200, "known": None, "black": "resnet9"},
         ),
     },
 )

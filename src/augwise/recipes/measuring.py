@@ -36,6 +36,8 @@ class Attack:
         sources_of(self.maps.train, where)
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
+        import torch
+
         from ..importance.estimate import estimate
         from ..training.results import environment
         from .claims import waited
@@ -59,7 +61,7 @@ class Attack:
             "hours": seconds / 3600,
         }
         shutil.rmtree(folder / "maps")  # what is asked is counted
-        return Outcome(measured, [], seconds, environment(device_of(where)))
+        return Outcome(measured, [], seconds, environment(torch.device(device_of(where))))
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Training:
     drawn anew for everybody, base model and maps included. also: names of further metrics (precision, auc).
     seeded_data: the seed of a run also draws which images keep their labels, which labels are wrong, and any subset.
     first: the job, of the same seed, whose network this one starts from, with a new head where classes differ.
+    manifold: layers that Manifold Mixup draws from, none for none of it.
     """
 
     train: TrainConfig
@@ -50,12 +51,14 @@ class Training:
     also: tuple[str, ...] = ()
     seeded_data: bool = False
     first: Training | None = None
+    manifold: tuple[str, ...] = ()
 
     def with_seeded_data(self) -> Training:
         """The same, with data drawn by the run's seed."""
         return replace(self, seeded_data=True)
 
-    def _seeded(self, seed: int) -> Training:
+    def seeded(self, seed: int) -> Training:
+        """The same with the data of this seed, where they are drawn by it."""
         return replace(self, train=replace(self.train, data_seed=seed)) if self.seeded_data else self
 
     def identity(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class Training:
             "also": self.also,
             "seeded_data": self.seeded_data,
             **({} if self.first is None else {"first": self.first.identity()}),
+            **({"manifold": self.manifold} if self.manifold else {}),
         }
 
     def check(self, where: Where) -> None:
@@ -92,7 +96,7 @@ class Training:
         return sources_of(self.train, where, self.noise)
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
-        return self._seeded(seed)._run(seed, folder, where)
+        return self.seeded(seed)._run(seed, folder, where)
 
     def _run(self, seed: int, folder: Path, where: Where) -> Outcome:
         from ..training.evaluate import evaluate
@@ -113,11 +117,14 @@ class Training:
 
     def fit(self, seed: int, folder: Path, where: Where) -> dict[str, Any]:
         """Train in ``folder``, where the weights stay; returns what `augwise.train` does."""
+        import augwise as aw
+
         from ..analysis.compare_share import run_settings
+        from ..training.results import WEIGHTS
         from ..training.train import train
 
         # Before the images: another data set may be opened for it, and one at a time is kept.
-        begun = None if self.first is None else self.first._seeded(seed)._begun(seed, where)
+        begun = None if self.first is None else self.first.kept(seed, where) / WEIGHTS
         settings, sources = settings_of(self.train, where), self.sources(where)
         maps = None if self.maps is None or self.maps.live else self._attached(where, sources, seed)
         return train(
@@ -127,16 +134,16 @@ class Training:
             maps=maps,
             steps=self._steps(where, sources.train),
             model=None if begun is None else self._continued(begun, seed, sources.train),
+            forward=aw.ManifoldMixup(self.manifold) if self.manifold else None,
         )
 
-    def _begun(self, seed: int, where: Where) -> Path:
-        """The weights of this job's network, trained by whoever comes first."""
-        from ..training.results import WEIGHTS
-
-        home = where.home / "prepared" / f"first-{key_of(self)}" / f"s{seed}"
+    def kept(self, seed: int, where: Where) -> Path:
+        """The folder of this job's run with its weights, trained by whoever comes first, for others to go on from."""
+        own = self.seeded(seed)
+        home = where.home / "prepared" / f"network-{key_of(own)}" / f"s{seed}"
         with waited(home / "claim.json"):
-            self.fit(seed, home, where)
-        return home / WEIGHTS
+            own.fit(seed, home, where)
+        return home
 
     def _continued(self, weights: Path, seed: int, source: Source) -> nn.Module:
         from .. import models
