@@ -245,6 +245,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--tasks", nargs="+", choices=sorted({c.task.split()[0] for c in cells()}))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--no-sweeps", action="store_true", help="leave out other margins and shares than the usual")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--model", default="small_cnn", help="of the task medical")
     parser.add_argument("--medical-epochs", type=int, default=20)
@@ -257,7 +258,9 @@ def main() -> None:
     def work() -> None:
         for seed in options.seeds:
             for cell in cells():
-                if options.tasks is None or cell.task.split()[0] in options.tasks:
+                swept = ", margin" in cell.arm or ", share" in cell.arm
+                asked = options.tasks is None or cell.task.split()[0] in options.tasks
+                if asked and not (swept and options.no_sweeps):
                     run(options, cell, seed)
                     summed_up(options)
 
