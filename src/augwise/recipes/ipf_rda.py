@@ -34,6 +34,7 @@ METHODS = {
 }
 NETWORKS = {
     "ResNet-18": "resnet18",
+    "ResNet-44": "resnet44",
     "ResNet-50": "resnet50",
     "ResNet-110": "resnet110",
     "WRN-28-10": "wrn28_10",
@@ -45,7 +46,8 @@ NETWORKS = {
     "ResNeXt-29-4-24": "resnext29_4x24d",
 }
 DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100", "Tiny-ImageNet": "tiny-imagenet"}
-LENGTHS = {"cifar10": 16, "cifar100": 8, "tiny-imagenet": 16}
+LENGTHS = {"cifar10": 16, "cifar100": 8, "tiny-imagenet": 16, "flowers102": 112}
+"""l in pixels; of photographs, which the paper does not train on, half of the side as for CIFAR-10."""
 
 _LONG = ("shake26_2x32d", "shake26_2x96d", "pyramidnet272_a200")
 _OPTIONS: dict[tuple[str, str], dict[str, Any]] = {

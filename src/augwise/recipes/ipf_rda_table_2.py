@@ -17,6 +17,7 @@ from typing import Any
 
 from ..training.config import TrainConfig
 from . import ipf_rda
+from .prepared import Maps
 from .recipe import Job, Place, Recipe, Scale
 
 _DATA = "tiny-imagenet"
@@ -30,24 +31,31 @@ _NETWORKS = {
     "ResNeXt-101": "torchvision:resnext101_32x8d",
 }
 _ATTACK = {"attack": (("alpha_end", 10.0), ("nu", 100.0))}
-_TINY: dict[str, Any] = {
+TINY: dict[str, Any] = {
     **ipf_rda.TINY,
     "attack": (),
     "stand_in": {**ipf_rda.TINY["stand_in"], "eval_split": "test", "pretrained": False},
 }
 
 
-def job(scale: Scale, place: Place) -> Job | None:
-    """The row's method in its arm, with the column's network."""
-    w = scale.words
+def settings(scale: Scale, network: str) -> TrainConfig:
+    """How a network, as the columns call it, is fine-tuned."""
     train = TrainConfig(
-        data=_DATA, eval_split="val", size=64, model=_NETWORKS[place.column], pretrained=True, epochs=w["epochs"],
+        data=_DATA, eval_split="val", size=64, model=_NETWORKS[network], pretrained=True, epochs=scale.words["epochs"],
         batch_size=128, lr=0.01, eval_last=10,
     )  # fmt: skip
-    train = replace(train, **w.get("stand_in", {}))
-    maps = ipf_rda.maps(scale, model="torchvision:resnet18", lr=0.01)
-    maps = replace(maps, options=(*maps.options, *w["attack"]))
-    return ipf_rda.guarded(scale, train, place.row, _DATA, maps)
+    return replace(train, **scale.words.get("stand_in", {}))
+
+
+def maps(scale: Scale, estimator: str = "cdiea") -> Maps:
+    """Maps of a fine-tuned ResNet-18."""
+    found = ipf_rda.maps(scale, estimator, "torchvision:resnet18", lr=0.01)
+    return replace(found, options=(*found.options, *scale.words["attack"]))
+
+
+def job(scale: Scale, place: Place) -> Job | None:
+    """The row's method in its arm, with the column's network."""
+    return ipf_rda.guarded(scale, settings(scale, place.column), place.row, _DATA, maps(scale))
 
 
 RECIPE = Recipe(
@@ -77,7 +85,7 @@ RECIPE = Recipe(
         ),
         "tiny": Scale(
             f"{ipf_rda.DIGITS}, from scratch; Cutout and TrivialAugment", "about 5 minutes on two cores", 2,
-            rows=("baseline", *ipf_rda.arms("Cutout", "TrivialAugment")), columns=("ResNet-18",), words=_TINY,
+            rows=("baseline", *ipf_rda.arms("Cutout", "TrivialAugment")), columns=("ResNet-18",), words=TINY,
         ),
     },
 )  # fmt: skip
