@@ -16,17 +16,23 @@ import numpy as np
 import pytest
 
 import augwise as aw
+from augwise.analysis.predicted import predicted_labels
 from augwise.analysis.statistics import holm, p_value, paired
+from augwise.catalogue import find, methods
 from augwise.errors import UserError
 from augwise.recipes.analysed import OTHER_SEED, Analysed
 from augwise.recipes.contents import RECIPES, find_recipe, listing
+from augwise.recipes.measuring import Attack, Cost, Overhead
+from augwise.recipes.prepared import Prepared
 from augwise.recipes.published import Table, Value
 from augwise.recipes.recipe import SCALES, Outcome, Place, Recipe, Scale, Where, key_of
 from augwise.recipes.reproduce import Plan, ReproduceConfig, plan_of, reproduce, states, write
 from augwise.recipes.reproduced import verdict
 from augwise.recipes.training import Maps, training
 from augwise.training.config import TrainConfig
+from augwise.training.learn_config import LearnConfig
 from augwise.training.results import write_json
+from augwise.training.trained import trained
 
 SMALL = TrainConfig(size=16, limit=60, eval_limit=40, epochs=2, batch_size=20, threads=1)
 NAME = "lp-a3/table-3"
@@ -139,6 +145,94 @@ def test_a_job_trains_what_augwise_train_does(tmp_path):
         )
         assert found.measured["accuracy"] == by_hand["test"]["last_accuracy"]
         assert found.curve == [row["test_accuracy"] for row in by_hand["curve"]]
+
+
+def test_maps_of_the_model_in_training_are_those_of_train(tmp_path):
+    """Guarded and control, the live maps right before the method that they guide; the same bytes as by hand."""
+    source = aw.open_source("digits", "train", size=16, limit=60)
+    test = aw.open_source("digits", "test", size=16, limit=40)
+    curves = []
+    for arm in ("guarded", "control"):
+        job = training(SMALL, "cutout", arm, Maps("live"), before=[("randaugment", {"magnitude": 3})], length=8)
+        found = job.run(3, tmp_path / f"job-{arm}", Where(tmp_path / "home", device="cpu", threads=1))
+        config = aw.TrainConfig(
+            size=16, epochs=2, batch_size=20, seed=3, threads=1, out=tmp_path / arm, quiet=True, device="cpu"
+        )
+        first = find("randaugment", methods()).load()(magnitude=3)
+        steps = [first, aw.LiveSaliency(control=arm == "control"), aw.Cutout(8, quantile=0.6)]
+        by_hand = aw.train(config, source=source, test=test, steps=steps)
+        told = json.loads((tmp_path / f"job-{arm}" / "results.json").read_text())
+        assert told["steps"] == by_hand["steps"]
+        assert [row["train_loss"] for row in told["curve"]] == [row["train_loss"] for row in by_hand["curve"]]
+        assert found.measured["accuracy"] == by_hand["test"]["last_accuracy"]
+        curves.append([row["train_loss"] for row in by_hand["curve"]])
+    assert curves[0] != curves[1]
+    assert not (tmp_path / "home").exists()  # nothing is prepared
+
+
+def test_a_job_begins_where_another_ended(tmp_path):
+    """Its network is trained once for all that begin with it, by the same seed; the same bytes as by hand."""
+    before = training(SMALL, "cutout", "control", Maps("centre"), length=8)
+    job = replace(training(replace(SMALL, epochs=1, data_seed=1)), first=before)
+    where = Where(tmp_path / "home", device="cpu", threads=1)
+    found = job.run(3, tmp_path / "job", where)
+    (begun,) = (tmp_path / "home" / "prepared").glob("first-*/s*")
+    assert begun.name == "s3"
+    alone = before.run(3, tmp_path / "before", where)
+    assert json.loads((begun / "results.json").read_text())["test"]["last_accuracy"] == alone.measured["accuracy"]
+    config = replace(
+        SMALL, epochs=1, data_seed=1, seed=3, out=tmp_path / "hand", quiet=True, device="cpu",
+        checkpoint=begun / "weights.safetensors",
+    )  # fmt: skip
+    by_hand = aw.train(config)
+    told = json.loads((tmp_path / "job" / "results.json").read_text())
+    assert [row["train_loss"] for row in told["curve"]] == [row["train_loss"] for row in by_hand["curve"]]
+    assert found.measured["accuracy"] == by_hand["test"]["last_accuracy"]
+    stamp = (begun / "weights.safetensors").stat().st_mtime_ns
+    replace(job, train=replace(job.train, lr=0.01)).run(3, tmp_path / "other", where)
+    assert (begun / "weights.safetensors").stat().st_mtime_ns == stamp
+    assert len({key_of(j) for j in (job, replace(job, first=None), replace(job, first=training(SMALL)))}) == 3
+
+
+def test_maps_know_no_label_that_the_job_does_not(tmp_path):
+    learn = LearnConfig(objective="uda", labelled=20, epoch_steps=2)
+    train = replace(SMALL, learn=learn, batch_size=4)
+    maps = Maps("saliency", of="predicted", base=(("batch_size", 10),))
+    job = training(train, "cutout", "guarded", maps, length=8).with_seeded_data()
+    job.run(1, tmp_path / "run", Where(tmp_path, device="cpu", threads=1))
+    (home,) = (tmp_path / "prepared").iterdir()
+    assert json.loads((home / "base" / "results.json").read_text())["data"]["train"] == 20
+    store = aw.ImportanceStore(home / "maps")
+    source = aw.open_source("digits", "train", size=16, limit=60, seed=1)
+    predicted = predicted_labels(trained(home / "base").model, source, "cpu")
+    assert store.labels.tolist() == predicted.tolist()
+
+
+def test_attacks_and_times_are_measured(tmp_path):
+    where = Where(tmp_path / "home", device="cpu", threads=1)
+    maps = Maps("cdiea", (("epsilon", 0.3), ("steps", 20)), base=(("epochs", 4),))
+    attack = Attack(Prepared(SMALL, maps))
+    found = attack.run(0, tmp_path / "attack", where)
+    (home,) = (tmp_path / "home" / "prepared").iterdir()
+    source = aw.open_source("digits", "train", size=16, limit=60)
+    base = trained(home / "base")
+    assert base.run["config"]["seed"] == 1_000
+    store = aw.estimate(base.model, source, tmp_path / "own", aw.CDIEA(epsilon=0.3, steps=20), progress=False)
+    told = store.summary()
+    assert found.measured["success_rate"] == told["success_rate"]
+    assert found.measured["key_points"] == told["mean_key_points"]
+    assert found.measured["pixel_share"] == pytest.approx(np.count_nonzero(store.maps) / store.maps.size)
+    plain, other = training(SMALL), training(SMALL, "cutout", length=8)
+    outcome = Overhead(other, plain).run(0, tmp_path / "overhead", where)
+    last = [
+        json.loads((tmp_path / "overhead" / name / "results.json").read_text())["curve"][1]["seconds"]
+        for name in ("run", "than")
+    ]
+    assert outcome.measured["overhead"] == pytest.approx(last[0] / last[1] - 1)
+    cost = Cost(plain, 100).run(0, tmp_path / "cost", where)
+    second = json.loads((tmp_path / "cost" / "run" / "results.json").read_text())["curve"][1]["seconds"]
+    assert cost.measured["hours"] == pytest.approx(100 * second / 3600)
+    assert len({key_of(job) for job in (attack, plain, Cost(plain, 100), Cost(plain, 50), Overhead(other, plain))}) == 5
 
 
 def test_wrong_labels_are_wrong_for_everybody(tmp_path):
