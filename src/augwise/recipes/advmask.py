@@ -29,6 +29,8 @@ _BEFORE: dict[str, tuple[str, dict[str, Any]]] = {
     "TrivialAugment": ("trivialaugment", {}),
 }
 OTHERS = tuple(_BEFORE)
+LARGER = {"alpha_end": 5.0, "unet_alpha_end": 5.0}
+"""Of the attack on Tiny-ImageNet and Oxford Flowers."""
 
 
 def settings(scale: Scale, data: str, network: str) -> TrainConfig:

@@ -12,14 +12,12 @@ GPU, estimated; the maps, by U-Nets, an hour. Wary: with 1 020 training images s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from ..training.config import TrainConfig
 from . import advmask, ipf_rda
 from .recipe import Job, Place, Recipe, Scale
 
 _CONTROL = "control AdvMask"
-_ATTACK: dict[str, Any] = {"attack": (("alpha_end", 5.0), ("unet_alpha_end", 5.0))}
 
 
 def job(scale: Scale, place: Place) -> Job | None:
@@ -31,8 +29,8 @@ def job(scale: Scale, place: Place) -> Job | None:
     )  # fmt: skip
     train = replace(train, **w.get("stand_in", {}))
     maps = ipf_rda.maps(scale, "advmask_attack", "torchvision:resnet18", batch_size=64, lr=0.05)
-    maps = replace(maps, options=(*maps.options, *w["attack"]))
-    return advmask.job_of(scale, train, place.column, "flowers102", maps)
+    shown = ipf_rda.of_larger(scale, maps, **advmask.LARGER)
+    return advmask.job_of(scale, train, place.column, "flowers102", shown)
 
 
 def _against(row: str, column: str) -> tuple[str, str] | None:
@@ -53,16 +51,16 @@ RECIPE = Recipe(
     scales={
         "full": Scale(
             "Oxford Flowers of 102 classes at 224 px, ResNet-50 from scratch, 300 epochs", "about 2 GPU hours a run", 3,
-            words={**ipf_rda.FULL, **_ATTACK},
+            words=ipf_rda.FULL,
         ),
         "short": Scale(
             "Oxford Flowers at 224 px, ResNet-50 from scratch, 30 epochs; Cutout, GridMask, AdvMask",
             "about 15 GPU minutes a run", 3, columns=("baseline", "Cutout", "GridMask", "AdvMask", _CONTROL),
-            words={**ipf_rda.SHORT, **_ATTACK},
+            words=ipf_rda.SHORT,
         ),
         "tiny": Scale(
             f"{ipf_rda.DIGITS}; Cutout, GridMask, AdvMask", "about 2 minutes on two cores", 2,
-            columns=("baseline", "Cutout", "GridMask", "AdvMask", _CONTROL), words={**ipf_rda.TINY, "attack": ()},
+            columns=("baseline", "Cutout", "GridMask", "AdvMask", _CONTROL), words=ipf_rda.TINY,
         ),
     },
 )  # fmt: skip

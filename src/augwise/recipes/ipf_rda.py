@@ -57,6 +57,8 @@ _OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
 }
 """By method and data: AdvMask's own for CIFAR-100 (its Section 4.2)."""
 
+LARGER = {"alpha_end": 10.0, "nu": 100.0}
+"""Of CDIEA on Tiny-ImageNet (Section IV-A, which calls ν γ)."""
 FULL: dict[str, Any] = {"epochs": 300, "long": 1800, "base_epochs": 300, "epsilon": 8 / 255, "attack_steps": 100}
 SHORT: dict[str, Any] = {**FULL, "epochs": 30, "long": 30, "base_epochs": 30}
 TINY: dict[str, Any] = {
@@ -138,6 +140,13 @@ def maps(scale: Scale, estimator: str = "cdiea", model: str = "resnet18", **more
     } | more  # fmt: skip
     base |= {name: value for name, value in w.get("stand_in", {}).items() if name in base}
     return Maps(estimator, options, base=tuple(sorted(base.items())))
+
+
+def of_larger(scale: Scale, found: Maps, **attack: float) -> Maps:
+    """The same by the attack that the papers set for images larger than CIFAR's; not where digits stand in for them."""
+    if "stand_in" in scale.words:
+        return found
+    return replace(found, options=(*found.options, *sorted(attack.items())))
 
 
 def guarded(

@@ -30,10 +30,8 @@ _NETWORKS = {
     "ResNeXt-50": "torchvision:resnext50_32x4d",
     "ResNeXt-101": "torchvision:resnext101_32x8d",
 }
-_ATTACK = {"attack": (("alpha_end", 10.0), ("nu", 100.0))}
 TINY: dict[str, Any] = {
     **ipf_rda.TINY,
-    "attack": (),
     "stand_in": {**ipf_rda.TINY["stand_in"], "eval_split": "test", "pretrained": False},
 }
 
@@ -49,13 +47,13 @@ def settings(scale: Scale, network: str) -> TrainConfig:
 
 def maps(scale: Scale, estimator: str = "cdiea") -> Maps:
     """Maps of a fine-tuned ResNet-18."""
-    found = ipf_rda.maps(scale, estimator, "torchvision:resnet18", lr=0.01)
-    return replace(found, options=(*found.options, *scale.words["attack"]))
+    return ipf_rda.maps(scale, estimator, "torchvision:resnet18", lr=0.01)
 
 
 def job(scale: Scale, place: Place) -> Job | None:
     """The row's method in its arm, with the column's network."""
-    return ipf_rda.guarded(scale, settings(scale, place.column), place.row, _DATA, maps(scale))
+    shown = ipf_rda.of_larger(scale, maps(scale), **ipf_rda.LARGER)
+    return ipf_rda.guarded(scale, settings(scale, place.column), place.row, _DATA, shown)
 
 
 RECIPE = Recipe(
@@ -75,13 +73,13 @@ RECIPE = Recipe(
     scales={
         "full": Scale(
             "Tiny-ImageNet, seven networks with ImageNet’s weights, 30 epochs", "0.5 to 6 GPU hours a run", 3,
-            words={**ipf_rda.FULL, **_ATTACK, "epochs": 30, "base_epochs": 30},
+            words={**ipf_rda.FULL, "epochs": 30, "base_epochs": 30},
         ),
         "short": Scale(
             "Tiny-ImageNet, ResNet-18 with ImageNet’s weights, 10 epochs; Cutout, CutMix, TrivialAugment",
             "about 10 GPU minutes a run", 3,
             rows=("baseline", *ipf_rda.arms("Cutout", "CutMix", "TrivialAugment")), columns=("ResNet-18",),
-            words={**ipf_rda.SHORT, **_ATTACK, "epochs": 10, "base_epochs": 10},
+            words={**ipf_rda.SHORT, "epochs": 10, "base_epochs": 10},
         ),
         "tiny": Scale(
             f"{ipf_rda.DIGITS}, from scratch; Cutout and TrivialAugment", "about 5 minutes on two cores", 2,

@@ -38,7 +38,8 @@ def job(scale: Scale, place: Place) -> Job | None:
     if place.row in _PUZZLES:
         return training(train, _PUZZLES[place.row], maps=Maps("live"))
     row = "IPF-TrivialAugment" if place.row == _GUARDED else place.row
-    return ipf_rda.guarded(scale, train, row, name)
+    maps = ipf_rda.maps(scale)
+    return ipf_rda.guarded(scale, train, row, name, ipf_rda.of_larger(scale, maps, **ipf_rda.LARGER) if large else maps)
 
 
 def _against(row: str, column: str) -> tuple[str, str] | None:

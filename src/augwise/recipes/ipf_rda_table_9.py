@@ -33,7 +33,7 @@ def job(scale: Scale, place: Place) -> Job | None:
     train, maps = ipf_rda.settings(scale, data, "ResNet-18"), ipf_rda.maps(scale)
     if data == "tiny-imagenet":
         train = replace(train, **w["tiny_imagenet"])
-        maps = replace(maps, options=(*maps.options, ("alpha_end", 10.0), ("nu", 100.0)))
+        maps = ipf_rda.of_larger(scale, maps, **ipf_rda.LARGER)
     return Attack(Prepared(train, maps))
 
 
