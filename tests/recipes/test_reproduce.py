@@ -18,7 +18,7 @@ import pytest
 import augwise as aw
 from augwise.analysis.predicted import predicted_labels
 from augwise.analysis.statistics import holm, p_value, paired
-from augwise.catalogue import find, methods
+from augwise.catalogue import estimators, find, methods
 from augwise.errors import UserError
 from augwise.recipes.analysed import OTHER_SEED, Analysed
 from augwise.recipes.contents import RECIPES, find_recipe, listing
@@ -28,7 +28,7 @@ from augwise.recipes.published import Table, Value
 from augwise.recipes.recipe import SCALES, Outcome, Place, Recipe, Scale, Where, key_of
 from augwise.recipes.reproduce import Plan, ReproduceConfig, plan_of, reproduce, states, write
 from augwise.recipes.reproduced import verdict
-from augwise.recipes.training import Maps, training
+from augwise.recipes.training import Maps, Training, training
 from augwise.training.config import TrainConfig
 from augwise.training.learn_config import LearnConfig
 from augwise.training.results import write_json
@@ -72,6 +72,41 @@ def test_the_figures_in_a_recipe_s_head_are_printed_in_its_tables():
         known |= {round(abs(a - b), 2) for a in means for b in means}
         for figure in re.findall(r"(?<![\d.])\d+\.\d\d(?![\d.])", told):
             assert float(figure) in known, f"{module}: {figure}"
+
+
+def trainings(job):
+    """Those that a job is made of."""
+    parts = [job, *(getattr(job, name, None) for name in ("first", "training", "than"))]
+    return [part for part in parts if isinstance(part, Training)]
+
+
+def test_what_recipes_ask_for_can_be_made():
+    """Settings, methods and estimators of every place at every scale; no data."""
+    jobs = [job for name in RECIPES for scale in find_recipe(name).scales.values()
+            for job in find_recipe(name).places(scale).values()]  # fmt: skip
+    made = set()
+    for one in (one for job in jobs for one in trainings(job)):
+        one.train.check()
+        for method, options in one.steps:
+            if (method, options) not in made:
+                find(method, methods()).load()(**dict(options))
+        made |= set(one.steps)
+        if one.maps is not None and not one.maps.live and one.maps not in made:
+            made.add(one.maps)
+            Prepared(one.train, one.maps).base_settings().check()
+            find(one.maps.estimator, estimators()).load()(**dict(one.maps.options))
+    assert len(made) > 50
+
+
+def test_guarded_rows_have_maps_and_plain_ones_none():
+    """Unless the method is made of maps."""
+    for name in RECIPES:
+        for place, job in find_recipe(name).places(find_recipe(name).scales["full"]).items():
+            for one in trainings(job):
+                arm = one.arm != "plain" or any(find(method, methods()).needs_map for method, _ in one.steps)
+                assert (one.maps is not None) == arm, (name, place)
+            if isinstance(job, Training) and "control" in f"{place.row} {place.column}":
+                assert (job.first or job).arm == "control", (name, place)
 
 
 def test_a_job_s_name_changes_with_all_that_decides_it_and_nothing_else():

@@ -2,11 +2,12 @@
 silent, this project's.
 
 Stated (Sections IV-A and IV-B): SGD with Nesterov momentum, lr 0.1, cosine, 300 epochs of batches of 128, weight decay
-5e-4; Shake-Shake and PyramidNet 1800 of 256, 1e-3; images padded by 2, cropped and flipped; l 16, for CIFAR-100 8;
-τ 0.6. Silent: the model behind the maps, CDIEA's ε and steps in training, how a method is set. Here: ResNet-18, plainly
+5e-4; Shake-Shake and PyramidNet 1800 of 256, 1e-3; images padded by 2, cropped and flipped; l 16, for CIFAR-100 8; τ
+0.6. Silent: the model behind the maps, CDIEA's ε and steps in training, how a method is set. Here: ResNet-18, plainly
 trained on the same images, for all columns; ε 8/255 and 100 steps; every method as its own paper has it, CutMix with
 Beta(1, 1) for every second image, and of the same size guarded or not, so that a pair differs in the place alone. A
-guarded CutMix weighs its labels by importance (Eq. 12), which its plain form does not.
+guarded CutMix weighs its labels by importance (Eq. 12), which its plain form does not. AdvMask's squares stand on
+CDIEA's points.
 """
 
 from __future__ import annotations
