@@ -66,10 +66,13 @@ FUNCTIONS = {
     "mixing.visual_saliency": "mixing",
     "transforms.resized_crop": "transforms",
     "selection": "selection",
+    "analysis.activation_maps": "classifiers",
     "analysis.calibration_errors": "classifiers",
+    "analysis.clusters": "classifiers",
     "analysis.detection": "classifiers",
     "analysis.directions": "classifiers",
     "analysis.hessian": "classifiers",
+    "analysis.input_curvature": "classifiers",
     "analysis.lanczos": "classifiers",
     "analysis.linf_attacks": "classifiers",
 }

@@ -108,8 +108,11 @@ _HOME = {
     "open_source": "data.sources",
     # verbs
     "AnalyseCalibration": "analysis.analyse_config",
+    "AnalyseCam": "analysis.analyse_config",
     "AnalyseCurves": "analysis.analyse_config",
+    "AnalyseEmbedding": "analysis.analyse_config",
     "AnalyseFarther": "analysis.analyse_config",
+    "AnalyseGradients": "analysis.analyse_config",
     "AnalyseHessian": "analysis.analyse_config",
     "AnalyseLandscape": "analysis.analyse_config",
     "AnalyseNatural": "analysis.analyse_config",
@@ -184,8 +187,11 @@ if TYPE_CHECKING:
     from .adversarial.selective import Selective as Selective
     from .analysis.analyse import analyse as analyse
     from .analysis.analyse_config import AnalyseCalibration as AnalyseCalibration
+    from .analysis.analyse_config import AnalyseCam as AnalyseCam
     from .analysis.analyse_config import AnalyseCurves as AnalyseCurves
+    from .analysis.analyse_config import AnalyseEmbedding as AnalyseEmbedding
     from .analysis.analyse_config import AnalyseFarther as AnalyseFarther
+    from .analysis.analyse_config import AnalyseGradients as AnalyseGradients
     from .analysis.analyse_config import AnalyseHessian as AnalyseHessian
     from .analysis.analyse_config import AnalyseLandscape as AnalyseLandscape
     from .analysis.analyse_config import AnalyseNatural as AnalyseNatural

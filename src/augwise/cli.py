@@ -213,6 +213,9 @@ def _analyse(arguments: list[str]) -> None:
         | Annotated[a.AnalyseNatural, subcommand("natural")]
         | Annotated[a.AnalyseCalibration, subcommand("calibration")]
         | Annotated[a.AnalyseFarther, subcommand("farther")]
+        | Annotated[a.AnalyseCam, subcommand("cam")]
+        | Annotated[a.AnalyseEmbedding, subcommand("embedding")]
+        | Annotated[a.AnalyseGradients, subcommand("gradients")]
         | Annotated[a.AnalyseCurves, subcommand("curves")]
     )
     config = _parse(kinds, "analyse", arguments or ["--help"])  # pyright: ignore[reportArgumentType]

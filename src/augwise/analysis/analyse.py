@@ -23,6 +23,9 @@ TITLES = {
     "natural": "Natural adversarial images",
     "calibration": "Calibration",
     "farther": "Images as far away as their label allows",
+    "cam": "Where the networks look",
+    "embedding": "Features and their classes",
+    "gradients": "Gradients under attack",
     "curves": "Training curves",
 }
 
@@ -31,8 +34,8 @@ def analyse(config: Analysis, command: str = "") -> dict[str, Any]:
     """Answer one question about trained runs, print it, and return what ``results.json`` in ``config.on.out`` holds.
 
     config: `AnalyseLandscape`, `AnalyseHessian`, `AnalyseNoise`, `AnalyseRobustness`, `AnalyseOod`, `AnalyseNatural`,
-    `AnalyseCalibration` or `AnalyseFarther`, each around `AnalyseRuns`, or `AnalyseCurves` around `FinishedRuns`; its
-    class says which question. command heads the page. Beside the results: ``report.html``, every chart of it as a file
+    `AnalyseCalibration`, `AnalyseFarther`, `AnalyseCam`, `AnalyseEmbedding` or `AnalyseGradients`, each around
+    `AnalyseRuns`, or `AnalyseCurves` around `FinishedRuns`; its class says which question. command heads the page. Beside the results: ``report.html``, every chart of it as a file
     in ``pictures/``, and in ``kept/`` what took long: stopped at any time, the same call goes on.
 
     Raises `UserError` for runs that are not finished or not comparable, before anything is computed.

@@ -4,7 +4,7 @@ them (LP-A3, Fig. 3 and the margins of Fig. 5)."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +14,11 @@ from ..adversarial import LPA3, PerceptualDistance
 from ..adversarial.perceptual import distance
 from ..importance.grad_cam import grad_cam
 from ..importance.grid import stretch
+from ..report.figures import image_picture, map_picture
 from ..transforms import RandAugment
+from .activation_maps import correlation
 from .analyse_config import AnalyseFarther
 from .analyse_runs import Images, Subject, check_answers, described, images_of, opened
-
-if TYPE_CHECKING:
-    from ..report.figures import Picture
 
 _CHANGE = 10  # how much the picture of the difference exaggerates it
 
@@ -81,7 +80,7 @@ def _of_run(config: AnalyseFarther, subject: Subject, images: Images) -> _Found:
             with torch.no_grad():
                 seen = see.look(changed)
             kept = ~right | (seen.logits.argmax(1) == labels)
-            alike = _correlation(cam, _cam(model, changed, labels, config.layer))
+            alike = correlation(cam, _cam(model, changed, labels, config.layer))
             gone, drop = distance(seen.features, look.features), before - _value(seen.logits, labels)
             made[name].append(_Made(gone, drop, kept, alike))
             pictures.setdefault(name, changed)
@@ -125,8 +124,8 @@ def _examples(
             row.append(
                 {
                     "name": name,
-                    "image": _picture(pictures[i]),
-                    "cam": _overlay(pictures[i], cams[i]),
+                    "image": image_picture(pictures[i]),
+                    "cam": map_picture(pictures[i], cams[i]),
                     "guess": names[guess],
                     "right": guess == int(labels[i]),
                     "sure": float(p[i, int(labels[i])]),
@@ -134,7 +133,7 @@ def _examples(
             )
     for i, row in enumerate(tiles):
         change = ((shown[main][i] - batch[i]) * _CHANGE + 0.5).clamp(0, 1)
-        row.append({"name": f"change × {_CHANGE}", "image": _picture(change)})
+        row.append({"name": f"change × {_CHANGE}", "image": image_picture(change)})
     return [{"label": names[int(y)], "tiles": row} for y, row in zip(labels, tiles, strict=True)]
 
 
@@ -143,24 +142,5 @@ def _cam(model: nn.Module, images: Tensor, labels: Tensor, layer: str | None) ->
     return stretch(grad_cam(model, images, labels, layer), images.shape[-2], images.shape[-1])
 
 
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's, map by map; NaN where one is constant: (N,)."""
-    a, b = (m.flatten(1) - m.flatten(1).mean(1, keepdim=True) for m in (a, b))
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
-
-
 def _value(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.log_softmax(1).gather(1, labels[:, None])[:, 0]
-
-
-def _picture(image: Tensor) -> Picture:
-    from ..report.figures import picture, pixels
-
-    return picture(pixels(image.detach().cpu()))
-
-
-def _overlay(image: Tensor, cam: Tensor) -> Picture:
-    from ..report.figures import overlay, picture, pixels
-
-    shown = pixels(image.detach().cpu()).astype(np.float64)
-    return picture(overlay(shown, cam.detach().cpu().numpy()))

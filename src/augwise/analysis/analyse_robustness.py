@@ -119,7 +119,7 @@ def _attack(
     rights, losses, blind, begin = [], [], [], 0
     with exact(), bar_of(len(images), what, config.on.quiet) as bar:
         for pixels, labels in images.batches(config.on.batch_size):
-            start = _start(config, pixels, hashes[begin : begin + len(pixels)])
+            start = random_start(config.on.seed, pixels, hashes[begin : begin + len(pixels)])
             found = _attacked(config, attacker.subject.model, attack, pixels, labels, epsilon, start)
             answers = [_right(target.model, found.images, labels) for target in attacker.targets]
             rights.append(np.stack([right for right, _ in answers]))
@@ -145,11 +145,11 @@ def _attacked(
     return pgd(model, pixels, labels, epsilon, start, config.steps, config.step * epsilon)
 
 
-def _start(config: AnalyseRobustness, pixels: Tensor, hashes: list[int]) -> Tensor:
-    """Uniform in [−1, 1], each image's own; zeros where none is wanted."""
+def random_start(seed: int, pixels: Tensor, hashes: list[int]) -> Tensor:
+    """Uniform in [−1, 1], each image's own by its hash; zeros where none is wanted, that is without hashes."""
     if not hashes:
         return torch.zeros_like(pixels)
-    drawn = [torch.rand(pixels.shape[1:], generator=randomness.generator(config.on.seed, "pgd", key)) for key in hashes]
+    drawn = [torch.rand(pixels.shape[1:], generator=randomness.generator(seed, "pgd", key)) for key in hashes]
     return (2 * torch.stack(drawn) - 1).to(pixels.device)
 
 

@@ -40,6 +40,9 @@ _PAGES = {
     "natural": "natural_page",
     "calibration": "calibration_page",
     "farther": "farther_page",
+    "cam": "cam_page",
+    "embedding": "embedding_page",
+    "gradients": "gradients_page",
     "curves": "curves_page",
     "reproduce": "reproduce_page",
 }

@@ -42,6 +42,14 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Cloud:
+    """Points of one kind: (x, y)."""
+
+    name: str
+    points: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
 class Estimate:
     """One row of a forest plot: a mean with its interval (None without one); sure: filled marker."""
 
@@ -150,6 +158,44 @@ def histogram(
         parts.append(f'<path class="line" stroke-dasharray="5 4" d="M{x(mean):.1f} {top}V{base}"/>')
         told += f"; mean {_short(mean)}"
     return _chart(title, height, parts, f"{y_label} by {x_label}: {told}.")
+
+
+def scatter(title: str, clouds: Sequence[Cloud]) -> Chart:
+    """Clouds of points in a plane whose units mean nothing: x and y have one scale, and no numbers.
+
+    Up to ten clouds differ in shape, and have a legend; of more, looks repeat and each name stands in its cloud.
+    """
+    few = len(clouds) <= len(_LOOKS)
+    lines = _wrapped(clouds) if few else []
+    top, side = 8 + _LEGEND * len(lines), WIDTH - 16
+    every = [p for cloud in clouds for p in cloud.points]
+    spans = [(min(p[i] for p in every), max(p[i] for p in every)) for i in (0, 1)]
+    unit = max(b - a for a, b in spans) or 1.0
+    (x, y), room = ((a + b) / 2 for a, b in spans), side - 16
+    parts = [f'<rect class="grid" fill="none" x="8" y="{top}" width="{side}" height="{side}"/>']
+    for row, line in enumerate(lines):
+        at = 8.0
+        for number, name in line:
+            style, hollow, draw = _LOOKS[number]
+            parts.append(
+                f'<g class="{style}"><path class="{_kind(hollow)}" d="{_moved(draw, at + 5, 9 + _LEGEND * row)}"/></g>'
+            )
+            parts.append(_text(at + 14, 13 + _LEGEND * row, name, "name"))
+            at += _width(name) + 30
+    for i, cloud in enumerate(clouds):
+        style, hollow, draw = _LOOKS[i % len(_LOOKS)]
+        placed = [
+            (8 + side / 2 + (p[0] - x) / unit * room, top + side / 2 - (p[1] - y) / unit * room) for p in cloud.points
+        ]
+        path = "".join(_moved(draw, *at) for at in placed)
+        parts.append(f'<g class="{style}"><path class="{_kind(hollow)}" stroke-width="1" d="{path}"/></g>')
+        if not few:
+            middle = [sorted(at[k] for at in placed)[len(placed) // 2] for k in (0, 1)]
+            parts.append(_text(middle[0], middle[1] + 4, _cut(cloud.name, 80), "head", "middle"))
+    told = "; ".join(f"{c.name}: {len(c.points)}, about {_about(c.points)}" for c in clouds)
+    return _chart(
+        title, top + side + 8, parts, f"Points of {len(clouds)} kinds in a plane, around their medians. {told}."
+    )
 
 
 def extent(rows: Iterable[Estimate], zero: float | None = 0.0) -> tuple[float, float]:
@@ -276,6 +322,43 @@ def _estimate(row: Estimate, y: float, left: float, x: Scale) -> str:
         parts.append(f'<path class="line" d="M{x(row.low):.1f} {y:.1f}H{x(row.high):.1f}"/>')
     parts.append(_marker(row.style, x(row.mean), y, row.sure) + "</g>")
     return "".join(parts)
+
+
+# Drawn around (0, 0), to follow a move there: shapes of about equal size, closed, filled or hollow.
+_CIRCLE = "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z"
+_SQUARE = "m-2.2-2.2h4.4v4.4h-4.4z"
+_TRIANGLE = "m0-2.9l2.8 4.9h-5.6z"
+_DIAMOND = "m0-3l3 3l-3 3l-3-3z"
+_CROSS = "m-.9-2.8h1.8v1.9h1.9v1.8h-1.9v1.9h-1.8v-1.9h-1.9v-1.8h1.9z"
+_SHAPES = (
+    ("plain", _CIRCLE), ("guarded", _SQUARE), ("control", _TRIANGLE), ("smoothing", _DIAMOND), ("baseline", _CROSS),
+)  # fmt: skip
+_LOOKS = [(style, hollow, shape) for hollow in (False, True) for style, shape in _SHAPES]
+
+
+def _kind(hollow: bool) -> str:
+    return "mark hollow" if hollow else "mark"
+
+
+def _moved(shape: str, x: float, y: float) -> str:
+    return f"M{x:.1f} {y:.1f}{shape}"
+
+
+def _wrapped(clouds: Sequence[Cloud]) -> list[list[tuple[int, str]]]:
+    """Number and name of each cloud, in as few lines of a legend as its width allows."""
+    lines: list[list[tuple[int, str]]] = [[]]
+    used = 0.0
+    for i, cloud in enumerate(clouds):
+        name = _cut(cloud.name, WIDTH - 40)
+        if lines[-1] and used + _width(name) + 30 > WIDTH:
+            lines, used = [*lines, []], 0.0
+        lines[-1].append((i, name))
+        used += _width(name) + 30
+    return lines
+
+
+def _about(points: Sequence[Sequence[float]]) -> str:
+    return ", ".join(_short(sorted(p[k] for p in points)[len(points) // 2]) for k in (0, 1))
 
 
 def _cut(text: str, room: float) -> str:

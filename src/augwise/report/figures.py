@@ -45,6 +45,17 @@ def picture(pixels: np.ndarray, largest: int = _LARGEST) -> Picture:
     return {"src": _uri("jpeg", buffer.getvalue()), "width": image.width, "height": image.height}
 
 
+def image_picture(image: Tensor) -> Picture:
+    """An image (C, H, W) of floats in [0, 1], on any device, for a page."""
+    return picture(pixels(image.detach().cpu()))
+
+
+def map_picture(image: Tensor, importance: Tensor) -> Picture:
+    """The map (H, W) over the image (C, H, W) for a page, see `overlay`."""
+    shown = pixels(image.detach().cpu()).astype(np.float64)
+    return picture(overlay(shown, importance.detach().cpu().numpy()))
+
+
 def png(pixels: np.ndarray, scale: int = 1) -> str:
     """(H, W, C) or (H, W) uint8 as a data URI; every pixel becomes scale × scale, unsmoothed."""
     from PIL import Image
