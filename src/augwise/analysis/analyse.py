@@ -35,8 +35,9 @@ def analyse(config: Analysis, command: str = "") -> dict[str, Any]:
 
     config: `AnalyseLandscape`, `AnalyseHessian`, `AnalyseNoise`, `AnalyseRobustness`, `AnalyseOod`, `AnalyseNatural`,
     `AnalyseCalibration`, `AnalyseFarther`, `AnalyseCam`, `AnalyseEmbedding` or `AnalyseGradients`, each around
-    `AnalyseRuns`, or `AnalyseCurves` around `FinishedRuns`; its class says which question. command heads the page. Beside the results: ``report.html``, every chart of it as a file
-    in ``pictures/``, and in ``kept/`` what took long: stopped at any time, the same call goes on.
+    `AnalyseRuns`, or `AnalyseCurves` around `FinishedRuns`; its class says which question. command heads the page.
+    Beside the results: ``report.html``, every chart of it as a file in ``pictures/``, and in ``kept/`` what took long:
+    stopped at any time, the same call goes on.
 
     Raises `UserError` for runs that are not finished or not comparable, before anything is computed.
     """

@@ -34,8 +34,8 @@ def gradients(config: AnalyseGradients, out: Path) -> dict[str, Any]:
     and are wrong after (``fooled``). An image without a gradient has no Pr (``blind``). ``rounded``: the attack did not
     move the gradient at all.
 
-    Beside it, with ``bound``: ``first_order``, ‖H δ‖ / ‖g_x‖ of Eq. 3 with the attack's own δ, and ``error``, how
-    far H δ is from the change, ‖Δg − H δ‖ / ‖Δg‖; ``bound``, the right side of Eq. 4 over ‖g_x‖, and ``holds``, the share
+    Beside it, with ``bound``: ``first_order``, ‖H δ‖ / ‖g_x‖ of Eq. 3 with the attack's own δ, and ``error``, how far
+    H δ is from the change, ‖Δg − H δ‖ / ‖Δg‖; ``bound``, the right side of Eq. 4 over ‖g_x‖, and ``holds``, the share
     of images whose change is within it. H is `InputCurvature`. Eq. 4 puts ε in the place of the number of steps times
     their size, of steps along the gradient itself: under an attack that walks by the gradient's sign, with small
     gradients, it promises too much.
@@ -101,14 +101,14 @@ def _compared(
     config: AnalyseGradients, model: nn.Module, pixels: Tensor, moved: Tensor, labels: Tensor, epsilon: float
 ) -> dict[str, Tensor]:
     with torch.no_grad():
-        before, after = (model(x).argmax(1) == labels for x in (pixels, moved))
+        logits, later = model(pixels), model(moved)
+    before, after = (found.argmax(1) == labels for found in (logits, later))
     g = input_gradient(model, pixels, labels)
     change = input_gradient(model, moved, labels) - g
     found = {"before": before, "after": after, "gradient": _norm(g), "change": _norm(change)}
     if config.bound:
         told: dict[str, list[Tensor]] = {"first_order": [], "apart": [], "bound": []}
-        classes = before.new_empty(0) if not len(pixels) else model(pixels[:1])
-        portion = max(1, _NUMBERS // (classes.shape[-1] * pixels[0].numel()))
+        portion = max(1, _NUMBERS // (logits.shape[1] * pixels[0].numel()))
         for x, y, slope, apart in zip(*(t.split(portion) for t in (pixels, moved, g, change)), strict=True):
             curvature = input_curvature(model, x)
             line = curvature.times(y - x)

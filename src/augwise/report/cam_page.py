@@ -22,8 +22,8 @@ def _headline(results: dict[str, Any]) -> str:
     if known:
         best = max(known, key=lambda run: run["on_important"])
         return (
-            f"{best['name']} looks most at what the store calls important: {percent(best['on_important'])} % of its map "
-            f"lies on {percent(best['area'])} % of the pixels."
+            f"{best['name']} looks most at what the store calls important: {percent(best['on_important'])} % of its "
+            f"map lies on {percent(best['area'])} % of the pixels."
         )
     pairs = [pair for pair in results["pairs"] if pair["alike"] is not None]
     if pairs:

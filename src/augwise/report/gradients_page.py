@@ -33,17 +33,17 @@ def _headline(rows: list[dict[str, Any]]) -> str:
 
 def _points(results: dict[str, Any]) -> list[str]:
     points = [
-        f"IPF-RDA (Fig. 5) reports more than {percent(PUBLISHED, 0)} % below 1 % for CIFAR-10’s training images, and does "
-        "not say under which attack, of which size, on which network. Compare with care.",
-        "Pr = ‖g after − g before‖ / ‖g before‖, with g the gradient of the label’s cross-entropy in the pixels. Fooled: "
-        "right before the attack and wrong after it, which is what the paper’s argument is about.",
+        f"IPF-RDA (Fig. 5) reports more than {percent(PUBLISHED, 0)} % below 1 % for CIFAR-10’s training images, and "
+        "does not say under which attack, of which size, on which network. Compare with care.",
+        "Pr = ‖g after − g before‖ / ‖g before‖, with g the gradient of the label’s cross-entropy in the pixels. "
+        "Fooled: right before the attack and wrong after it, which is what the paper’s argument is about.",
     ]
     blind = [row for row in results["rows"] if row["blind"] > 0]
     if blind:
         most = max(blind, key=lambda row: row["blind"])
         points.append(
-            f"{percent(most['blind'])} % of the images have no gradient in float32 for {most['run']}: it is too sure of "
-            "them. They count nowhere."
+            f"{percent(most['blind'])} % of the images have no gradient in float32 for {most['run']}: it is too sure "
+            "of them. They count nowhere."
         )
     still = [row for row in results["rows"] if row["rounded"] > 0]
     if still:
@@ -112,13 +112,13 @@ def _bounds(results: dict[str, Any]) -> list[Section]:
     columns = ["run", "ε", "Pr, %", "first order, %", "off by, %", "bound, %", "within, %"]
     text = (
         "Eq. 3: to first order the gradient changes by H δ, with H the Hessian of the loss in the image and δ what the "
-        "attack did. Eq. 4: its norm is at most Σ |exp(ε λ) − 1| · |g · v| over the eigenvalues λ and eigenvectors v of H."
+        "attack did. Eq. 4: its norm is at most Σ |exp(ε λ) − 1| · |g · v|, over eigenvalues λ and eigenvectors v of H."
     )
     notes = [
-        "Medians over images. First order: ‖H δ‖ over ‖g‖. Off by: how far H δ is from the change, over the change. Bound: "
-        "that of Eq. 4 over ‖g‖; a dash where it is beyond all numbers. Within: images whose change is within it.",
-        "Eq. 4 has ε where its derivation has the number of steps times their size, of steps along the gradient itself. "
-        "Steps by the gradient’s sign go further where gradients are small, so changes beyond the bound are no "
+        "Medians over images. First order: ‖H δ‖ over ‖g‖. Off by: how far H δ is from the change, over the change. "
+        "Bound: that of Eq. 4 over ‖g‖; a dash where it is beyond all numbers. Within: images whose change is within it.",
+        "Eq. 4 has ε where its derivation has the number of steps times their size, of steps along the gradient "
+        "itself. Steps by the gradient’s sign go further where gradients are small, so changes beyond the bound are no "
         "contradiction.",
         "H is exact for networks of ReLUs; of smoother ones it is the Gauss-Newton part.",
     ]
