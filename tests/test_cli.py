@@ -82,7 +82,12 @@ def test_help_of_a_method_shows_its_own_options(capsys):
         (["estimate", "--method", "occlusion", "--help"], ["--stride", "--broken", "--num-workers"], ["--epsilon "]),
         (["stores", "--help"], ["info", "verify", "export", "import"], ["--data"]),
         (["stores"], ["info", "verify", "export", "import"], ["--data"]),
-        (["analyse", "--help"], ["landscape", "hessian", "robustness", "calibration"], ["--runs"]),
+        (
+            ["analyse", "--help"],
+            ["landscape", "hessian", "robustness", "calibration", "cam", "embedding", "gradients"],
+            ["--runs"],
+        ),
+        (["analyse", "cam", "--help"], ["--runs", "--maps", "--layer"], ["--epsilons"]),
         (["analyse", "robustness", "--help"], ["--runs", "--grey", "--limit"], ["--sigmas"]),
         (["stores", "verify", "--help"], ["STORE", "--data", "--broken"], ["--top"]),
     ]:

@@ -147,7 +147,7 @@ def test_numbers_and_pictures_are_those_of_the_models(root, tmp_path):
             assert tile["right"] == (int(p.argmax()) == i)
             assert tile["guess"] == ["cat", "dog", "owl"][int(p.argmax())]
     page = (tmp_path / "report.html").read_text()
-    assert "% of its map lies on" in page.replace("\n", " ")
+    assert "that matter most by the store lie of the maps: " in page.replace("\n", " ")
     assert page.count("<figcaption>one: ") == 2
     assert json.loads((tmp_path / "results.json").read_text())["kind"] == "cam"
 

@@ -147,6 +147,7 @@ def test_shares_are_those_of_the_pure_attacks(root, tmp_path, attack):
         assert row["error"] == pytest.approx(np.median(error), rel=2e-2)
         bound = curvature.bound(torch.from_numpy(g).view_as(images), epsilon).numpy()
         assert row["bound"] == pytest.approx(np.median(bound / lengths), rel=1e-2)
+        assert row["bound_below"] == pytest.approx((bound / lengths < 0.01).mean(), abs=1.01 / N)
         assert row["holds"] == pytest.approx((np.linalg.norm(change, axis=1) <= bound).mean(), abs=1.01 / N)
     assert any(row["fooled"]["images"] > 1 for row in found["rows"])
     assert found["rows"][1]["all"]["median"] > found["rows"][0]["all"]["median"]

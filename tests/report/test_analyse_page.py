@@ -7,14 +7,18 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+import torch
 
 import augwise as aw
 from augwise.analysis.analyse_calibration import interval
 from augwise.analysis.analyse_ood import rows_of
 from augwise.analysis.bootstrap import bootstrap
 from augwise.analysis.calibration_errors import errors, probabilities, scaled_crosswise
+from augwise.analysis.clusters import spread
 from augwise.report.analyse_page import alone, as_text, scientific, write_pictures
 from augwise.report.build import load
+from augwise.report.figures import picture
+from augwise.report.gallery import write_gallery
 from augwise.report.landscape_page import page
 from augwise.report.robustness_page import warnings
 from augwise.report.surfaces import Heights, contours, surface
@@ -150,7 +154,60 @@ def calibration():
     return frame("calibration", {"bins": 5}, runs=runs)
 
 
-KINDS = {f.__name__: f for f in (landscape, hessian, noise, robustness, ood, natural, calibration)}
+def cam():
+    runs = []
+    for i, name in enumerate(RUNS):
+        known = {"on_important": 0.3 + 0.1 * (i == 1), "on_other": 0.25, "area": 0.2} if i < 2 else {}
+        told = {"accuracy": 0.9, "empty": 0.05, **dict.fromkeys(("on_important", "on_other", "area")), **known}
+        runs.append(about(name, kind="CAM" if i else "Grad-CAM", **told))
+    pairs = [{"runs": RUNS[:2], "alike": 0.5, "images": 190}, {"runs": RUNS[1:], "alike": None, "images": 0}]
+    return frame("cam", {"share": 0.2, "maps": "own.maps"}, runs=runs, pairs=pairs, maps="own.maps")
+
+
+def pictures():
+    """Of ``cam``: an image of one class under each run."""
+    shown = picture(np.random.default_rng(0).integers(0, 255, (24, 32, 3)).astype(np.uint8))
+    looks = [{"name": n, "image": shown, "guess": "owl", "right": n == "plain", "sure": 0.6} for n in RUNS]
+    return [
+        {"title": "Pictures", "examples": [{"label": "cat", "tiles": [{"name": "original", "image": shown}, *looks]}]}
+    ]
+
+
+def embedding():
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    runs = []
+    for name in RUNS:
+        points = rng.normal(size=(30, 2)) + 3 * labels[:, None]
+        told = spread(torch.from_numpy(points), torch.from_numpy(labels)).told()
+        about_it = {"accuracy": 0.9, "dimensions": 64, "features": told, "plane": told, "points": points.tolist()}
+        runs.append(about(name, **about_it))
+    classes = ["cat <b>", "dog", "owl"]
+    return frame("embedding", {"perplexity": 30.0}, runs=runs, labels=labels.tolist(), classes=classes)
+
+
+def gradients():
+    edges, rows = np.linspace(-4, 5, 37), []
+    for i, name in enumerate(RUNS):
+        share = np.full(200, 0.5) if i else np.repeat([0.005, 0.5], [24, 176])
+        counts = np.histogram(np.log10(share), edges)[0].tolist()
+        told = {"images": 200, "below": 0.0 if i else 0.12, "median": 0.5, "low": 0.1, "high": 0.9}
+        none = {"images": 0, "below": None, "median": None, "low": None, "high": None}
+        row = {"run": name, "epsilon": 8 / 255, "text": "8/255", "accuracy": 0.9, "attacked": 0.2, "blind": 0.1 * i}
+        row |= {
+            "rounded": 0.02,
+            "all": none if i == 2 else told,
+            "fooled": none,
+            "counts": [0] * 36 if i == 2 else counts,
+        }
+        rows.append(row | {"first_order": 0.3, "error": 0.9, "bound": None, "bound_below": 0.99, "holds": 0.0})
+    runs = [about(name) for name in RUNS]
+    return frame("gradients", {"bound": True, "attack": "pgd"}, runs=runs, edges=edges.tolist(), rows=rows)
+
+
+KINDS = {
+    f.__name__: f for f in (landscape, hessian, noise, robustness, ood, natural, calibration, cam, embedding, gradients)
+}
 SAYS = {
     "landscape": [
         "Flattest is plain, whose loss rises by 0.417",
@@ -162,6 +219,9 @@ SAYS = {
         "1.5*",
     ],
     "noise": ["With noise of 0.1 on the weights, this much is still right: plain 80.0 %", "89.0 ± 1.0"],
+    "cam": ["lie of the maps: a run", "the network ends otherwise", "taken for owl, 60 %"],
+    "embedding": ["Dunn index of the features", "In the plane", "t-SNE keeps neighbours"],
+    "gradients": ["With ε = 8/255 12.0 % of the images", "more than 98 % below 1 %", "What Eq. 3 and 4 say"],
     "robustness": ["After white-box PGD with ε = 8/255", "The attack follows the gradients of the very network"],
     "ood": ["AUPR against birds by the softmax probability", "chance is 20.0 %"],
     "natural": ["Right on imagenet-a: ", "AUPR against imagenet-o"],
@@ -175,6 +235,8 @@ def folders(tmp_path_factory):
     for kind, make in KINDS.items():
         (root / kind).mkdir()
         write_json(root / kind / "results.json", make())
+        if kind == "cam":
+            write_gallery(root / kind, pictures())
         assert aw.report(root / kind) == root / kind / "report.html"
     return root
 

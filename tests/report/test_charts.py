@@ -7,7 +7,7 @@ from html import unescape
 
 import pytest
 
-from augwise.report.charts import Estimate, Series, forest, histogram, line_chart, number, ticks
+from augwise.report.charts import Cloud, Estimate, Series, forest, histogram, line_chart, number, scatter, ticks
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.013, 0.021), (63.2, 65.9), (1e-5, 2e-5), (0, 120_000), (5, 5)])
@@ -121,6 +121,44 @@ def test_the_mean_of_a_histogram_stands_at_its_number():
     (line,) = svg.iter("path")
     assert float(line.get("d")[1:].split()[0]) == pytest.approx(bars[0][0] + 0.75 * bars[0][1], abs=0.2)
     assert "0 to 10: 3; 10 to 20: 1; mean 7.5." in svg.find("desc").text
+
+
+def test_points_of_a_cloud_stand_where_they_are_on_one_scale_and_upright():
+    clouds = [Cloud("<a>", [(0, 0), (10, 0)]), Cloud("b", [(0, 4), (10, 4), (5, 2)])]
+    chart = scatter("T", clouds)
+    svg = parts(chart)
+    drawn = [p.get("d") for p in svg.iter("path") if p.get("stroke-width") == "1"]
+    at = [[tuple(map(float, m)) for m in re.findall(r"M([\d.]+) ([\d.]+)", d)] for d in drawn]
+    assert [len(points) for points in at] == [2, 3]
+    (x0, y0), (x1, y1) = at[0]
+    unit = (x1 - x0) / 10
+    assert unit > 25
+    assert y0 == y1
+    assert at[1] == [pytest.approx((x0 + unit * x, y0 - unit * y), abs=0.2) for x, y in clouds[1].points]
+    frame = next(svg.iter("rect"))
+    left, top, side = (float(frame.get(k)) for k in ("x", "y", "width"))
+    assert all(left < x < left + side and top < y < top + side for points in at for x, y in points)
+    assert "<a>: 2, about 10, 0; b: 3, about 5, 4." in svg.find("desc").text
+    assert [t.text for t in svg.iter("text")] == ["<a>", "b"]
+
+
+@pytest.mark.parametrize("count", [1, 10, 23])
+def test_clouds_differ_in_shape_as_long_as_there_are_ten(count):
+    clouds = [Cloud(f"class {i}", [(i, j) for j in range(3)]) for i in range(count)]
+    svg = parts(scatter("T", clouds))
+    drawn = [p for p in svg.iter("path") if p.get("stroke-width") == "1"]
+    looks = [(p.get("class"), re.split(r"(?<=[\d.]) [\d.]+(?=m)", p.get("d"))[1].split("M")[0]) for p in drawn]
+    assert len(set(looks)) == min(count, 10)
+    names = [t.text for t in svg.iter("text")]
+    assert sorted(names) == sorted(cloud.name for cloud in clouds)
+    # Within reach of ten a legend above the frame, beyond it names among the points.
+    top = float(next(svg.iter("rect")).get("y"))
+    assert all((float(t.get("y")) < top) == (count <= 10) for t in svg.iter("text"))
+
+
+def test_one_point_alone_stands_in_the_middle():
+    (path,) = [p for p in parts(scatter("T", [Cloud("a", [(3, 7)])])).iter("path") if p.get("stroke-width") == "1"]
+    assert path.get("d").startswith("M180.0 ")
 
 
 def test_no_two_charts_share_an_anchor():

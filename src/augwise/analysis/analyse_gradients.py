@@ -19,7 +19,7 @@ from .input_curvature import input_curvature, input_gradient
 from .linf_attacks import Attacked, fgsm, pgd
 
 SMALL = 0.01  # the paper's threshold
-EDGES = np.linspace(-4, 3, 29)  # of log10 Pr; what lies outside counts in the outermost bins
+EDGES = np.linspace(-4, 5, 37)  # of log10 Pr; what lies outside counts in the outermost bins
 _NUMBERS = 2**26  # of the Jacobian, held at once
 
 
@@ -35,10 +35,10 @@ def gradients(config: AnalyseGradients, out: Path) -> dict[str, Any]:
     move the gradient at all.
 
     Beside it, with ``bound``: ``first_order``, ‖H δ‖ / ‖g_x‖ of Eq. 3 with the attack's own δ, and ``error``, how far
-    H δ is from the change, ‖Δg − H δ‖ / ‖Δg‖; ``bound``, the right side of Eq. 4 over ‖g_x‖, and ``holds``, the share
-    of images whose change is within it. H is `InputCurvature`. Eq. 4 puts ε in the place of the number of steps times
-    their size, of steps along the gradient itself: under an attack that walks by the gradient's sign, with small
-    gradients, it promises too much.
+    H δ is from the change, ‖Δg − H δ‖ / ‖Δg‖; ``bound``, the right side of Eq. 4 over ‖g_x‖, ``bound_below``, the share
+    of images where that is below 1 %, and ``holds``, the share whose change is within it. H is `InputCurvature`.
+    Eq. 4 puts ε in the place of the number of steps times their size, of steps along the gradient itself: under an
+    attack that walks by the gradient's sign, with small gradients, it promises too much.
     """
     epsilons = {text: fraction(text) for text in config.epsilons}
     subjects = opened(config.on)
@@ -145,6 +145,9 @@ def _row(found: dict[str, np.ndarray]) -> dict[str, Any]:
             "first_order": _median(found["first_order"][seen] / found["gradient"][seen]),
             "error": _median(found["apart"][changed] / found["change"][changed]),
             "bound": _median(found["bound"][seen] / found["gradient"][seen]),
+            "bound_below": float((found["bound"][seen] < SMALL * found["gradient"][seen]).mean())
+            if seen.any()
+            else None,
             "holds": float((found["change"][seen] <= found["bound"][seen]).mean()) if seen.any() else None,
         }
     return row

@@ -20,10 +20,10 @@ def _headline(results: dict[str, Any]) -> str:
     runs = results["runs"]
     known = [run for run in runs if run["on_important"] is not None]
     if known:
-        best = max(known, key=lambda run: run["on_important"])
+        known.sort(key=lambda run: -run["on_important"])
+        told = ", ".join(f"{run['name']} {percent(run['on_important'])} %" for run in known)
         return (
-            f"{best['name']} looks most at what the store calls important: {percent(best['on_important'])} % of its "
-            f"map lies on {percent(best['area'])} % of the pixels."
+            f"On the {percent(known[0]['area'])} % of the pixels that matter most by the store lie of the maps: {told}."
         )
     pairs = [pair for pair in results["pairs"] if pair["alike"] is not None]
     if pairs:
