@@ -22,7 +22,8 @@ class AttackTableConfig:
     """Sparse attacks on the same images: success, pixels changed, norms, cost. Goes on where it stopped."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
+    """Data source: digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10,
+    tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
     split: str = "test"
     """Split whose images are attacked."""
     subset: Path | None = None

@@ -24,7 +24,8 @@ class AuditConfig:
     """What augmentations destroy: of each image's evidence and area, and of what a classifier recognises in it."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
+    """Data source: digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10,
+    tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
     split: str = "train"
     """Split whose images are looked at."""
     size: int | None = None

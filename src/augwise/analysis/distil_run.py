@@ -44,7 +44,8 @@ class DistilConfig:
     """A small network that gives an image's importance map in one forward pass, trained once on a data set."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
+    """Data source: digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10,
+    tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
     run: Path | None = None
     """Folder of a finished training run: the classifier that is asked."""
     out: Path = Path("one_pass")

@@ -30,7 +30,8 @@ class EstimateConfig:
     """Importance maps of a data set, once. An interrupted run goes on where it stopped; new images are added."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
+    """Data source: digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10,
+    tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
     out: Path = Path("importance.maps")
     """Folder of the store."""
     run: Path | None = None

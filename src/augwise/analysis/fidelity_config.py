@@ -15,7 +15,8 @@ class FidelityConfig:
     """How well maps predict what erasing costs a network: the one that made them, and others."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
+    """Data source: digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10,
+    tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
     split: str = "test"
     """Split whose images are looked at."""
     subset: Path | None = None

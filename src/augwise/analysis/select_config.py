@@ -20,7 +20,8 @@ class SelectConfig:
     """Which images to train on: a score of each, and files that --subset reads."""
 
     data: str = "digits"
-    """Data source: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME."""
+    """Data source: digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10,
+    tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
     split: str = "train"
     """Split whose images are scored."""
     measure: Measure = "cv"

@@ -29,8 +29,7 @@ class StoreVerify:
     store: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORE")]
     """Folder of the store."""
     data: str | None = None
-    """Data source that it should belong to: digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME; left out:
-    the store alone is looked at."""
+    """Data source that it should belong to, as train --data names it; left out: the store alone is looked at."""
     split: str = "train"
     """Split the store was computed on."""
     size: int | None = None

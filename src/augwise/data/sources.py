@@ -6,7 +6,8 @@ Reads what the opened source reads; draws keyed random numbers of its own for su
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, final, runtime_checkable
 
@@ -23,21 +24,47 @@ from ..subset_file import SubsetFile
 from ..transforms.resized_crop import Interpolation
 from .arrays import ArraySource
 from .digits import open_digits
+from .flowers import open_flowers
 from .folder import open_folder
 from .image_files import Broken, LeftOut
+from .imagenet import open_imagenet
 from .medmnist import open_medmnist
+from .mnist import open_mnist
 from .npz import open_npz
+from .stl10 import open_stl10
+from .svhn import open_svhn
+from .tiny_imagenet import open_tiny_imagenet
 from .torchvision_sets import open_cifar
 from .wrapped import WrappedDataset
 
 Split = Literal["train", "val", "test"]
+
+_IN_MEMORY: dict[str, Callable[[str, str], Source]] = {
+    "mnist": open_mnist,
+    "svhn": open_svhn,
+    **{name: partial(open_cifar, name) for name in ("cifar10", "cifar100")},
+    **{
+        name: partial(open_stl10, name)
+        for name in ("stl10", "stl10-unlabelled", *(f"stl10-fold{i}" for i in range(10)))
+    },
+}
+_FILES: dict[str, Callable[[str, str, Broken, bool], Source]] = {
+    "tiny-imagenet": open_tiny_imagenet,
+    "flowers102": open_flowers,
+    "imagenet": open_imagenet,
+}
+KNOWN = (
+    "digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10, tiny-imagenet, "
+    "flowers102 or imagenet, of which each may name a folder, as mnist:DIR"
+)
 
 
 @runtime_checkable
 class Source(Protocol):
     """A labelled image set: ``len(source)``, ``source[i] -> (image (C, H, W) uint8, label)`` and what is known of it.
 
-    class_names: one per class; labels: (N,) int64, without decoding an image; name: for tables and reports;
+    class_names: one per class; labels: (N,) int64, without decoding an image, -1 for an image without a label, which
+    only training from few labels can use; name: for tables and reports;
     flip: whether a mirrored image is still a sensible picture of its class.
     """
 
@@ -65,10 +92,13 @@ def open_source(
     broken: Broken = "stop",
     progress: bool = True,
     subset: str | Path | None = None,
+    unlabelled: bool = False,
 ) -> Source:
     """Open a data set by its name.
 
-    spec: "digits", "npz:FILE", "folder:DIR", "cifar10", "cifar100" or "medmnist:NAME"; split: "train", "val" or "test".
+    spec: "digits", "npz:FILE", "folder:DIR" or "medmnist:NAME", or "mnist", "svhn", "cifar10", "cifar100", "stl10",
+        "tiny-imagenet", "flowers102" or "imagenet", of which each may name its folder, as "mnist:DIR".
+    split: "train", "val" or "test"; of "tiny-imagenet" and "imagenet" the last two are the same images.
     size: resize the shorter side to so many pixels and cut out the centre square.
     limit: keep only so many images, the classes as evenly as they allow, drawn by ``seed``; a smaller limit keeps a
         part of what a larger one keeps. The order stays that of the data set.
@@ -76,6 +106,7 @@ def open_source(
         now and leave those out; `left_out` tells which. progress: show a bar where that takes long.
     subset: a file of `augwise.select`: the data set is only the rows that it names, before anything else is cut;
         refused with data that it was not chosen from.
+    unlabelled: accept images without labels, as of "stl10-unlabelled" and "stl10-fold0" to "stl10-fold9".
     """
     split = {"validation": "val"}.get(split, split)
     if split not in ("train", "val", "test"):
@@ -83,6 +114,12 @@ def open_source(
     source = _open(spec, split, broken, progress)
     if subset is not None:
         source = chosen(source, subset)
+    count = int((source.labels < 0).sum())
+    if count and not unlabelled:
+        raise UserError(
+            f"{spec} has {count} images without a label: use stl10, which has those with labels alone, or train from "
+            "few labels (--objective fixmatch --labelled 1000); open_source(..., unlabelled=True) accepts them"
+        )
     if size is not None:
         source = Resized(source, size)
     return source if limit is None else limited(source, limit, seed)
@@ -92,8 +129,10 @@ def _open(spec: str, split: str, broken: Broken, progress: bool) -> Source:
     kind, _, rest = spec.partition(":")
     if kind == "digits" and not rest:
         return open_digits(split)
-    if kind in ("cifar10", "cifar100") and not rest:
-        return open_cifar(kind, split)
+    if kind in _IN_MEMORY:
+        return _IN_MEMORY[kind](rest, split)
+    if kind in _FILES:
+        return _FILES[kind](rest, split, broken, progress)
     if kind == "medmnist":
         return open_medmnist(rest, split)
     if kind in ("npz", "folder"):
@@ -102,9 +141,7 @@ def _open(spec: str, split: str, broken: Broken, progress: bool) -> Source:
         return open_npz(rest, split) if kind == "npz" else open_folder(rest, split, broken, progress)
     hint = f" (did you mean 'npz:{spec}'?)" if spec.endswith(".npz") else ""
     hint = f" (did you mean 'folder:{spec}'?)" if Path(spec).is_dir() else hint
-    raise UserError(
-        f"source {spec!r} is unknown: use digits, npz:FILE, folder:DIR, cifar10, cifar100 or medmnist:NAME{hint}"
-    )
+    raise UserError(f"source {spec!r} is unknown: use {KNOWN}{hint}")
 
 
 def as_source(dataset: Any, progress: bool = True) -> Source:
@@ -231,7 +268,8 @@ def image_size(source: Any, index: int) -> tuple[int, int] | None:
 
 
 def limited(source: Source, limit: int, seed: int) -> Source:
-    """The source, or a class-balanced subset of ``limit`` images drawn by ``seed``, in the source's order."""
+    """The source, or a class-balanced subset of ``limit`` images drawn by ``seed``, in the source's order; images
+    without labels count as one more class."""
     if limit < 1:
         raise UserError(f"limit={limit} leaves no images: give 1 or more, or leave it out for all {len(source)}")
     if limit >= len(source):
@@ -255,7 +293,12 @@ def split_validation(source: Source, share: float, seed: int) -> tuple[Source, S
     share: of all images, in (0, 1); exactly round(share · N) images are cut, from each class its proportion (largest
     remainders get the odd ones). seed: who is chosen; both parts keep the source's order.
     """
-    n = len(source)
+    n, without = len(source), int((source.labels < 0).sum())
+    if without:
+        raise UserError(
+            f"{without} of the {n} images of {source.name} have no label, so a share of every class cannot be set "
+            "aside (val_share): measure on a split of its own"
+        )
     count = round(share * n) if 0 < share < 1 else 0
     if not 0 < count < n:
         raise UserError(

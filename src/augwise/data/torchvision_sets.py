@@ -20,11 +20,11 @@ def data_folder() -> Path:
     return Path(os.environ.get("AUGWISE_DATA") or "~/.cache/augwise").expanduser()
 
 
-def open_cifar(name: str, split: str, root: str | Path | None = None) -> ArraySource:
+def open_cifar(name: str, root: str | Path, split: str) -> ArraySource:
     """CIFAR-10 or CIFAR-100 (fine labels): 50 000 images to train with, 10 000 to test with, (3, 32, 32).
 
-    name: "cifar10" or "cifar100"; split: "train" or "test"; root: the folder that holds, or is to hold,
-    ``cifar-10-batches-py`` or ``cifar-100-python``.
+    name: "cifar10" or "cifar100"; root: the folder that holds, or is to hold, ``cifar-10-batches-py`` or
+    ``cifar-100-python`` (empty: the data folder); split: "train" or "test".
     """
     from torchvision import datasets
 
@@ -34,7 +34,9 @@ def open_cifar(name: str, split: str, root: str | Path | None = None) -> ArraySo
             "data with split_validation"
         )
     cls = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
-    root = data_folder() if root is None else Path(root).expanduser()
+    if root and not Path(root).expanduser().is_dir():
+        raise UserError(f"{name}:{root} names no folder: give the one that holds {cls.base_folder}")
+    root = Path(root).expanduser() if root else data_folder()
     try:
         data = cls(root, train=split == "train", download=True)
     except (OSError, RuntimeError) as error:

@@ -43,14 +43,15 @@ def strong_view() -> list[nn.Module]:
 def labelled_rows(labels: np.ndarray, count: int, classes: int, seed: int) -> np.ndarray:
     """Which images keep their labels: (count,) int64 ascending, of every class as many as of any other, or one more.
 
-    labels: (N,) int64; seed: who is chosen, whatever else is drawn.
+    labels: (N,) int64, -1 for images that have none and are never chosen; seed: who is chosen, whatever else is drawn.
     """
     if count < classes:
         raise UserError(f"labelled={count} are fewer labels than the {classes} classes: give {classes} or more")
-    if count > len(labels):
-        raise UserError(f"labelled={count} are more than the {len(labels)} training images: give fewer")
+    known = int((labels >= 0).sum())
+    if count > known:
+        raise UserError(f"labelled={count} are more than the {known} training images with a label: give fewer")
     order = torch.randperm(len(labels), generator=randomness.generator(seed, "labelled")).numpy()
-    rank = np.empty(len(labels), dtype=np.int64)
+    rank = np.full(len(labels), len(labels), dtype=np.int64)
     for c in range(classes):
         own = order[labels[order] == c]
         if not len(own):

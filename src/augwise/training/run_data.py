@@ -48,7 +48,8 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
 
         maps = ImportanceStore(maps)
     if source is None:
-        train = open_source(config.data, config.split, subset=config.chosen, **config.opening)
+        few = config.learn.few_labels
+        train = open_source(config.data, config.split, subset=config.chosen, unlabelled=few, **config.opening)
     else:
         train = as_source(source)
     if config.val_share:
@@ -67,6 +68,7 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
     train = train if config.limit is None else limited(train, config.limit, config.data_seed)
     true_labels = None
     if config.learn.noise:
+        check_labels(train)
         true_labels = np.asarray(train.labels)
         learn, names = config.learn, list(train.class_names)
         train = Relabelled(train, noisy_labels(true_labels, names, learn.noise, learn.noise_kind, config.data_seed))
@@ -78,14 +80,20 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
         Redraw.of(SubsetFile.load(config.subset), train, config.seed) if config.redraw and config.subset else None,
         true_labels,
     )
-    for part in (data.train, data.test):
-        check_labels(part)
+    check_labels(data.train, config.learn.few_labels)
+    check_labels(data.test)
     return data
 
 
-def check_labels(source: Source) -> None:
-    classes = len(source.class_names)
-    wrong = np.flatnonzero((source.labels < 0) | (source.labels >= classes))
+def check_labels(source: Source, unlabelled: bool = False) -> None:
+    """`UserError` for labels of no class. unlabelled: whether -1, no label, will do."""
+    classes, without = len(source.class_names), int((source.labels == -1).sum())
+    if without and not unlabelled:
+        raise UserError(
+            f"{without} of the {len(source)} images of {source.name} have no label (-1): leave them out, or train from "
+            "few labels without noise (objective=fixmatch and labelled=1000, say)"
+        )
+    wrong = np.flatnonzero((source.labels < (-1 if unlabelled else 0)) | (source.labels >= classes))
     if len(wrong):
         raise UserError(
             f"image {wrong[0]} of {source.name} has label {source.labels[wrong[0]]}, but there are {classes} classes: "
