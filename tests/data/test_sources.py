@@ -22,7 +22,7 @@ def unbalanced(h=4, w=4):
     return ArraySource(images, np.random.default_rng(0).permutation(LABELS), list("abcd"), "unbalanced")
 
 
-@pytest.mark.parametrize("spec", ["digit", "npz", "npz:", "folder", "cifar10:x", "", "cifar11", "digits:1"])
+@pytest.mark.parametrize("spec", ["digit", "npz", "npz:", "folder", "stl10-folds", "", "cifar11", "digits:1"])
 def test_unknown_names(spec):
     with pytest.raises(UserError, match=r"npz:FILE|folder:DIR"):
         open_source(spec)

@@ -232,7 +232,8 @@ class AnalyseNatural:
     resemble): AUPR against the runs' own images of those classes. Files without class folders are taken against all."""
     mapping: Path | None = None
     """JSON file of {"folder name": "class name of the runs"} for the class folders of both (a number counts the runs'
-    classes from 0); left out: the folders have the classes' names."""
+    classes from 0); or, for runs on imagenet or tiny-imagenet, the folder of that set, which has a name for every
+    WordNet id; left out: the folders have the classes' names."""
     limit: int | None = None
     """Only this many of the runs' own images."""
     resamples: int = 1000

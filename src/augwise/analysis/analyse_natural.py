@@ -52,9 +52,14 @@ def natural(config: AnalyseNatural, out: Path) -> dict[str, Any]:
 
 
 def read_mapping(path: Path | None, classes: list[str]) -> dict[str, int]:
-    """Folder name to class number, from a JSON file of class names or numbers; without one the classes' own names."""
+    """Folder name to class number, from a JSON file of class names or numbers, or from the folder of ImageNet or
+    Tiny-ImageNet, whose classes are called by WordNet ids; without either the classes' own names."""
     if path is None:
         return {name: i for i, name in enumerate(classes)}
+    if path.is_dir():
+        from ..data.imagenet import names_by_wnid
+
+        return {wnid: _number(path, wnid, name, classes) for wnid, name in names_by_wnid(path).items()}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

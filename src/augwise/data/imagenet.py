@@ -149,9 +149,9 @@ def _ids(path: Path) -> dict[int, str]:
     """WordNet id by the publishers' own number of a class, which the list of labels uses."""
     synsets = np.atleast_1d(matlab(path, ("synsets",), LAYOUT)["synsets"])
     try:
-        found = {int(s["ILSVRC2012_ID"]): str(s["WNID"]) for s in synsets if int(s["num_children"]) == 0}
+        found = [(int(s["ILSVRC2012_ID"]), str(s["WNID"])) for s in synsets if int(s["num_children"]) == 0]
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} is not ImageNet's meta.mat ({error!r}): fetch it again. {LAYOUT.get}") from error
-    if sorted(found) != list(range(1, len(found) + 1)):
+    if sorted(number for number, _ in found) != list(range(1, len(found) + 1)):
         raise UserError(f"{path} does not number its {len(found)} classes from 1: fetch it again. {LAYOUT.get}")
-    return found
+    return dict(found)

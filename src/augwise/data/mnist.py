@@ -53,4 +53,4 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             f"{path} says that it has {' x '.join(map(str, shape))} values, but has {len(values)}: fetch it again. "
             f"{LAYOUT.get}"
         )
-    return values.reshape(shape)
+    return values.reshape(shape).copy()
