@@ -14,6 +14,7 @@ from scipy.io import savemat
 from torchvision import datasets
 
 import augwise as aw
+from augwise.analysis.estimate_maps import EstimateConfig, estimate_maps
 from augwise.data import Resident, Subset, left_out, split_validation
 from augwise.errors import UserError
 from augwise.fingerprints import hash_pixels
@@ -236,6 +237,14 @@ def test_fixmatch_learns_from_images_that_never_had_a_label(stl10, tmp_path):
     kept = aw.open_source("stl10-unlabelled", subset=tmp_path / "few" / "labelled.npz")  # no -1 among them
     assert isinstance(kept, Subset)
     assert sorted(kept.labels) == list(range(10))
+    told = EstimateConfig(
+        data="stl10-unlabelled", size=16, run=tmp_path / "few", explain="predicted", out=tmp_path / "maps", quiet=True
+    )
+    store = estimate_maps(told, aw.GradientSaliency())
+    assert store is not None
+    assert (len(store), store.labels.min() >= 0) == (28, True)
+    with pytest.raises(UserError, match="8 images without a label"):
+        estimate_maps(replace(told, explain="given", out=tmp_path / "other"), aw.GradientSaliency())
     seen = Resident.load(aw.open_source("stl10-unlabelled", size=16, unlabelled=True), progress=False)
     assert seen.labels.tolist()[-8:] == [-1] * 8
 

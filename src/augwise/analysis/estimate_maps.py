@@ -119,6 +119,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         seed=config.data_seed,
         broken=config.broken,
         progress=not config.quiet,
+        unlabelled=config.explain == "predicted",
     )
     before, began = maps_done(config.out), time.monotonic()
     model = _model(config, source, method)
