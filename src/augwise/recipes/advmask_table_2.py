@@ -3,10 +3,10 @@
     augwise reproduce advmask/table-2 --scale full --columns ResNet-18 --data cifar10 npz:cifar10.npz
 
 Paper: ResNet-18: AutoAugment 96.07 → 96.69 with AdvMask, CutMix 96.64 → 96.81 % accuracy; it helps in all 15 pairs.
-Each pair has a control, AdvMask by the points of other images. Mixup and CutMix are with Beta(1, 1), CutMix for every
-second image; their labels stay as they are when squares come after them. Hours: full about 2 (ResNet-18) to 10
-(WRN-28-10) per run on one current data-centre GPU, estimated. Wary: CutMix and Fast-AutoAugment on ResNet-44 are below
-the paper's own baseline; KeepAugment is another paper's, here at the 60 % quantile.
+Settings: each pair has a control, AdvMask by the points of other images. Mixup and CutMix are with Beta(1, 1), CutMix
+for every second image; their labels stay as they are when squares come after them. Hours: full about 2 (ResNet-18) to
+10 (WRN-28-10) per run on one current data-centre GPU, estimated. Wary: CutMix and Fast-AutoAugment on ResNet-44 are
+below the paper's own baseline; KeepAugment is another paper's, here at the 60 % quantile.
 """
 
 from __future__ import annotations

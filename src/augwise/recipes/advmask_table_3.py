@@ -2,10 +2,10 @@
 
     augwise reproduce advmask/table-3 --scale full --columns ResNet-50 --data cifar100 npz:cifar100.npz
 
-Paper: ResNet-50: Mixup 82.46 → 83.93 with AdvMask, CutMix 81.34 → 81.60 % accuracy; two of 15 pairs lose. As Table 2,
-with CIFAR-100's squares. Hours: full about 2 (ResNet-44) to 10 (WRN-28-10) per run on one current data-centre GPU,
-estimated. Wary: 81.34 stands three times; one printed gain, +0.50 for Fast-AutoAugment on WRN-28-10, is 1.50 by its own
-numbers; its plain columns disagree with IPF-RDA's Table I where both have them.
+Paper: ResNet-50: Mixup 82.46 → 83.93 with AdvMask, CutMix 81.34 → 81.60 % accuracy; two of 15 pairs lose. Settings as
+in Table 2, with CIFAR-100's squares. Hours: full about 2 (ResNet-44) to 10 (WRN-28-10) per run on one current
+data-centre GPU, estimated. Wary: 81.34 stands three times; one printed gain, +0.50 for Fast-AutoAugment on WRN-28-10,
+is 1.50 by its own numbers; its plain columns disagree with IPF-RDA's Table I where both have them.
 """
 
 from __future__ import annotations

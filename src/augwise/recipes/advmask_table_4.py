@@ -4,9 +4,9 @@
 
 Paper: accuracy of the baseline 61.38, 73.61, 81.55 % (ResNet-18, ResNet-50, WRN-50-2) and AdvMask's gain of 3.91, 6.57,
 1.30 points, five trials; Table 4 has other methods without AdvMask (TrivialAugment 69.97 on ResNet-18, more than
-AdvMask's 65.29). The gains stand as printed, this project's columns beside them are accuracies. Epochs, lr and squares
-are not printed: fine-tuning as in `ipf_rda_table_2`, α to 5, squares as on CIFAR-100. Hours: full 0.5 to 3 per run on
-one current data-centre GPU, estimated. Wary: no cell agrees with IPF-RDA's Table II of the same data.
+AdvMask reaches). The gains stand as printed, this project's columns beside them are accuracies. Settings, not printed:
+fine-tuning as in `ipf_rda_table_2`, α to 5, squares as on CIFAR-100. Hours: full 0.5 to 3 per run on one current
+data-centre GPU, estimated. Wary: no cell agrees with IPF-RDA's Table II of the same data.
 """
 
 from __future__ import annotations

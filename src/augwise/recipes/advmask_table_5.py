@@ -3,9 +3,9 @@
     augwise reproduce advmask/table-5 --scale full --data flowers102 folder:flowers102
 
 Paper: baseline 80.20, Cutout 88.53, GridMask 90.19, AdvMask 91.57 % accuracy. Epochs, size, squares, number of classes
-and where the network starts are not printed. Here the 102 classes that its reference has, the official training images
-at 224 px, padded by 28, from scratch, 300 epochs of SGD in batches of 64 at lr 0.05: gains of eleven points fit no
-network that knows ImageNet. α to 5, squares as on CIFAR-100. Hours: full about 2 per run on one current data-centre
+and where the network starts are not printed. Settings: the 102 classes that its reference has, the official training
+images at 224 px, padded by 28, from scratch, 300 epochs of SGD in batches of 64 at lr 0.05: gains of eleven points fit
+no network that knows ImageNet. α to 5, squares as on CIFAR-100. Hours: full about 2 per run on one current data-centre
 GPU, estimated; the maps, by U-Nets, an hour. Wary: with 1 020 training images seeds differ by points.
 """
 

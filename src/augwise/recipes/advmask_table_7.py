@@ -2,11 +2,11 @@
 
     augwise reproduce advmask/table-7 --scale full --columns ResNet-18 --data cifar10 npz:cifar10.npz
 
-Paper: ResNet-18: baseline 95.28, random 95.66, corners 95.11, salient 95.78, AdvMask 96.23 % accuracy. Of dense maps
-the 15 % largest pixels are points, as many as the attack finds. Saliency is the base model's. Beside them CDIEA's
-points and AdvMask by other images' points. Hours: full about 2 (ResNet-18) or 8 (ResNet-50) per run on one current
-data-centre GPU, estimated. Wary: ResNet-50's baseline is 94.12 here and 95.66 in Table 1, AdvMask on ResNet-18 96.23
-and 96.44; corners lose against the baseline, though the text says that all gain.
+Paper: ResNet-18: baseline 95.28, random 95.66, corners 95.11, salient 95.78, AdvMask 96.23 % accuracy. Settings: of
+dense maps the 15 % largest pixels are points, as many as the attack finds. Saliency is the base model's. Beside them
+CDIEA's points and AdvMask by other images' points. Hours: full about 2 (ResNet-18) or 8 (ResNet-50) per run on one
+current data-centre GPU, estimated. Wary: ResNet-50's baseline is 94.12 here and 95.66 in Table 1, AdvMask on ResNet-18
+96.23 and 96.44; corners lose against the baseline, though the text says that all gain.
 """
 
 from __future__ import annotations

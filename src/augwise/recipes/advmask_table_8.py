@@ -2,10 +2,10 @@
 
     augwise reproduce advmask/table-8 --scale full --columns ResNet-18 --data cifar10 npz:cifar10.npz
 
-Paper: ResNet-18: attack-point mask 92.96, baseline 95.28, AdvMask 96.23 % accuracy; ResNet-50 94.52, 94.12, 96.69. The
-mask hides all points as squares of one pixel, as often as AdvMask masks. Both have a control by other images' points.
-Hours: full about 2 (ResNet-18) or 8 (ResNet-50) per run on one current data-centre GPU, estimated. Wary: of an image
-with more than 256 points not all are hidden; the same numbers differ from Table 1 as in Table 7.
+Paper: ResNet-18: attack-point mask 92.96, baseline 95.28, AdvMask 96.23 % accuracy; ResNet-50 94.52, 94.12, 96.69.
+Settings: the mask hides all points as squares of one pixel, as often as AdvMask masks. Both have a control by other
+images' points. Hours: full about 2 (ResNet-18) or 8 (ResNet-50) per run on one current data-centre GPU, estimated.
+Wary: of an image with more than 256 points not all are hidden; the same numbers differ from Table 1 as in Table 7.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ NETWORKS = {
     "ResNeXt-29-4-24": "resnext29_4x24d",
 }
 DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100", "Tiny-ImageNet": "tiny-imagenet"}
-LENGTHS = {"cifar10": 16, "cifar100": 8, "tiny-imagenet": 16, "flowers102": 112}
-"""l in pixels; of photographs, which the paper does not train on, half of the side as for CIFAR-10."""
+LENGTHS = {"cifar10": 16, "cifar100": 8, "tiny-imagenet": 16, "flowers102": 0.5}
+"""l in pixels; of photographs, which the paper does not train on, half of the side, as of CIFAR-10."""
 
 _LONG = ("shake26_2x32d", "shake26_2x96d", "pyramidnet272_a200")
 _OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
@@ -124,9 +124,10 @@ def settings(scale: Scale, data: str, network: str, **changes: Any) -> TrainConf
     return replace(train, **(changes | w.get("stand_in", {})))
 
 
-def length(scale: Scale, data: str) -> int:
+def length(scale: Scale, data: str) -> int | float:
     """l for the scale's images."""
-    return LENGTHS[data] // scale.words.get("shrink", 1)
+    found = LENGTHS[data]
+    return found // scale.words.get("shrink", 1) if isinstance(found, int) else found
 
 
 def maps(scale: Scale, estimator: str = "cdiea", model: str = "resnet18", **more: Any) -> Maps:

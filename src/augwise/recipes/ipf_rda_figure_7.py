@@ -2,10 +2,10 @@
 
     augwise reproduce ipf-rda/figure-7 --scale full --data cifar10 npz:cifar10.npz
 
-Paper: no numbers; the guarded curve lies lowest, most so after the second drop of the learning rate. lr 0.1, × 0.2 at
-epochs 60, 120, 160 and 200 of 300; all else as in Section IV-A. Every epoch is measured; the curves stand on the page.
-Hours: full about 3 per run on one current data-centre GPU, estimated. Wary: the control tells whether the curve is
-lower because evidence is kept, or because a clipped square lies farther out.
+Paper: no numbers; the guarded curve lies lowest, most so after the second drop of the learning rate. Settings: lr 0.1,
+× 0.2 at epochs 60, 120, 160 and 200 of 300; all else as in Section IV-A. Every epoch is measured; the curves stand on
+the page. Hours: full about 3 per run on one current data-centre GPU, estimated. Wary: the control tells whether the
+curve is lower because evidence is kept, or because a clipped square lies farther out.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     augwise reproduce ipf-rda/figure-8 --scale full --data cifar10 npz:cifar10.npz
 
-Paper: no numbers; l from 8 to 24 at τ 60 % is best at 16, τ from 20 to 80 % at l 16 is best at 60 %. Method and network
-are not printed; here Cutout, whose length the text refers to, on ResNet-18, sides 8 to 24 in steps of 4, τ in steps of
-20 %. Each side has its own plain row and control: a longer square is harder plain, too. Hours: full about 2 per run on
-one current data-centre GPU, estimated. Wary: chosen on test errors, as the paper's; Table V is best at 20, not at 16.
+Paper: no numbers; l from 8 to 24 at τ 60 % is best at 16, τ from 20 to 80 % at l 16 is best at 60 %. Settings (method
+and network are not printed): Cutout, whose length the text refers to, on ResNet-18, sides 8 to 24 in steps of 4, τ in
+steps of 20 %. Each side has its own plain row and control: a longer square is harder plain, too. Hours: full about 2
+per run on one current data-centre GPU, estimated. Wary: chosen on test errors, as the paper's; Table V is best at 20,
+not at 16.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     augwise reproduce ipf-rda/table-11 --scale full --jobs 1 --data cifar100 npz:cifar100.npz
 
 Paper: CDIEA 2.5 GPU hours on one 2080 Ti; training ResNet-18 4.3, ResNet-50 9.1, WRN-28-10 21.4, Shake-Shake 44.5 on
-two. Here the maps are made in full and timed; of training five epochs are timed and counted up to 300 (Shake-Shake
+two. Settings: the maps are made in full and timed; of training five epochs are timed and counted up to 300 (Shake-Shake
 1800; the paper's number is not printed), in batches of 256. Hours: full about 4 for all, most of them the base model's,
 on one current data-centre GPU, estimated. Wary: what else runs on the machine shows; the base model behind the maps is
 trained apart and not counted, as in the paper; the paper's Shake-Shake time does not fit 1800 epochs beside ResNet-18's

@@ -4,10 +4,10 @@
         --data cifar100 npz:cifar100.npz
 
 Paper: 0.1 to 3.1 %, Shake-Shake with AutoAugment 9.6 % (the text says at most 3), on two 2080 Ti with batches of 256
-and 8 workers; FLOPs in a column of their own, not run here. A run trains the plain method and then the guarded one for
-a few epochs; the median epoch counts. Hours: full less than 2 for all on one current data-centre GPU, estimated. Wary:
-what else runs on the machine shows, and here images lie on the device, so that nothing hides what a guard costs;
-negative numbers are noise.
+and 8 workers; FLOPs in a column of their own, not run here. Settings: a run trains the plain method and then the
+guarded one for a few epochs; the median epoch counts. Hours: full less than 2 for all on one current data-centre GPU,
+estimated. Wary: what else runs on the machine shows, and here images lie on the device, so that nothing hides what a
+guard costs; negative numbers are noise.
 """
 
 from __future__ import annotations

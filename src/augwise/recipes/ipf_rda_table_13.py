@@ -2,8 +2,8 @@
 
     augwise reproduce ipf-rda/table-13 --scale full --columns ResNet-18 --data cifar10 npz:cifar10.npz
 
-Paper: CIFAR-10, ResNet-18: corners 3.66, saliency 3.52, CDIEA 3.18 % error, nothing 4.72. The method is not printed;
-the last row equals IPF-TrivialAugment's in Table I, so it is TrivialAugment. Saliency there is of a pretrained
+Paper: CIFAR-10, ResNet-18: corners 3.66, saliency 3.52, CDIEA 3.18 % error, nothing 4.72. Settings: the method is not
+printed; the last row equals IPF-TrivialAugment's in Table I, so it is TrivialAugment. Saliency there is of a pretrained
 ResNet-50, here of a ResNet-50 trained on the same images. Beside them plain TrivialAugment, each map's control, and one
 centre for all images, which needs no map of the image. Hours: full about 2 (ResNet-18) to 10 (WRN-28-10) per run on one
 current data-centre GPU, estimated. Wary: plain TrivialAugment (3.23 in Table I) is better than the paper's guard by

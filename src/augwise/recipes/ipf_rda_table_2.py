@@ -2,12 +2,12 @@
 
     augwise reproduce ipf-rda/table-2 --scale full --columns ResNet-18 --data tiny-imagenet folder:tiny-imagenet-200
 
-Paper: Cutout on ResNet-18 31.73 → 28.94 % error; the guard helps in all 70 pairs. Three seeds, no deviations. Epochs,
-lr and batch are not printed; here 30 epochs of SGD at lr 0.01, cosine, batches of 128, wd 5e-4, padded by 4,
-torchvision's weights (the network is needed once), maps of a ResNet-18 fine-tuned likewise, α to 10, ν 100 (printed as
-γ). Measured on the validation images. Hours: full 0.5 (ResNet-18) to 6 (ResNeXt-101) per run on one current data-centre
-GPU, estimated. Wary: with pretrained weights these numbers say nothing of training from scratch; 17 cells are worse
-than the baseline, 14 of them DenseNet-201's; no cell agrees with AdvMask's Table 4 of the same data.
+Paper: Cutout on ResNet-18 31.73 → 28.94 % error; the guard helps in all 70 pairs. Three seeds, no deviations. Settings,
+not printed: 30 epochs of SGD at lr 0.01, cosine, batches of 128, wd 5e-4, padded by 4, torchvision's weights (the
+network is needed once), maps of a ResNet-18 fine-tuned likewise, α to 10, ν 100 (printed as γ). Measured on the
+validation images. Hours: full 0.5 (ResNet-18) to 6 (ResNeXt-101) per run on one current data-centre GPU, estimated.
+Wary: with pretrained weights these numbers say nothing of training from scratch; 17 cells are worse than the baseline,
+14 of them DenseNet-201's; no cell agrees with AdvMask's Table 4 of the same data.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
     augwise reproduce ipf-rda/table-4 --scale full --rows HaS IPF-HaS "control HaS" --data cifar10 npz:cifar10.npz
 
 Paper: HaS 86.96 → 91.32 % accuracy, the largest gain; TrivialAugment 93.34 → 93.47. WRN-28-2, three seeds, accuracy and
-precision. UDA's settings are not printed; here lr 0.03, cosine, batches of 64 + 448, 10^5 steps, confidence 0.8,
-temperature 0.4. Most images have no label, and the paper does not say of what their maps are: here a ResNet-18 trained
-on the labelled images alone explains what it takes each image for. The seed draws the labelled images, too. Hours: full
-about 6 per run on one current data-centre GPU, estimated, and a store of maps per seed. Wary: the row's method is all
-of the strong view (no Cutout after it), as "UDA with X" may be read; precision is the mean over classes.
+precision. Settings of UDA, not printed: lr 0.03, cosine, batches of 64 + 448, 10^5 steps, confidence 0.8, temperature
+0.4. Most images have no label, and the paper does not say of what their maps are: here a ResNet-18 trained on the
+labelled images alone explains what it takes each image for. The seed draws the labelled images, too. Hours: full about
+6 per run on one current data-centre GPU, estimated, and a store of maps per seed. Wary: the row's method is all of the
+strong view (no Cutout after it), as "UDA with X" may be read; precision is the mean over classes.
 """
 
 from __future__ import annotations

@@ -3,11 +3,11 @@
     augwise reproduce ipf-rda/table-5 --scale full --data cifar10 npz:cifar10.npz
 
 Paper: at side 16 errors 4.4, 3.9 and 3.58 %; guarded Cutout is best at all five sides, at 20 more than at 16, though
-the text says 16. The first two columns are KeepAugment's figures, under KeepAugment's settings, which are not printed;
-here all three are trained as in Section IV-A. KeepCutout is the same guard by the saliency of the model in training, at
-the same quantile, 60 %. Both have a control of their own. Hours: full about 2 per run on one current data-centre GPU,
-KeepCutout 4, estimated. Wary: at side 16 the paper's IPF-Cutout has 3.58 here, 3.22 in Table I and 3.14 in Table VI;
-the larger the square, the more a clipped window lets a guard erase less.
+the text says 16. The first two columns are KeepAugment's figures. Settings (KeepAugment's, not printed): all three are
+trained as in Section IV-A. KeepCutout is the same guard by the saliency of the model in training, at the same quantile,
+60 %. Both have a control of their own. Hours: full about 2 per run on one current data-centre GPU, KeepCutout 4,
+estimated. Wary: at side 16 the paper's IPF-Cutout has 3.58 here, 3.22 in Table I and 3.14 in Table VI; the larger the
+square, the more a clipped window lets a guard erase less.
 """
 
 from __future__ import annotations

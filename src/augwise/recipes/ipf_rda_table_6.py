@@ -4,8 +4,8 @@
         --data cifar100 npz:cifar100.npz
 
 Paper: CIFAR-10, ResNet-110: Cutout 5.20, KeepCutout 4.50, IPF-Cutout 3.37 % error; CIFAR-100, ResNet-18: AutoAugment
-20.22, KeepAutoAugment 19.70, IPF-AutoAugment 19.62. Here all are trained as in Section IV-A, KeepAugment at the same
-quantile of regions, 60 %, each with its control. Hours: full about 2 (ResNet-18) to 10 (WRN-28-10) per run on one
+20.22, KeepAutoAugment 19.70, IPF-AutoAugment 19.62. Settings: all are trained as in Section IV-A, KeepAugment at the
+same quantile of regions, 60 %, each with its control. Hours: full about 2 (ResNet-18) to 10 (WRN-28-10) per run on one
 current data-centre GPU, twice that with Keep, estimated. Wary: the CIFAR-100 numbers of AutoAugment and IPF-AutoAugment
 are those of ResNet-18, WRN-28-10 and Shake-Shake in Table I, so the last two columns are very likely shifted; Cutout
 and KeepCutout are copied; KeepAutoAugment there is a reproduction with an absolute threshold on the predicted class.

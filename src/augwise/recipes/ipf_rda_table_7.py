@@ -4,12 +4,12 @@
         --data cifar100 npz:cifar100.npz
 
 Paper: CIFAR-100, PreActResNet-18: PuzzleMix 20.62, Co-Mixup 19.87, IPF-RDA 18.91 % error; 72.61, 192.37 and 42.31 s per
-epoch on a 2080 Ti. Which method is guarded is not printed: TrivialAugment is taken for the row IPF-RDA; this project's
-own rows add its plain form and control, and CutMix. Settings as in Co-Mixup's program: SGD, lr 0.2, × 0.1 after a third
-and two thirds (100 and 200 of 300 epochs; Tiny-ImageNet 600 and 900 of 1200), batches of 100, wd 1e-4. Both puzzles
-look at the saliency of the model in training. Hours: full about 3 (PreActResNet-18) per run on one current data-centre
-GPU, Co-Mixup several times that, Tiny-ImageNet 40, estimated. Wary: the puzzles' numbers are copied; what runs beside a
-run changes its seconds: give --jobs 1 for them.
+epoch on a 2080 Ti. Settings: which method is guarded is not printed, TrivialAugment is taken for the row IPF-RDA; this
+project's own rows add its plain form and control, and CutMix. Training as in Co-Mixup's program: SGD, lr 0.2, × 0.1
+after a third and two thirds (100 and 200 of 300 epochs; Tiny-ImageNet 600 and 900 of 1200), batches of 100, wd 1e-4.
+Both puzzles look at the saliency of the model in training. Hours: full about 3 (PreActResNet-18) per run on one current
+data-centre GPU, Co-Mixup several times that, Tiny-ImageNet 40, estimated. Wary: the puzzles' numbers are copied; what
+runs beside a run changes its seconds: give --jobs 1 for them.
 """
 
 from __future__ import annotations

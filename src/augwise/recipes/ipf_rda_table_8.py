@@ -3,12 +3,12 @@
     augwise reproduce ipf-rda/table-8 --scale full --rows "Fast-AutoAugment" --data cifar10 npz:cifar10.npz \
         --data cifar100 npz:cifar100.npz
 
-Paper: Fast-AutoAugment 92.26 → 93.45 % accuracy, the largest gain; others 0.2 to 0.6. Three seeds. The network is
-printed for Fast-AutoAugment alone (ResNet-50, Fig. 4) and taken for all; the fine-tuning is not printed: here 30 epochs
-of the whole network at lr 0.01, cosine, with crop and flip alone, so that the methods differ in the first stage only.
-The first stage is as in Table I, each seed its own. Hours: full about 9 per run on one current data-centre GPU,
-estimated. Wary: 92 % is less than the same network reaches on CIFAR-10 from scratch (95.66 in Table I), so the paper
-tuned briefly or the last layers alone; HaS is missing there.
+Paper: Fast-AutoAugment 92.26 → 93.45 % accuracy, the largest gain; others 0.2 to 0.6. Three seeds. Settings: the
+network is printed for Fast-AutoAugment alone (ResNet-50, Fig. 4) and taken for all; the fine-tuning is not printed,
+here 30 epochs of the whole network at lr 0.01, cosine, with crop and flip alone, so that the methods differ in the
+first stage only. The first stage is as in Table I, each seed its own. Hours: full about 9 per run on one current
+data-centre GPU, estimated. Wary: 92 % is less than the same network reaches on CIFAR-10 from scratch (95.66 in Table
+I), so the paper tuned briefly or the last layers alone; HaS is missing there.
 """
 
 from __future__ import annotations

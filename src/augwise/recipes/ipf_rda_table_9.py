@@ -4,11 +4,11 @@
         --data tiny-imagenet folder:tiny-imagenet-200
 
 Paper: CIFAR-10 100 % with 164.1 pixels of 1 024, CIFAR-100 100 % with 172.5, Tiny-ImageNet 98.9 % with 248.75 of 4 096;
-its re-identification sets are not run here. Target model, number of images and steps are not printed: a ResNet-18, all
-training images, 100 steps, on Tiny-ImageNet with α to 10, ν 100. The model is one for each seed. Hours: full about 2
-per run on one current data-centre GPU, nearly all of it the model's training, estimated. Wary: pixels are counted, once
-for all channels; an image that the model mistakes already counts as a success with few pixels; a better trained model
-takes more of them.
+its re-identification sets are not run here. Settings, not printed: the target model is a ResNet-18, all training
+images, 100 steps, on Tiny-ImageNet with α to 10, ν 100. The model is one for each seed. Hours: full about 2 per run on
+one current data-centre GPU, nearly all of it the model's training, estimated. Wary: pixels are counted, once for all
+channels; an image that the model mistakes already counts as a success with few pixels; a better trained model takes
+more of them.
 """
 
 from __future__ import annotations
