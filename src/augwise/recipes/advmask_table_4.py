@@ -1,6 +1,6 @@
 """AdvMask, Figure 3 and Table 4: Tiny-ImageNet at 64 px, ImageNet's weights fine-tuned.
 
-    augwise reproduce advmask/table-4 --scale full --data tiny-imagenet folder:tiny-imagenet-200
+    augwise reproduce advmask/table-4 --scale full --data tiny-imagenet tiny-imagenet:DIR
 
 Paper: accuracy of the baseline 61.38, 73.61, 81.55 % (ResNet-18, ResNet-50, WRN-50-2) and AdvMask's gain of 3.91, 6.57,
 1.30 points, five trials; Table 4 has other methods without AdvMask (TrivialAugment 69.97 on ResNet-18, more than

@@ -1,6 +1,6 @@
 """AdvMask, Table 5: methods that delete, Oxford Flowers, ResNet-50.
 
-    augwise reproduce advmask/table-5 --scale full --data flowers102 folder:flowers102
+    augwise reproduce advmask/table-5 --scale full --data flowers102 flowers102:DIR
 
 Paper: baseline 80.20, Cutout 88.53, GridMask 90.19, AdvMask 91.57 % accuracy. Epochs, size, squares, number of classes
 and where the network starts are not printed. Settings: the 102 classes that its reference has, the official training

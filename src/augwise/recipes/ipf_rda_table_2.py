@@ -1,6 +1,6 @@
 """IPF-RDA, Table II: ten methods with and without the guard, Tiny-ImageNet at 64 px, ImageNet's weights fine-tuned.
 
-    augwise reproduce ipf-rda/table-2 --scale full --columns ResNet-18 --data tiny-imagenet folder:tiny-imagenet-200
+    augwise reproduce ipf-rda/table-2 --scale full --columns ResNet-18 --data tiny-imagenet tiny-imagenet:DIR
 
 Paper: Cutout on ResNet-18 31.73 → 28.94 % error; the guard helps in all 70 pairs. Three seeds, no deviations. Settings,
 not printed: 30 epochs of SGD at lr 0.01, cosine, batches of 128, wd 5e-4, padded by 4, torchvision's weights (the

@@ -1,7 +1,7 @@
 """IPF-RDA, Table IX: how often CDIEA succeeds, with how many pixels, at ε 8/255.
 
     augwise reproduce ipf-rda/table-9 --scale full --data cifar10 npz:cifar10.npz --data cifar100 npz:cifar100.npz \
-        --data tiny-imagenet folder:tiny-imagenet-200
+        --data tiny-imagenet tiny-imagenet:DIR
 
 Paper: CIFAR-10 100 % with 164.1 pixels of 1 024, CIFAR-100 100 % with 172.5, Tiny-ImageNet 98.9 % with 248.75 of 4 096;
 its re-identification sets are not run here. Settings, not printed: the target model is a ResNet-18, all training
