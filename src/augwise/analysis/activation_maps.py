@@ -62,7 +62,6 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 def mass_within(maps: Tensor, mask: Tensor) -> Tensor:
     """Share of each map's sum that lies where the mask is: maps (N, H, W) ≥ 0, mask (N, H, W) bool to (N,); NaN for a
     map of zeros."""
-    maps = maps.double()
     return (maps * mask).sum((1, 2)) / maps.sum((1, 2))
 
 

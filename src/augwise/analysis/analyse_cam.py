@@ -85,7 +85,7 @@ class _Found:
         for name, values in (
             ("on_important", mass_within(maps, own)),
             ("on_other", mass_within(maps, other)),
-            ("area", own.double().mean((1, 2))),
+            ("area", own.float().mean((1, 2))),
         ):
             self.covered.setdefault(name, []).append(values[some].cpu())
 

@@ -15,7 +15,7 @@ from .analyse_robustness import random_start
 from .analyse_runs import Images, Subject, bar_of, check_answers, described, images_of, opened
 from .attack_table import fraction
 from .hessian import exact
-from .input_curvature import input_curvature, input_gradient
+from .input_curvature import input_curvature, input_gradient, widened
 from .linf_attacks import Attacked, fgsm, pgd
 
 SMALL = 0.01  # the paper's threshold
@@ -121,7 +121,7 @@ def _compared(
 
 def _norm(gradient: Tensor) -> Tensor:
     """(N,) float64: squares of small gradients would be lost in float32."""
-    return gradient.flatten(1).double().norm(dim=1)
+    return widened(gradient.flatten(1)).norm(dim=1)
 
 
 def _row(found: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -19,6 +19,11 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         return torch.autograd.grad(loss, given)[0]
 
 
+def widened(values: Tensor) -> Tensor:
+    """In float64, on the CPU where the device has none."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
+
+
 @dataclass(frozen=True)
 class InputCurvature:
     """The Hessian of the loss in the image, H = Mᵀ M, of every image of a batch.
@@ -47,8 +52,8 @@ class InputCurvature:
         gradients: (N, C, H, W), g of each image; epsilon: as printed, the bound of the perturbation. What is too
         large for a float64 is infinite.
         """
-        inner = torch.einsum("nkd,nd->nk", self.roots, gradients.flatten(1).to(self.roots)).double()
-        along = torch.einsum("nk,nki->ni", inner, self.turned).abs()  # |gᵀ v_i| · √λ_i
+        inner = torch.einsum("nkd,nd->nk", self.roots, gradients.flatten(1).to(self.roots))
+        along = torch.einsum("nk,nki->ni", widened(inner), self.turned).abs()  # |gᵀ v_i| · √λ_i
         top = self.values.amax(1, keepdim=True)
         some = self.values > 1e-12 * top
         grown = (
@@ -72,6 +77,6 @@ def input_curvature(model: nn.Module, images: Tensor) -> InputCurvature:
     jacobian, p = torch.stack(rows, 1), logits.detach().softmax(1)
     mean = torch.einsum("nk,nkd->nd", p, jacobian)
     roots = p.sqrt()[:, :, None] * (jacobian - mean[:, None])
-    wide = roots.double()
+    wide = widened(roots)
     values, turned = torch.linalg.eigh(wide @ wide.mT)
     return InputCurvature(roots, values, turned)
