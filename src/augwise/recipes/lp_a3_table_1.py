@@ -21,7 +21,7 @@ from .training import training
 _LPA3 = {"FixMatch": {}, "FixMatch + LP-A3": {"lpa3": True}}
 _TANGENT = "FixMatch + LP-A3 (tangent)"
 _LPA3[_TANGENT] = {"lpa3": True, "lpa3_form": "tangent"}
-_DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100", "STL-10": "stl10"}
+_DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100", "STL-10": "stl10-fold0"}
 _NETWORKS = {"CIFAR-10": "fixmatch_wrn28_2", "CIFAR-100": "fixmatch_wrn28_8", "STL-10": "fixmatch_wrn37_2"}
 
 
