@@ -211,7 +211,7 @@ def test_a_job_begins_where_another_ended(tmp_path):
     job = replace(training(replace(SMALL, epochs=1, data_seed=1)), first=before)
     where = Where(tmp_path / "home", device="cpu", threads=1)
     found = job.run(3, tmp_path / "job", where)
-    (begun,) = (tmp_path / "home" / "prepared").glob("first-*/s*")
+    (begun,) = (tmp_path / "home" / "prepared").glob("network-*/s*")
     assert begun.name == "s3"
     alone = before.run(3, tmp_path / "before", where)
     assert json.loads((begun / "results.json").read_text())["test"]["last_accuracy"] == alone.measured["accuracy"]

@@ -23,7 +23,7 @@ OTHER_SEED = 10_000
 class Analysed:
     """One question about one network.
 
-    network: that one; ask: ood, natural, robustness or attacks, see the functions below; settings: the question's own;
+    network: that one; ask: which question, by the names of the functions below; settings: the question's own;
     other: the network whose gradients an attack follows instead (grey-box: the same training with another seed).
     """
 
@@ -161,6 +161,45 @@ def _attacks(runs: list[Path], settings: dict[str, Any], folder: Path, where: Wh
     return measured
 
 
+def _embedding(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """limit. Dunn index of the features and of their t-SNE (`clusters.Spread.dunn`), and accuracy on these images."""
+    from ..analysis.analyse import analyse
+    from ..analysis.analyse_config import AnalyseEmbedding
+
+    asked = AnalyseEmbedding(_on(runs, folder, where), limit=settings["limit"])
+    (run,) = analyse(asked)["runs"]
+    return {"accuracy": run["accuracy"], "dunn": run["features"]["dunn"], "dunn_plane": run["plane"]["dunn"]}
+
+
+def _gradients(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """epsilon, limit. Share of training images whose gradient changes by less than 1 % under PGD."""
+    from dataclasses import replace
+
+    from ..analysis.analyse import analyse
+    from ..analysis.analyse_config import AnalyseGradients
+
+    on = replace(_on(runs, folder, where), split="train")
+    asked = AnalyseGradients(on, epsilons=(settings["epsilon"],), bound=False, limit=settings["limit"])
+    (row,) = analyse(asked)["rows"]
+    return {"share": row["all"]["below"]}
+
+
+def _curvature(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """limit, sigma. Largest eigenvalue of the loss's Hessian, and accuracy with noise of sigma on all weights."""
+    from dataclasses import replace
+
+    from ..analysis.analyse import analyse
+    from ..analysis.analyse_config import AnalyseHessian, AnalyseNoise
+
+    on = _on(runs, folder, where)
+    hessian = analyse(AnalyseHessian(on, top=1, probes=0, limit=settings["limit"]))
+    shaken = replace(on, out=folder / "noise")
+    noise = analyse(AnalyseNoise(shaken, sigmas=(settings["sigma"],), limit=settings["limit"]))
+    (shaken_run,) = noise["runs"]
+    (point,) = _chosen(shaken_run["points"], sigma=settings["sigma"])
+    return {"eigenvalue": hessian["runs"][0]["eigenvalues"][0]["value"], "accuracy": point["accuracy"]["mean"]}
+
+
 def _chosen(rows: Iterable[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     return [row for row in rows if all(row.get(name) == value for name, value in wanted.items())]
 
@@ -170,4 +209,7 @@ _ASKED: dict[str, Callable[[list[Path], dict[str, Any], Path, Where], dict[str, 
     "natural": _natural,
     "robustness": _robustness,
     "attacks": _attacks,
+    "embedding": _embedding,
+    "gradients": _gradients,
+    "curvature": _curvature,
 }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .reproduce import Plan
 
 
-_SHARES = ("accuracy", "precision", "auc", "success_rate", "pixel_share", "overhead")
+_SHARES = ("accuracy", "precision", "auc", "success_rate", "pixel_share", "overhead", "aupr", "share")
 
 
 def gathered(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -57,7 +57,7 @@ def gathered(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def printed(table: Table, value: float, name: str) -> float:
     """A measured number in the unit of the paper's table: shares in per cent, errors where it prints errors."""
-    if name in _SHARES:
+    if name in _SHARES or name.endswith(" asr"):
         return 100 * (1 - value) if table.is_error and name == "accuracy" else 100 * value
     return value
 
