@@ -44,12 +44,34 @@ RECIPES = {
     "lp-a3/table-1": "lp_a3_table_1",
     "lp-a3/table-2": "lp_a3_table_2",
     "lp-a3/table-3": "lp_a3_table_3",
+    "lp-a3/figure-5": "lp_a3_figure_5",
 }
 """Name -> the module here that has it as ``RECIPE``."""
+
+_CURVES = "curves stand on the page of every table; of runs of your own: augwise analyse curves"
+ELSEWHERE = {
+    "ipf-rda/figure-3": "pictures of plain and guarded images stand on the page of augwise compare and augwise show",
+    "ipf-rda/figure-6": "augwise analyse cam --data flowers102 lays the runs of several methods side by side",
+    "ipf-rda/table-3": "person re-identification is not there yet",
+    "advmask/figure-2": "augwise estimate --method advmask_attack, then augwise show, draws the attacked points",
+    "advmask/figure-5": "augwise analyse cam --data flowers102 lays the runs of several methods side by side",
+    "advmask/figure-6": "ipf-rda/table-12 and table-11 count what training and maps cost; " + _CURVES,
+    "advmask/figure-7": _CURVES,
+    "dcutmix/figure-2": "the page of augwise select shows images by how much their loss varies under mixing",
+    "dcutmix/figure-4": "pictures of mixtures stand on the page of augwise compare --preset mixing",
+    "dcutmix/figure-5a": "augwise select chooses the images; python -m benchmarks.selection trains on them",
+    "dcutmix/table-6": "architecture search is not there yet",
+    "dcutmix/figure-5b": "architecture search is not there yet",
+    "lp-a3/figure-3": "augwise analyse farther draws LP-A3 beside RandAugment, with Grad-CAM",
+    "lp-a3/figure-4": _CURVES,
+}
+"""What is no plan of runs -> where it is, or that it is still to come."""
 
 
 def find_recipe(name: str) -> Recipe:
     """The recipe of this name; `UserError` lists what there is."""
+    if name in ELSEWHERE:
+        raise UserError(f"{name} is no plan of runs: {ELSEWHERE[name]}")
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -68,4 +90,6 @@ def listing() -> str:
             for scale in SCALES
             if scale in recipe.scales
         ]
+    lines += ["", "Elsewhere, or still to come:"]
+    lines += [f"  {name}: {where}" for name, where in ELSEWHERE.items()]
     return "\n".join(lines)
