@@ -93,6 +93,7 @@ class _Loop:
         self.averages = {k: Average(m, ema) for k, m in objective.models.items()} if ema else {}
         self.models = {k: accelerator.prepare_model(m) for k, m in objective.models.items()}
         self.rates = {k: [g["lr"] for g in o.param_groups] for k, o in objective.optimizers.items()}
+        self.uncompiled: dict[str, Any] = {}  # a model's forward where it had one of its own, else None
         self.interrupted: Callable[[], bool] = lambda: False
         self.epoch = self.phase = self.step = 0  # the next step to make
         self.curve: list[dict[str, float]] = []
@@ -101,8 +102,9 @@ class _Loop:
 
     def compile(self) -> None:
         """In place, so that names of weights and what else knows the models stay as they are."""
-        for prepared in self.models.values():
-            prepared.compile()
+        for name, prepared in self.models.items():
+            self.uncompiled[name] = prepared.__dict__.get("forward")
+            prepared.forward = _compiled(prepared.forward)
 
     def run(
         self,
@@ -206,10 +208,24 @@ class _Loop:
         """Give the models back as they came, and let go of what Accelerate holds."""
         self.bar.close()
         for name, prepared in self.models.items():
-            prepared._compiled_call_impl = None
+            own = self.uncompiled.get(name)
+            if own is not None:
+                prepared.forward = own
+            elif name in self.uncompiled:
+                del prepared.forward
             self.accelerator.unwrap_model(prepared, keep_fp32_wrapper=False)
             self.objective.models[name].__dict__.pop("_is_accelerate_prepared", None)
         self.accelerator._models.clear()
+
+
+def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Through a function of ours: older versions of torch leave a frame of torch.nn itself, ``nn.Sequential``'s say,
+    as it is."""
+
+    def call(*inputs: Any, **options: Any) -> Any:
+        return forward(*inputs, **options)
+
+    return torch.compile(call)
 
 
 class _Meter:
