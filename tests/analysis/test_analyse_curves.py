@@ -116,11 +116,36 @@ def test_a_number_that_three_arms_differ_in_is_drawn_over(runs, tmp_path):
     found = aw.analyse(aw.AnalyseCurves(aw.FinishedRuns((*folders, *others, runs / "plain-0"), tmp_path / "out")))
     (dial,) = found["problems"][0]["dials"]
     assert (dial["setting"], dial["values"], dial["beside"]) == ("lpa3_margin", [0.02, 0.1, 0.5], "supervised")
-    accuracy = {arm["name"]: arm["accuracy"]["mean"] for arm in found["problems"][0]["arms"]}
-    assert [accuracy[name] for name in dial["arms"]] == pytest.approx([0.6, 0.7, 0.5])
+    assert [accuracy["mean"] for accuracy in dial["accuracies"]] == pytest.approx([0.6, 0.7, 0.5])
+    assert dial["level"] == told(runs / "plain-0")["test"]["last_accuracy"]
     assert dial["plainest"] == dial["arms"][0]
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.index("What hangs on a number") < page.index("Accuracy by margin")
+
+
+def test_a_number_is_compared_over_the_seeds_that_all_have(runs, tmp_path):
+    folders = margins(runs, tmp_path / "three", (0.02, 0.1, 0.5))
+    more = told(folders[0])
+    more["config"]["seed"], more["test"]["last_accuracy"] = 7, 0.9
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "results.json").write_text(json.dumps(more))
+    asked = aw.FinishedRuns((*folders, tmp_path / "more", runs / "plain-0", runs / "plain-1"), tmp_path / "out")
+    (dial,) = aw.analyse(aw.AnalyseCurves(asked))["problems"][0]["dials"]
+    assert dial["seeds"] == [0]
+    assert [accuracy["mean"] for accuracy in dial["accuracies"]] == pytest.approx([0.5, 0.6, 0.7])
+    assert dial["level"] == told(runs / "plain-0")["test"]["last_accuracy"]
+
+
+def test_said_or_left_to_the_objective_a_setting_is_the_same(runs, tmp_path):
+    """An older version wrote down what a newer one leaves to the objective."""
+    for name, changes in (("old", {"mix_alpha": 4.0, "confidence": 0.95}), ("new", {"mix_alpha": None})):
+        made = told(runs / "few")
+        made["config"]["learn"] |= changes
+        made["config"]["seed"] = len(name + str(changes))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(made))
+    (problem,) = read_problems([tmp_path / "old", tmp_path / "new"])
+    assert len(problem.arms) == 1
 
 
 def test_what_cannot_be_meant(runs, tmp_path):

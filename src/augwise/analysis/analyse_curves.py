@@ -37,16 +37,23 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "unusual": unusual(problem.settings),
         "data": {k: problem.data[k] for k in ("name", "train", "test", "classes", "tested_on") if k in problem.data},
         "arms": [_arm(problem, arm, goal) for arm in problem.arms],
-        "dials": [
-            {
-                "setting": name,
-                "arms": [arm.name for arm in arms],
-                "values": [arm.settings[name] for arm in arms],
-                "beside": (problem.twin(arms[0]) or first).name,
-                "plainest": min(arms, key=problem.arms.index).name,
-            }
-            for name, arms in problem.dials()
-        ],
+        "dials": [_dial(problem, name, arms) for name, arms in problem.dials()],
+    }
+
+
+def _dial(problem: Problem, name: str, arms: list[Arm]) -> dict[str, Any]:
+    """Accuracies over the seeds that all of them have: another seed is another draw of everything."""
+    beside = problem.twin(arms[0]) or problem.arms[0]
+    seeds = sorted(set.intersection(*(set(arm.accuracy) for arm in [*arms, beside])))
+    return {
+        "setting": name,
+        "arms": [arm.name for arm in arms],
+        "values": [arm.settings[name] for arm in arms],
+        "seeds": seeds,
+        "accuracies": [summarise([arm.accuracy[seed] for seed in seeds]) for arm in arms] if seeds else [],
+        "beside": beside.name,
+        "level": summarise([beside.accuracy[seed] for seed in seeds])["mean"] if seeds else None,
+        "plainest": min(arms, key=problem.arms.index).name,
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..training.config import TrainConfig
-from ..training.learn_config import LearnConfig
+from ..training.learn_config import USUAL, LearnConfig
 from ..training.results import CHECKPOINT, RESULTS
 
 _PROBLEM = (
@@ -162,6 +162,9 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     given = {k: v for k, v in run["config"].items() if k != "learn"}
     learn = asdict(LearnConfig.of(run["config"].get("learn") or {}))
     flat = {k: v for k, v in (_USUAL | given | learn).items() if k not in _NEVER}
+    for name, usual in USUAL.items():  # said or left to the objective, or of no use to it
+        if flat["objective"] not in usual or flat[name] == usual[flat["objective"]]:
+            flat[name] = None
     flat |= {"steps": run["steps"], "maps": (run.get("identity") or {}).get("maps")}
     return json.loads(json.dumps(flat, default=str))
 

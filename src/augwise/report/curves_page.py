@@ -71,9 +71,10 @@ def _sections(problem: dict[str, Any], number: int) -> list[Section]:
             ],
         )
     ]
-    if problem["dials"]:
-        charts = [_dial(problem, dial) for dial in problem["dials"]]
-        text = "Mean of the last epoch; bars are one standard deviation over seeds."
+    dials = [dial for dial in problem["dials"] if dial["seeds"]]
+    if dials:
+        charts = [_dial(dial) for dial in dials]
+        text = "Mean of the last epoch over the seeds that all have; bars are one standard deviation."
         made.append(Section(f"dials-{number}", f"What hangs on a number: {problem['name']}", [text], charts))
     return made
 
@@ -132,22 +133,20 @@ def _table(problem: dict[str, Any]) -> Table:
     return Table("Last epoch, mean ± standard deviation.", columns + (["LP-A3’s distance"] if told else []), rows)
 
 
-def _dial(problem: dict[str, Any], dial: dict[str, Any]) -> Chart:
-    by_name = {arm["name"]: arm for arm in problem["arms"]}
-    values = dial["values"]
+def _dial(dial: dict[str, Any]) -> Chart:
+    values, found = dial["values"], dial["accuracies"]
     logarithm = min(values) > 0 and max(values) / min(values) >= _WIDE
     xs = [math.log10(v) if logarithm else v for v in values]
-    means = [by_name[name]["accuracy"] for name in dial["arms"]]
-    bars = [None if m["std"] is None else (100 * (m["mean"] - m["std"]), 100 * (m["mean"] + m["std"])) for m in means]
-    beside = by_name[dial["beside"]]
-    level = 100 * beside["accuracy"]["mean"]
+    bars = [None if m["std"] is None else (100 * (m["mean"] - m["std"]), 100 * (m["mean"] + m["std"])) for m in found]
+    level = 100 * dial["level"]
     setting = dial["setting"].removeprefix("lpa3_").replace("_", " ")
     drawn = [
-        Series("LP-A3" if dial["setting"].startswith("lpa3_") else "arms", _pairs(xs, means), "guarded", bars),
-        Series(beside["name"], [(xs[0], level), (xs[-1], level)], "baseline", marked=False, dashed=True),
+        Series("LP-A3" if dial["setting"].startswith("lpa3_") else "arms", _pairs(xs, found), "guarded", bars),
+        Series(dial["beside"], [(xs[0], level), (xs[-1], level)], "baseline", marked=False, dashed=True),
     ]
     label = f"{setting}, log10" if logarithm else setting
-    return line_chart(f"Accuracy by {setting}", drawn, label, "accuracy, %", x_ticks=None if logarithm else xs)
+    title = f"Accuracy by {setting}, n = {len(dial['seeds'])}"
+    return line_chart(title, drawn, label, "accuracy, %", x_ticks=None if logarithm else xs)
 
 
 def _pairs(xs: Sequence[float], means: Sequence[dict[str, Any]]) -> list[tuple[float, float]]:

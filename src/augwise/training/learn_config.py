@@ -20,7 +20,7 @@ _WRONG_LABELS: dict[str, tuple[str, ...]] = {
 }
 _DOUBTFUL = tuple(dict.fromkeys(name for names in _WRONG_LABELS.values() for name in names))
 _NOT_NEGATIVE = ("refine_epochs", "ramp_epochs", "penalty", "correct_epochs", "compatibility", "entropy", "balance")
-_USUAL: dict[str, dict[str, float]] = {
+USUAL: dict[str, dict[str, float]] = {
     "confidence": _CONFIDENCE,
     "temperature": {"uda": 0.4, "pes": 0.5, "dividemix": 0.5},
     "unlabelled_weight": {**dict.fromkeys(_CONFIDENCE, 1.0), "pes": 15.0, "dividemix": 25.0},
@@ -142,7 +142,7 @@ class LearnConfig:
     def chosen(self, name: str) -> Any:
         """A setting, or its usual value for this objective where it was left out."""
         value = getattr(self, name)
-        return _USUAL[name].get(self.objective) if value is None else value
+        return USUAL[name].get(self.objective) if value is None else value
 
     def check(self) -> None:
         """Raise `UserError` for what cannot be meant."""
@@ -169,9 +169,9 @@ class LearnConfig:
         else:
             others = tuple(name for name in _DOUBTFUL if name not in _WRONG_LABELS[self.objective])
             _unused(self, others, f"objective={self.objective}")
-        if self.objective not in _USUAL["temperature"]:
+        if self.objective not in USUAL["temperature"]:
             _unused(self, ("temperature",), f"objective={self.objective}: it sharpens nothing")
-        if self.objective not in _USUAL["unlabelled_weight"]:
+        if self.objective not in USUAL["unlabelled_weight"]:
             _unused(self, ("unlabelled_weight",), f"objective={self.objective}: all images have labels")
         if not self.lpa3:
             _unused(self, tuple(f.name for f in fields(self) if f.name.startswith("lpa3_")), "lpa3 off: set lpa3")
