@@ -60,6 +60,11 @@ def test_p_value_is_scipys_paired_test_read_off_the_interval():
 def test_p_value_without_spread_or_without_pairs():
     same = paired({0: 2.0, 1: 3.0}, {0: 1.0, 1: 2.0})  # two equal differences prove nothing
     assert same == {"n": 2, "mean": 1.0, "low": None, "high": None}
+    first, second = {0: 100 * (1 - 0.9712), 1: 100 * (1 - 0.9634)}, {0: 100 * (1 - 0.9549), 1: 100 * (1 - 0.9471)}
+    assert len({first[s] - second[s] for s in (0, 1)}) == 2  # equal but for the last digits
+    nearly = paired(first, second)
+    assert nearly is not None
+    assert (nearly["low"], nearly["high"]) == (None, None)
     assert p_value(same) is None
     assert p_value(paired({0: 2.0, 1: 3.0}, {0: 2.0, 1: 3.0})) == 1
     assert p_value(paired({0: 2.0}, {0: 1.0})) is None

@@ -45,9 +45,11 @@ def paired(first: dict[int, float], second: dict[int, float], level: float = 0.9
     seeds = sorted(first.keys() & second.keys())
     if not seeds:
         return None
-    summary = summarise([first[s] - second[s] for s in seeds])
-    # Equal differences, as of few test images, have no spread to estimate from: that is not certainty.
-    if summary["std"] is None or (summary["std"] == 0 and summary["mean"] != 0):
+    differences = [first[s] - second[s] for s in seeds]
+    summary, largest = summarise(differences), max(map(abs, differences))
+    # Equal differences, as of few test images, have no spread to estimate from: that is not certainty. Equal but for
+    # their last digits is equal.
+    if summary["std"] is None or (summary["std"] <= 1e-9 * largest and largest > 0):
         return {"n": summary["n"], "mean": summary["mean"], "low": None, "high": None}
     half = student_t(0.5 + level / 2, summary["n"] - 1) * summary["std"] / math.sqrt(summary["n"])
     return {"n": summary["n"], "mean": summary["mean"], "low": summary["mean"] - half, "high": summary["mean"] + half}
