@@ -124,7 +124,7 @@ def _pairs(plan: Plan, values: Mapping[Place, Mapping[int, float]]) -> list[dict
                         "table": table.id,
                         "row": row,
                         "column": column,
-                        "what": _called(row, column),
+                        "what": _called(row, column) + _which(plan, table),
                         "against": _called(*other, beside=(row, column)),
                         "gain": gain,
                         "published": None if a is None or b is None else sign * (a.mean - b.mean),
@@ -160,6 +160,13 @@ def _called(row: str, column: str, beside: tuple[str, str] | None = None) -> str
     if beside is not None and beside[0] == row:
         return column
     return f"{row}, {column}"
+
+
+def _which(plan: Plan, table: Table) -> str:
+    """Which of a recipe's tables, where it has several: `` (cifar-100)`` of ``ipf-rda/table-1-cifar-100``."""
+    if len(plan.recipe.tables) < 2:
+        return ""
+    return f" ({table.id.removeprefix(plan.recipe.name).strip('-') or table.id.rpartition('/')[2]})"
 
 
 def _same_length(curves: list[list[float]]) -> bool:

@@ -111,6 +111,14 @@ def _gains(results: dict[str, Any]) -> list[Section]:
     return [Section("gains", "Gains", [], [chart], [Table(caption, columns, rows)])]
 
 
+def _shortest(pairs: list[dict[str, Any]]) -> str:
+    """What tells pairs apart in the room that a chart has."""
+    for name in ("row", "column"):
+        if len({pair[name] for pair in pairs}) == len(pairs):
+            return name
+    return "what"
+
+
 def _interval(gain: Mapping[str, Any]) -> str:
     return "" if gain["low"] is None else f" [{signed(gain['low'])}, {signed(gain['high'])}]"
 
