@@ -100,12 +100,8 @@ def _gains(results: dict[str, Any]) -> list[Section]:
         for pair in pairs
     ]
     columns = ["", "against", "n", "gain, points", "p (Holm)", "the paper’s", ""]
-    drawn = [
-        Estimate(
-            pair["what"], pair["gain"]["mean"], pair["gain"]["low"], pair["gain"]["high"], sure=_sure(pair["gain"])
-        )
-        for pair in pairs[:_MOST_ROWS]
-    ]
+    label = _shortest(pairs)
+    drawn = [_estimate(pair[label], pair["gain"]) for pair in pairs[:_MOST_ROWS]]
     chart = forest("Gains towards better", [("", drawn)], "percentage points")
     caption = "Paired by seed, 95 % intervals of Student’s t; p of all these differences corrected by Holm’s method."
     return [Section("gains", "Gains", [], [chart], [Table(caption, columns, rows)])]
@@ -123,8 +119,9 @@ def _interval(gain: Mapping[str, Any]) -> str:
     return "" if gain["low"] is None else f" [{signed(gain['low'])}, {signed(gain['high'])}]"
 
 
-def _sure(gain: Mapping[str, Any]) -> bool:
-    return gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
+def _estimate(label: str, gain: Mapping[str, Any]) -> Estimate:
+    sure = gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
+    return Estimate(label, gain["mean"], gain["low"], gain["high"], sure=sure)
 
 
 def _curves(results: dict[str, Any]) -> list[Section]:
