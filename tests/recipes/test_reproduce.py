@@ -98,6 +98,22 @@ def test_what_recipes_ask_for_can_be_made():
     assert len(made) > 50
 
 
+def test_what_the_tiny_scale_asks_for_is_there(tmp_path):
+    where = Where(tmp_path, device="cpu", threads=1)
+    for name in RECIPES:
+        for job in find_recipe(name).places(find_recipe(name).scales["tiny"]).values():
+            job.check(where)
+
+
+def test_images_that_a_question_needs_are_asked_for_by_name(tmp_path):
+    for settings in ((("foreign", "imagenet-o"),), (("known", "imagenet-a"),)):
+        job = Analysed(training(SMALL), "ood", settings)
+        with pytest.raises(UserError, match=f"{settings[0][1]} is needed: give --data"):
+            job.check(Where(tmp_path))
+        there = f"images:{tmp_path}" if settings[0][0] == "foreign" else str(tmp_path)
+        job.check(Where(tmp_path, {settings[0][1]: there}))
+
+
 def test_guarded_rows_have_maps_and_plain_ones_none():
     """Unless the method is made of maps."""
     for name in RECIPES:

@@ -72,7 +72,7 @@ class Problem:
     def name(self) -> str:
         """Such as ``digits, 40 labels``."""
         s = self.settings
-        parts = [_data_name(s["data"])]
+        parts = [data_name(s["data"])]
         if s["size"] is not None:
             parts.append(f"{s['size']} px")
         if s["limit"] is not None:
@@ -206,7 +206,7 @@ def _words(settings: dict[str, Any], keys: Sequence[str]) -> str:
         elif isinstance(value, bool):
             said.append(spoken(key) if value else f"no {spoken(key)}")
         else:
-            said.append(f"{spoken(key)} {_data_name(value) if isinstance(value, str) else value}")
+            said.append(f"{spoken(key)} {data_name(value) if isinstance(value, str) else value}")
     return ", ".join(said).replace("LP-A3, LP-A3 form", "LP-A3") or settings["objective"]
 
 
@@ -215,7 +215,7 @@ def spoken(key: str) -> str:
     return key.replace(LPA3, "LP-A3").replace("_", " ")
 
 
-def _data_name(spec: Any) -> str:
+def data_name(spec: Any) -> str:
     """What to call a data source: the last part of its path, or its own name."""
     return Path(str(spec).partition(":")[2]).stem or str(spec)
 

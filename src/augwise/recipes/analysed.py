@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from .recipe import Outcome, Where
 from .training import Training
 
@@ -44,14 +46,13 @@ class Analysed:
 
     def check(self, where: Where) -> None:
         self.network.check(where)
-        for name in ("foreign", "known"):  # folders and data sources of their own
-            spec = dict(self.settings).get(name)
-            if spec is not None:
-                _opened(where, spec, name)
+        given = dict(self.settings)
+        if "foreign" in given:
+            _check_foreign(where, given["foreign"])
+        if "known" in given:
+            _check_known(where, given["known"])
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
-        import time
-
         import torch
 
         from ..training.devices import device_name
@@ -67,19 +68,27 @@ class Analysed:
         return Outcome(measured, [], time.monotonic() - began, environment(device))
 
 
-def _opened(where: Where, spec: str, name: str) -> None:
+def _check_foreign(where: Where, spec: str) -> None:
+    """`UserError` where images of other things are not there."""
     from ..data.sources import open_source
-    from ..errors import UserError
 
     given = where.source(spec)
-    if name == "known":
-        if not Path(given).is_dir():
-            raise UserError(
-                f"{spec} is needed: give --data {spec} FOLDER, with a folder of images for each class (WNID), as its "
-                "publishers lay it out"
-            )
-    else:
-        open_source(given, "test", limit=1, progress=False)
+    kind, _, rest = given.partition(":")
+    if given == "noise" or (kind == "images" and Path(rest).is_dir()):
+        return
+    if spec not in where.sources:
+        raise _needed(spec, "folder:DIR, or images:DIR for files without class folders")
+    open_source(given, "test", limit=1, progress=False)
+
+
+def _check_known(where: Where, spec: str) -> None:
+    """`UserError` where the folder of images of known classes is not there."""
+    if not Path(where.source(spec)).is_dir():
+        raise _needed(spec, "DIR, a folder of images for each class (WNID), as its publishers lay it out")
+
+
+def _needed(spec: str, what: str) -> UserError:
+    return UserError(f"{spec} is needed: give --data {spec} {what}")
 
 
 def _on(runs: list[Path], folder: Path, where: Where) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any
 
 
@@ -20,8 +19,3 @@ def command_line(verb: str, config: Any) -> str:
         if value is not True:
             words += [str(v) for v in value] if isinstance(value, tuple) else [str(value)]
     return shlex.join(words)
-
-
-def folder_name(spec: str) -> str:
-    """What a page calls a data source: the last part of its path, or its own name."""
-    return Path(spec.partition(":")[2]).stem or spec

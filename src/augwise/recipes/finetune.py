@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..analysis.compare_plan import CompareConfig
+from ..analysis.run_arms import data_name
 from ..errors import UserError
 from ..training.config import TrainConfig
-from .command import command_line, folder_name
+from .command import command_line
 
 
 @dataclass(frozen=True)
@@ -127,5 +128,5 @@ def finetune(config: FinetuneConfig) -> dict[str, Any]:
     """Run it (or what is left of it); see `augwise.compare` for what is written and returned."""
     from ..analysis.compare import compare
 
-    title = f"Fine-tuning on {folder_name(config.data)} at {config.size} px"
+    title = f"Fine-tuning on {data_name(config.data)} at {config.size} px"
     return compare(settings(config), title=title, command=command_line("finetune", config))
