@@ -418,6 +418,8 @@ def test_what_cannot_be_meant(tmp_path):
         (asked(scale="huge"), "full, short, tiny"),
         (asked(rows=("ResNet-19",)), "no row 'ResNet-19': use ResNet-18 / baseline"),
         (asked(columns=("Derma",)), "no column 'Derma': use PathMNIST"),
+        (asked(rows=("ResNet-50 / LP-A3",)), "does not run the row 'ResNet-50 / LP-A3': use ResNet-18 / baseline"),
+        (asked(columns=("BloodMNIST",)), "does not run the column 'BloodMNIST': use DermaMNIST"),
         (asked(seeds=0), "--seeds 0"),
         (asked(jobs=0), "--jobs 0"),
         (asked(scale="full", columns=("DermaMNIST",), data=(("medmnist:dermamnist", "npz:no.npz"),)), "no.npz"),

@@ -124,8 +124,8 @@ class Recipe:
         return [*of.columns, *(column for column in self.more_columns if column not in of.columns)]
 
     def places(self, scale: Scale, rows: Sequence[str] = (), columns: Sequence[str] = ()) -> dict[Place, Job]:
-        """What is run at a scale, or of it the rows and columns that are asked for. `UserError` for names unknown."""
-        rows, columns = rows or scale.rows, columns or scale.columns
+        """What is run at a scale, or of it the rows and columns that are asked for. `UserError` for names unknown, or
+        that the scale does not run."""
         tables = self.published()
         for what, asked, known in (
             ("row", rows, dict.fromkeys(r for t in tables for r in self.rows(t))),
@@ -134,6 +134,11 @@ class Recipe:
             for name in asked:
                 if name not in known:
                     raise UserError(f"{self.name} has no {what} {name!r}: use {'; '.join(known)}")
+        for what, asked, run in (("row", rows, scale.rows), ("column", columns, scale.columns)):
+            for name in asked:
+                if run and name not in run:
+                    raise UserError(f"this scale does not run the {what} {name!r}: use {'; '.join(run)}, or a larger")
+        rows, columns = rows or scale.rows, columns or scale.columns
         found = {}
         for one in tables:
             for row in self.rows(one):
