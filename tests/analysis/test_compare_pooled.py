@@ -5,7 +5,7 @@ import json
 import pytest
 
 from augwise.analysis.compare_plan import CompareConfig, Run, arms_of, cells, plan, run_of
-from augwise.analysis.compare_pooled import by_rule, class_changes, completed, overall, restored
+from augwise.analysis.compare_pooled import by_rule, class_changes, completed, listed, overall, restored
 from augwise.analysis.statistics import paired
 from report.samples import compare_config, compare_results, outcomes
 
@@ -109,6 +109,14 @@ def test_results_json_alone_gives_the_runs_back():
     assert completed(older)["overall"] == report["overall"]
     assert completed(older)["class_changes"] == report["class_changes"]
     assert completed(report) is report
+
+
+def test_runs_are_listed_as_planned_in_whatever_order_they_ended():
+    config = compare_config(seeds=2)
+    runs = plan(config)
+    keys = {run: f"key-{i}" for i, run in enumerate(runs)}
+    ended = {run: outcome for run, outcome in reversed(outcomes(config, {}).items()) if run != runs[1]}
+    assert [entry["key"] for entry in listed(ended, keys)] == [k for k in keys.values() if k != "key-1"]
 
 
 EVERYTHING = CompareConfig(

@@ -84,8 +84,11 @@ def completed(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def listed(results: Outcomes, keys: dict[Run, str]) -> list[dict[str, Any]]:
-    """What `restored` reads: every run with its key and outcome."""
-    return [{"key": keys[run], "run": asdict(run), **outcome} for run, outcome in results.items()]
+    """What `restored` reads: every finished run with its key and outcome, in the order of ``keys``, the plan's.
+
+    The order in which runs end is chance where several run at once, and is not told.
+    """
+    return [{"key": key, "run": asdict(run), **results[run]} for run, key in keys.items() if run in results]
 
 
 def _of_class(outcome: dict[str, Any], index: int) -> float | None:
