@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import augwise as aw
-from augwise.analysis.activation_maps import class_map, correlation, ends_in_pooling, mass_within
+from augwise.analysis.activation_maps import class_map, correlation, ends_in_pooling, mass_within, spread
 from augwise.importance.grad_cam import grad_cam
 from augwise.importance.grid import stretch
 from augwise.models.build import build
@@ -101,6 +101,9 @@ def test_likeness_and_mass_by_hand():
     mass = mass_within(a, b > 0)
     assert mass[:2].tolist() == pytest.approx([5 / 12, 0.5])
     assert mass[2].isnan()
+    covered = spread(a)
+    assert covered[:2].tolist() == [0.5, 1.0]
+    assert covered[2].isnan()
 
 
 def test_numbers_and_pictures_are_those_of_the_models(root, tmp_path):
@@ -119,6 +122,8 @@ def test_numbers_and_pictures_are_those_of_the_models(root, tmp_path):
         assert run["accuracy"] == pytest.approx((p.argmax(1) == labels).double().mean().item())
         cam = cams[run["name"]]
         assert run["empty"] == pytest.approx(np.mean([c.max() == 0 for c in cam]))
+        known = [c for c in cam if c.max() > 0]
+        assert run["covers"] == pytest.approx(np.mean([np.mean(c >= c.max() / 2) for c in known]), abs=1e-4)
         shares = {"on_important": [], "on_other": [], "area": []}
         for i in range(30):
             if cam[i].max() == 0 or own[i].max() == 0 or other[i].max() == 0:

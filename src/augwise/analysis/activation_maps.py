@@ -65,6 +65,14 @@ def mass_within(maps: Tensor, mask: Tensor) -> Tensor:
     return (maps * mask).sum((1, 2)) / maps.sum((1, 2))
 
 
+def spread(maps: Tensor) -> Tensor:
+    """Share of the image where a map is at least half of its maximum: maps (N, H, W) ≥ 0 to (N,); NaN for a map of
+    zeros."""
+    top = maps.amax((1, 2))
+    share = (maps >= top[:, None, None] / 2).float().mean((1, 2))
+    return torch.where(top > 0, share, torch.nan)
+
+
 def _close(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape:
         return False

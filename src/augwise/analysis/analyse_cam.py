@@ -15,15 +15,16 @@ from ..importance.grid import stretch
 from ..importance.store import ImportanceStore
 from ..report.figures import image_picture, map_picture
 from ..transforms.kept import important_points
-from .activation_maps import class_map, correlation, ends_in_pooling, mass_within
+from .activation_maps import class_map, correlation, ends_in_pooling, mass_within, spread
 from .analyse_config import AnalyseCam
 from .analyse_runs import Images, Subject, bar_of, check_answers, described, images_of, opened
 from .hessian import exact
 
 
 def cam(config: AnalyseCam, out: Path) -> dict[str, Any]:
-    """Of every run: accuracy and the class activation map of the label of every image, see `class_map`; of every two
-    runs the mean correlation of their maps over images; pictures, which stand in ``gallery.json``.
+    """Of every run: accuracy, and of the class activation map of the label of every image, see `class_map`, the mean
+    share of the image that it covers (``covers``: where it is at least half of its maximum); of every two runs the mean
+    correlation of their maps over images; pictures, which stand in ``gallery.json``.
 
     maps: the share of a map's mass on the ``share`` most important pixels of the image by the store, on those of
     another image of the store (``on_other``), and the share of the area that they are (``area``). Images without
@@ -74,11 +75,13 @@ class _Found:
     def __init__(self) -> None:
         self.right: list[Tensor] = []
         self.empty: list[Tensor] = []
+        self.covers: list[Tensor] = []
         self.covered: dict[str, list[Tensor]] = {}
 
     def add(self, maps: Tensor, right: Tensor) -> None:
         self.right.append(right.cpu())
         self.empty.append((maps.amax((1, 2)) == 0).cpu())
+        self.covers.append(spread(maps).cpu())
 
     def cover(self, maps: Tensor, own: Tensor, other: Tensor) -> None:
         some = own.any(2).any(1) & other.any(2).any(1) & (maps.amax((1, 2)) > 0)
@@ -90,7 +93,13 @@ class _Found:
             self.covered.setdefault(name, []).append(values[some].cpu())
 
     def told(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"accuracy": _share(self.right), "empty": _share(self.empty)}
+        covers = torch.cat(self.covers)
+        covers = covers[covers.isfinite()]
+        told: dict[str, Any] = {
+            "accuracy": _share(self.right),
+            "empty": _share(self.empty),
+            "covers": covers.double().mean().item() if len(covers) else None,
+        }
         for name in ("on_important", "on_other", "area"):
             values = torch.cat(self.covered[name]) if name in self.covered else torch.zeros(0)
             told[name] = values.mean().item() if len(values) else None

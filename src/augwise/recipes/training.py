@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..data.sources import Source
     from ..importance.attached import AttachedMaps
 
-__all__ = ["Arm", "Maps", "Training", "training"]
+__all__ = ["Arm", "Maps", "Training", "converged", "training"]
 
 Arm = Literal["plain", "guarded", "control", "trusted"]
 
@@ -113,6 +113,8 @@ class Training:
         for name in (WEIGHTS, CHECKPOINT):
             (folder / name).unlink(missing_ok=True)
         curve = [row["test_accuracy"] for row in result["curve"] if row.get("test_accuracy") is not None]
+        if len(curve) == settings.epochs:
+            measured["converged"] = converged(curve)
         return Outcome(measured, curve, result["seconds"], result["environment"])
 
     def fit(self, seed: int, folder: Path, where: Where) -> dict[str, Any]:
@@ -176,6 +178,14 @@ class Training:
     def _prepared(self) -> Prepared:
         assert self.maps is not None
         return Prepared(self.train, self.maps, self.noise)
+
+
+def converged(curve: Sequence[float], slack: float = 0.005) -> int:
+    """The epoch, from 1, after which accuracy (a share, after each epoch) first is what it is in the end but for
+    ``slack``: the mean of the last tenth of the epochs."""
+    last = curve[-max(1, len(curve) // 10) :]
+    end = sum(last) / len(last)
+    return next(epoch for epoch, accuracy in enumerate(curve, 1) if accuracy >= end - slack)
 
 
 def training(

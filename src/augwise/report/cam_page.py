@@ -7,6 +7,7 @@ from typing import Any
 from .analyse_page import Section, Table, analysis_page
 from .charts import Chart, Estimate, forest
 from .page import Page
+from .strips import strips
 from .text import number, percent
 
 
@@ -54,9 +55,14 @@ def _points(results: dict[str, Any]) -> list[str]:
 
 def _numbers(results: dict[str, Any]) -> Section:
     runs, mapped = results["runs"], results["maps"] is not None
-    columns = ["run", "map", "accuracy, %", "empty maps, %"]
-    rows = [[run["name"], run["kind"], percent(run["accuracy"]), percent(run["empty"])] for run in runs]
-    notes = ["A map is empty where no place speaks for the label."]
+    columns = ["run", "map", "accuracy, %", "empty maps, %", "covered, %"]
+    rows = [
+        [run["name"], run["kind"], *(percent(run.get(key)) for key in ("accuracy", "empty", "covers"))] for run in runs
+    ]
+    notes = [
+        "A map is empty where no place speaks for the label.",
+        "Covered: the share of the image where a map is at least half of its maximum.",
+    ]
     charts: list[Chart] = []
     if mapped:
         columns += ["on important, %", "on another’s, %", "their area, %"]
@@ -92,22 +98,5 @@ def _pairs(results: dict[str, Any]) -> list[Section]:
 
 def _pictures(gallery: dict[str, Any]) -> list[Section]:
     text = "Under each map what the run takes the image for, and how probable it finds that."
-    made = []
-    for group in gallery.get("groups") or []:
-        strips = [
-            (example["label"], [(t["image"], _words(t, example["label"]), _caption(t)) for t in example["tiles"]])
-            for example in group["examples"]
-        ]
-        made.append(Section("pictures", group["title"], [text], strips=strips))
-    return made
-
-
-def _words(tile: dict[str, Any], label: str) -> str:
-    return f"original of {label}" if "guess" not in tile else f"where {tile['name']} sees {label}"
-
-
-def _caption(tile: dict[str, Any]) -> str:
-    if "guess" not in tile:
-        return tile["name"]
-    verdict = "right" if tile["right"] else f"taken for {tile['guess']}"
-    return f"{tile['name']}: {verdict}, {100 * tile['sure']:.0f} %"
+    groups = gallery.get("groups") or []
+    return [Section("pictures", group["title"], [text], strips=strips(group["examples"])) for group in groups]

@@ -8,6 +8,7 @@ from typing import Any
 from .analyse_page import Section, Table, analysis_page, lines
 from .charts import line_chart
 from .page import Page
+from .strips import strips
 from .text import percent
 
 
@@ -90,27 +91,11 @@ def _numbers(results: dict[str, Any]) -> Section:
 
 
 def _pictures(gallery: dict[str, Any]) -> list[Section]:
-    made = []
-    for number, group in enumerate(gallery.get("groups") or []):
-        strips = []
-        for example in group["examples"]:
-            seen = [(t["image"], f"{t['name']} of {example['label']}", _caption(t)) for t in example["tiles"]]
-            looked = [
-                (t["cam"], f"where the classifier looks in the {t['name']}", f"{t['name']}: Grad-CAM")
-                for t in example["tiles"]
-                if "cam" in t
-            ]
-            strips.append((example["label"], [*seen, *looked]))
-        text = "Under each picture what the classifier takes it for, and how probable it finds the label."
-        made.append(Section(f"pictures-{number}", f"Pictures: {group['title']}", [text], strips=strips))
-    return made
-
-
-def _caption(tile: dict[str, Any]) -> str:
-    if "guess" not in tile:
-        return tile["name"]
-    verdict = "" if tile["right"] else f"taken for {tile['guess']}, "
-    return f"{tile['name']}: {verdict}{100 * tile['sure']:.0f} %"
+    text = "Under each picture what the classifier takes it for, and how probable it finds the label."
+    return [
+        Section(f"pictures-{number}", f"Pictures: {group['title']}", [text], strips=strips(group["examples"]))
+        for number, group in enumerate(gallery.get("groups") or [])
+    ]
 
 
 def _share(value: float | None) -> str:

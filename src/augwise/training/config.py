@@ -59,6 +59,8 @@ class TrainConfig:
     checkpoint: Path | None = None
     """Start from the weights in this file (safetensors, or a torch file of plain tensors); a head for another number
     of classes is replaced by a new one."""
+    only_head: bool = False
+    """Train the last layer alone (linear probing): all others keep the weights and statistics that they start with."""
 
     # how long, how large
     epochs: int = 20
@@ -192,6 +194,8 @@ class TrainConfig:
             raise UserError("give both mean and std, or neither")
         if self.compile and self.learn.lpa3:
             raise UserError("compile does not go with lpa3, which looks at layers inside the network: leave one out")
+        if self.only_head and self.learn.objective != "supervised":
+            raise UserError(f"only_head goes with objective=supervised, not with {self.learn.objective}: leave one out")
         if self.redraw and self.subset is None:
             raise UserError("redraw draws by the scores in a subset file: give subset, a file of augwise select")
         self._check_milestones()

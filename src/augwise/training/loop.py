@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from .. import randomness
 from ..errors import UserError
+from ..models.frozen import in_training
 from .checkpoint import Checkpoint
 from .objectives.base import Objective, Phase, Step
 from .optimizers import Average, Schedule
@@ -131,7 +132,7 @@ class _Loop:
     def _run_phase(self, epoch: int, phase: Phase) -> None:
         if phase.steps < 1:
             raise UserError("a phase of training has no steps: give more images or a smaller batch_size")
-        model = self.models[phase.model].train()
+        model = in_training(self.models[phase.model])
         for batch in phase.batches(self.step):
             torch.manual_seed(
                 randomness.derive(self.seed, "step", epoch, self.meter.steps, self.accelerator.process_index)

@@ -363,6 +363,8 @@ class _Run:
         )
         if config.checkpoint is not None:
             models.load_weights(model, config.checkpoint, new_head=True)
+        if config.only_head:
+            models.freeze_all_but_head(model)
         model = model.to(self.accelerator.device)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,115 @@
+"""Jobs on a part of the images: a network scores them all, some are chosen, and another network is trained on those.
+
+The network that scores and its scores are made once for all jobs that need the same ones, below ``HOME/prepared``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ..analysis.select_config import MIXED, Measure, SelectConfig
+from ..training.config import TrainConfig
+from .claims import waited
+from .prepared import BASE_SEED, settings_of, sources_of
+from .recipe import Outcome, Where
+from .training import Training
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which images: the share of each class whose scores by ``measure`` are highest ("top") or lowest ("bottom").
+
+    scorer: how the network that is asked is trained, on all the images. more: further settings of `SelectConfig`.
+    With the measure "random" every seed draws others; all else is the same for all seeds, as in the paper.
+    """
+
+    scorer: TrainConfig
+    measure: Measure
+    share: float
+    rule: Literal["top", "bottom"] = "top"
+    more: tuple[tuple[str, Any], ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        """As plain data, what decides the images."""
+        from ..analysis.compare_share import counting
+
+        return {
+            "scorer": counting(asdict(self.scorer), asdict(TrainConfig())),
+            "measure": self.measure,
+            "share": self.share,
+            "rule": self.rule,
+            "more": dict(self.more),
+        }
+
+    def home(self, where: Where) -> Path:
+        """A folder whose name changes with the network that scores."""
+        text = json.dumps(self.told()["scorer"], sort_keys=True, default=str)
+        return where.home / "prepared" / f"scorer-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+    def file(self, where: Where, seed: int) -> Path:
+        """The subset file, made by whoever comes first."""
+        from ..analysis.select_run import select_images
+
+        home = self.home(where)
+        with waited(home / "claim.json"):
+            config = self._config(where, seed)
+            file = config.file(self.share)
+            if not file.exists():
+                self._train(home / "base", where)
+                config.out.mkdir(parents=True, exist_ok=True)
+                if self.measure in MIXED:  # which share what they measure
+                    for other in home.glob("*/mixes-*.npz"):
+                        if other.parent != config.out:
+                            shutil.copy(other, config.out)
+                with contextlib.redirect_stdout(io.StringIO()):
+                    select_images(config)
+        return file
+
+    def _config(self, where: Where, seed: int) -> SelectConfig:
+        chance = self.measure == "random"
+        name = f"{self.measure}-{self.rule}-{self.share:g}" + (f"-s{seed}" if chance else "")
+        more = dict(self.more)
+        if more:
+            text = json.dumps(more, sort_keys=True, default=str)
+            name += "-" + hashlib.blake2b(text.encode(), digest_size=3).hexdigest()
+        train, home = settings_of(self.scorer, where), self.home(where)
+        return SelectConfig(
+            data=train.data, split=train.split, limit=train.limit, data_seed=train.data_seed, run=home / "base",
+            measure=self.measure, rule=self.rule, fractions=(self.share,), seed=seed if chance else 0,
+            device=train.device, quiet=where.quiet, out=home / name, **more,
+        )  # fmt: skip
+
+    def _train(self, folder: Path, where: Where) -> None:
+        from ..analysis.compare_share import run_settings
+        from ..training.train import train
+
+        settings, sources = settings_of(self.scorer, where), sources_of(self.scorer, where)
+        train(replace(run_settings(settings, folder), seed=BASE_SEED), source=sources.train, test=sources.test)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A training on the chosen images alone."""
+
+    training: Training
+    choice: Choice
+
+    def identity(self) -> dict[str, Any]:
+        told, choice = self.training.identity(), self.choice.told()
+        name = f"{choice['measure']}-{choice['rule']}-{choice['share']:g}-{told['name']}"
+        return {**told, "name": name, "choice": choice}
+
+    def check(self, where: Where) -> None:
+        self.training.check(where)
+
+    def run(self, seed: int, folder: Path, where: Where) -> Outcome:
+        """``limit`` of the training is the scorer's: the file names some of those images."""
+        train = replace(self.training.train, subset=self.choice.file(where, seed), limit=None)
+        return replace(self.training, train=train).run(seed, folder, where)
