@@ -11,7 +11,7 @@ from typing import Any
 
 from augwise.recipes.contents import RECIPES, find_recipe
 from augwise.recipes.recipe import SCALES, Recipe
-from augwise.report.reproduce_text import cell_text
+from augwise.report.reproduce_text import POINTS, cell_text, unit_of
 from augwise.report.text import signed
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "reproduced"
@@ -35,8 +35,8 @@ $ augwise reproduce lp-a3/table-3 --scale tiny --seeds 2
 ```
 
 Below, each cell is the mean ± standard deviation over seeds of the last epoch, and in brackets what the paper prints. A
-*gain* is in percentage points towards better, paired by seed, with its 95 % interval; *p* is corrected by Holm's method
-for all gains of one table.
+*gain* is towards better, in percentage points unless it says otherwise, paired by seed, with its 95 % interval; *p* is
+corrected by Holm's method for all gains of one table.
 """
 
 
@@ -126,8 +126,9 @@ def _results(scale: str, results: dict[str, Any]) -> list[str]:
             gain = pair["gain"]
             interval = "" if gain["low"] is None else f" [{signed(gain['low'])}, {signed(gain['high'])}]"
             p = "–" if pair["p"] is None else f"{pair['p']:.3f}"
+            unit = "" if unit_of(pair) == POINTS else f" {unit_of(pair)}"
             lines.append(
-                f"| {pair['what']} | {pair['against']} | {signed(gain['mean'])}{interval} | {p} | "
+                f"| {pair['what']} | {pair['against']} | {signed(gain['mean'])}{interval}{unit} | {p} | "
                 f"{signed(pair['published'])} | {pair['verdict']} |"
             )
         lines.append("")

@@ -76,7 +76,8 @@ def test_the_figures_in_a_recipe_s_head_are_printed_in_its_tables():
 
 def trainings(job):
     """Those that a job is made of."""
-    parts = [job, *(getattr(job, name, None) for name in ("first", "training", "than"))]
+    parts = [job, *(getattr(job, name, None) for name in ("first", "training", "than", "network"))]
+    parts += [part for name in ("ways", "networks") for _, part in getattr(job, name, ())]
     return [part for part in parts if isinstance(part, Training)]
 
 
@@ -355,6 +356,28 @@ def given_plan(out, better="lower", metric="test error %"):
     cells = {("plain", "net"): Value(9.5, None), ("IPF", "net"): Value(9.0, 0.1)}
     printed = Table("given", "given", metric, better, ("plain", "IPF"), ("net",), cells, {}, "")
     return recipe, printed, values, jobs, scale, out
+
+
+def test_gains_are_counted_in_what_the_table_counts(tmp_path, monkeypatch):
+    recipe, printed, values, _, scale, out = given_plan(tmp_path, metric="epochs to converge")
+    monkeypatch.setattr("augwise.recipes.recipe.table", lambda _: printed)
+    recipe = replace(recipe, measured=lambda _: "converged")
+    places = recipe.places(scale)
+    plan = Plan(recipe, "tiny", places, places, 3, out)
+    for name, job in zip(values, places.values(), strict=True):
+        for seed in range(3):
+            unit = plan.unit(job, seed)
+            unit.folder.mkdir(parents=True)
+            outcome = Outcome({"converged": 10.0 * values[name][seed]}, [], 1.0, {})
+            write_json(unit.folder / "summary.json", {"job": {}, "seed": seed, **outcome._asdict()})
+    plan.folder.mkdir(parents=True)
+    pair = write(plan)["pairs"][0]
+    assert pair["unit"] == "epochs to converge"
+    assert pair["gain"]["mean"] == pytest.approx(-10 * np.subtract(values["IPF"], values["plain"]).mean())  # fewer
+    assert "epochs to converge (n = 3)" in (plan.folder / "table.txt").read_text()
+    page = (plan.folder / "report.html").read_text()
+    assert "gain, epochs to converge" in page
+    assert "gain, points" not in page
 
 
 def test_the_table_s_numbers_by_hand(tmp_path, monkeypatch):

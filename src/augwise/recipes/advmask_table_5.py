@@ -11,26 +11,36 @@ GPU, estimated; the maps, by U-Nets, an hour. Wary: with 1 020 training images s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..training.config import TrainConfig
 from . import advmask, ipf_rda
+from .prepared import Maps
 from .recipe import Job, Place, Recipe, Scale
 
 _CONTROL = "control AdvMask"
 
 
-def job(scale: Scale, place: Place) -> Job | None:
-    """The column's method."""
+def settings(scale: Scale) -> TrainConfig:
+    """How a network is trained on the flowers."""
     w = scale.words
     train = TrainConfig(
         data="flowers102", size=224, crop_padding=28, model="torchvision:resnet50", epochs=w["epochs"], batch_size=64,
         lr=0.05, eval_last=10,
     )  # fmt: skip
-    train = replace(train, **w.get("stand_in", {}))
-    maps = ipf_rda.maps(scale, "advmask_attack", "torchvision:resnet18", batch_size=64, lr=0.05)
-    shown = ipf_rda.of_larger(scale, maps, **advmask.LARGER)
-    return advmask.job_of(scale, train, place.column, "flowers102", shown)
+    return replace(train, **w.get("stand_in", {}))
+
+
+def maps(scale: Scale, estimator: str = "advmask_attack", attack: Mapping[str, float] = advmask.LARGER) -> Maps:
+    """Points by an attack on a ResNet-18 of the flowers; attack: how it is set for larger images."""
+    found = ipf_rda.maps(scale, estimator, "torchvision:resnet18", batch_size=64, lr=0.05)
+    return ipf_rda.of_larger(scale, found, **attack)
+
+
+def job(scale: Scale, place: Place) -> Job | None:
+    """The column's method."""
+    return advmask.job_of(scale, settings(scale), place.column, "flowers102", maps(scale))
 
 
 def _against(row: str, column: str) -> tuple[str, str] | None:

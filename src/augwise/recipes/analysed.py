@@ -170,6 +170,22 @@ def _attacks(runs: list[Path], settings: dict[str, Any], folder: Path, where: Wh
     return measured
 
 
+def _farther(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
+    """limit. ``RandAugment kept`` and ``LP-A3 kept`` at the middle margin: shares of the right answers that are kept.
+    The pictures are the job's."""
+    from ..analysis.analyse import analyse
+    from ..analysis.analyse_config import AnalyseFarther
+    from ..report.gallery import read_gallery, write_gallery
+
+    asked = AnalyseFarther(_on(runs, folder, where), limit=settings["limit"])
+    rows = analyse(asked)["rows"]
+    (plain,) = _chosen(rows, method="randaugment")
+    (ours,) = _chosen(rows, method="lpa3", margin=asked.margins[len(asked.margins) // 2])
+    (group,) = read_gallery(folder / "analysis")["groups"]
+    write_gallery(folder, [group | {"title": "Images, and what is made of them"}])
+    return {"RandAugment kept": plain["kept"], "LP-A3 kept": ours["kept"]}
+
+
 def _embedding(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
     """limit. Dunn index of the features and of their t-SNE (`clusters.Spread.dunn`), and accuracy on these images."""
     from ..analysis.analyse import analyse
@@ -218,6 +234,7 @@ _ASKED: dict[str, Callable[[list[Path], dict[str, Any], Path, Where], dict[str, 
     "natural": _natural,
     "robustness": _robustness,
     "attacks": _attacks,
+    "farther": _farther,
     "embedding": _embedding,
     "gradients": _gradients,
     "curvature": _curvature,

@@ -10,14 +10,16 @@ import hashlib
 import io
 import json
 import shutil
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..analysis.select_config import MIXED, Measure, SelectConfig
+from ..analysis.select_run import NAMES
 from ..training.config import TrainConfig
 from .claims import waited
-from .prepared import BASE_SEED, settings_of, sources_of
+from .prepared import BASE_SEED, device_of, settings_of, sources_of
 from .recipe import Outcome, Where
 from .training import Training
 
@@ -26,8 +28,8 @@ from .training import Training
 class Choice:
     """Which images: the share of each class whose scores by ``measure`` are highest ("top") or lowest ("bottom").
 
-    scorer: how the network that is asked is trained, on all the images. more: further settings of `SelectConfig`.
-    With the measure "random" every seed draws others; all else is the same for all seeds, as in the paper.
+    scorer: how the network that is asked is trained, on all the images, with ``seed``. more: further settings of
+    `SelectConfig`. With the measure "random" every run's seed draws others; all else is the same for all runs.
     """
 
     scorer: TrainConfig
@@ -35,13 +37,14 @@ class Choice:
     share: float
     rule: Literal["top", "bottom"] = "top"
     more: tuple[tuple[str, Any], ...] = ()
+    seed: int = BASE_SEED
 
     def told(self) -> dict[str, Any]:
         """As plain data, what decides the images."""
         from ..analysis.compare_share import counting
 
         return {
-            "scorer": counting(asdict(self.scorer), asdict(TrainConfig())),
+            "scorer": counting(asdict(self.scorer), asdict(TrainConfig())) | {"seed": self.seed},
             "measure": self.measure,
             "share": self.share,
             "rule": self.rule,
@@ -91,7 +94,7 @@ class Choice:
         from ..training.train import train
 
         settings, sources = settings_of(self.scorer, where), sources_of(self.scorer, where)
-        train(replace(run_settings(settings, folder), seed=BASE_SEED), source=sources.train, test=sources.test)
+        train(replace(run_settings(settings, folder), seed=self.seed), source=sources.train, test=sources.test)
 
 
 @dataclass(frozen=True)
@@ -113,3 +116,52 @@ class Chosen:
         """``limit`` of the training is the scorer's: the file names some of those images."""
         train = replace(self.training.train, subset=self.choice.file(where, seed), limit=None)
         return replace(self.training, train=train).run(seed, folder, where)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores themselves. Measured: ``highest`` and ``lowest``, the mean scores of the share of all images at either
+    end; pictures of some of both, class by class."""
+
+    choice: Choice
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": f"scores-{self.choice.measure}", "choice": self.choice.told()}
+
+    def check(self, where: Where) -> None:
+        sources_of(self.choice.scorer, where)
+
+    def run(self, seed: int, folder: Path, where: Where) -> Outcome:
+        import numpy as np
+        import torch
+
+        from ..report.gallery import read_gallery, write_gallery
+        from ..training.results import environment
+
+        began = time.monotonic()
+        own = replace(self.choice, seed=BASE_SEED + seed)
+        home = own.file(where, seed).parent
+        with np.load(home / "scores.npz") as found:
+            scores = np.sort(found["scores"])
+        count = max(1, round(self.choice.share * len(scores)))
+        folder.mkdir(parents=True, exist_ok=True)
+        write_gallery(folder, _ends(read_gallery(home)["groups"], NAMES[self.choice.measure]))
+        measured = {"highest": float(scores[-count:].mean()), "lowest": float(scores[:count].mean())}
+        device = torch.device(device_of(where))
+        return Outcome(measured, [], time.monotonic() - began, environment(device))
+
+
+def _ends(groups: list[dict[str, Any]], measure: str) -> list[dict[str, Any]]:
+    """The page's own pictures of the highest and lowest of each class, under one heading for each end."""
+    made = []
+    for end in ("highest", "lowest"):
+        examples = []
+        for group in groups:
+            tiles = [
+                {"name": f"row {e['index']}", "image": e["image"], "caption": f"{e['score']:.3g}"}
+                for e in group["examples"]
+                if e["end"] == end
+            ]
+            examples.append({"label": group["title"], "tiles": tiles})
+        made.append({"title": f"{end.capitalize()} {measure}", "text": "", "examples": examples})
+    return made

@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from ..training.config import TrainConfig
+from .pictured import leave_maps
 from .prepared import BASE_SEED, Prepared, device_of, sources_of
 from .recipe import Outcome, Where
 from .training import Training
@@ -22,15 +23,18 @@ from .training import Training
 @dataclass(frozen=True)
 class Attack:
     """Maps of a data set by a base model of the seed's own. Measured: success_rate and share of pixels, both as shares,
-    key_points per image, and the hours that the maps took, the base model apart."""
+    key_points per image, and the hours that the maps took, the base model apart. shown: so many images with their maps
+    are left as pictures."""
 
     maps: Prepared
+    shown: int = 0
 
     def identity(self) -> dict[str, Any]:
         from ..analysis.compare_share import counting
 
         train = counting(asdict(self.maps.base_settings()), asdict(TrainConfig()))
-        return {"name": f"maps-{self.maps.train.data}", "train": train, "maps": asdict(self.maps.maps)}
+        shown = {"shown": self.shown} if self.shown else {}
+        return {"name": f"maps-{self.maps.train.data}", "train": train, "maps": asdict(self.maps.maps), **shown}
 
     def check(self, where: Where) -> None:
         sources_of(self.maps.train, where)
@@ -60,6 +64,8 @@ class Attack:
             "pixel_share": points / (store.height * store.width),
             "hours": seconds / 3600,
         }
+        if self.shown:
+            leave_maps(folder, store, source, self.shown)
         shutil.rmtree(folder / "maps")  # what is asked is counted
         return Outcome(measured, [], seconds, environment(torch.device(device_of(where))))
 
@@ -85,7 +91,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Overhead:
-    """By which share an epoch of one training is longer than of another, both by their median."""
+    """By which share an epoch of one training is longer than of another, both by their median (``overhead``), and one
+    over the other (``ratio``)."""
 
     training: Training
     than: Training
@@ -100,7 +107,8 @@ class Overhead:
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
         than = self.than.run(seed, folder / "than", where)
         outcome = self.training.run(seed, folder / "run", where)
-        measured: dict[str, float | None] = {"overhead": _epoch(folder / "run") / _epoch(folder / "than") - 1}
+        ratio = _epoch(folder / "run") / _epoch(folder / "than")
+        measured: dict[str, float | None] = {"overhead": ratio - 1, "ratio": ratio}
         return Outcome(measured, [], than.seconds + outcome.seconds, outcome.environment)
 
 

@@ -2,7 +2,7 @@
 
     OUT/runs/JOB/sSEED    one run each: its own checkpoints, and at its end summary.json
     OUT/prepared          base models and maps, shared by runs
-    OUT/PAPER/TABLE/SCALE results.json, table.txt, report.html, times.json
+    OUT/PAPER/TABLE/SCALE results.json, table.txt, report.html, times.json, and pictures where there are some
 
 Runs are claimed, so that any number of processes and machines may work in one folder; a name that changes with all that
 decides a result keeps other settings apart. results.json depends on the results alone: stopped or killed, gone on with
@@ -275,9 +275,10 @@ def write(plan: Plan, command: str = "") -> dict[str, Any]:
     """Results, table and page of what is done by now."""
     from ..files import write_atomically
     from ..report.build import report
+    from ..report.gallery import within, write_gallery
     from ..report.reproduce_text import as_text
     from ..training.results import write_json
-    from .reproduced import gathered
+    from .reproduced import gathered, pictured
 
     found, times = gathered(plan)
     scale = plan.recipe.scale(plan.scale)
@@ -297,5 +298,7 @@ def write(plan: Plan, command: str = "") -> dict[str, Any]:
     write_json(plan.folder / _RESULTS, results)
     write_json(plan.folder / _TIMES, times)
     write_atomically(plan.folder / "table.txt", lambda file: file.write(as_text(results).encode()))
+    if pictures := pictured(plan):
+        write_gallery(plan.folder, within(pictures))
     report(plan.folder)
     return results

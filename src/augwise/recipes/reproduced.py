@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 
 _SHARES = ("accuracy", "precision", "auc", "success_rate", "pixel_share", "overhead", "aupr", "share")
+_ENDS = (" asr", " accuracy", " evidence", " area", " covers", " kept")
+"""How shares are called of which a job has several."""
 
 
 def gathered(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -55,9 +57,21 @@ def gathered(plan: Plan) -> tuple[dict[str, Any], dict[str, Any]]:
     return found, {"seconds": seconds, "total": sum(seconds.values())}
 
 
+def pictured(plan: Plan) -> list[dict[str, Any]]:
+    """Pictures that a plan's jobs left with their first seed, in the order of its places; the same job's once."""
+    from ..report.gallery import read_gallery
+
+    found: list[dict[str, Any]] = []
+    for job in {key_of(job): job for job in plan.places.values()}.values():
+        unit = plan.unit(job, 0)
+        if unit.summary is not None:
+            found += read_gallery(unit.folder)["groups"]
+    return found
+
+
 def printed(table: Table, value: float, name: str) -> float:
     """A measured number in the unit of the paper's table: shares in per cent, errors where it prints errors."""
-    if name in _SHARES or name.endswith(" asr"):
+    if name in _SHARES or name.endswith(_ENDS):
         return 100 * (1 - value) if table.is_error and name == "accuracy" else 100 * value
     return value
 
@@ -100,7 +114,8 @@ def _table(plan: Plan, table: Table, values: Mapping[Place, Mapping[int, float]]
 
 
 def _pairs(plan: Plan, values: Mapping[Place, Mapping[int, float]]) -> list[dict[str, Any]]:
-    """Gains of places over what they are compared with, towards better, in the table's unit."""
+    """Gains of places over what they are compared with, towards better, in the table's unit: points of per cent, or
+    what it counts."""
     found = []
     for table in plan.recipe.published():
         sign = 1 if table.better == "higher" else -1
@@ -126,6 +141,7 @@ def _pairs(plan: Plan, values: Mapping[Place, Mapping[int, float]]) -> list[dict
                         "column": column,
                         "what": _called(row, column) + _which(plan, table),
                         "against": _called(*other, beside=(row, column)),
+                        "unit": "points" if "%" in table.metric else table.metric,
                         "gain": gain,
                         "published": None if a is None or b is None else sign * (a.mean - b.mean),
                         "p": p_value(gain),

@@ -106,6 +106,7 @@ class Training:
         settings = settings_of(self.train, where)
         measured: dict[str, float | None] = {"accuracy": result["test"]["last_accuracy"]}
         measured["seconds_per_epoch"] = result["seconds"] / settings.epochs
+        measured["hours"] = result["seconds"] / 3600
         if self.also:
             asked = EvaluateConfig(run=folder, limit=settings.eval_limit, device=settings.device, quiet=True)
             found = evaluate(asked)

@@ -9,17 +9,19 @@ from typing import Any
 from .analyse_page import Section, Table, lines
 from .charts import Chart, Estimate, forest, line_chart
 from .page import Facts, Page, environment_facts
-from .reproduce_text import cell_text
+from .reproduce_text import POINTS, cell_text, unit_of
+from .strips import strips
 from .text import counted, number, short, signed
 
 _MOST_LINES, _MOST_ROWS = 5, 30
 
 
-def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG001 - tables have no pictures
+def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
     """The page of what ``augwise reproduce`` found."""
     total = results["done"] + results["running"] + results["left"]
     sections = [_table(table, i) for i, table in enumerate(results["tables"]) if _filled(table)]
     sections += _gains(results)
+    sections += _pictures(gallery)
     sections += _curves(results)
     return Page(
         "analyse",
@@ -87,24 +89,28 @@ def _gains(results: dict[str, Any]) -> list[Section]:
     pairs = results["pairs"]
     if not pairs:
         return []
-    rows = [
-        [
-            pair["what"],
-            pair["against"],
-            str(pair["gain"]["n"]),
-            signed(pair["gain"]["mean"]) + _interval(pair["gain"]),
-            "–" if pair["p"] is None else number(pair["p"], 3),
-            signed(pair["published"]),
-            pair["verdict"],
-        ]
-        for pair in pairs
-    ]
-    columns = ["", "against", "n", "gain, points", "p (Holm)", "the paper’s", ""]
-    label = _shortest(pairs)
-    drawn = [_estimate(pair[label], pair["gain"]) for pair in pairs[:_MOST_ROWS]]
-    chart = forest("Gains towards better", [("", drawn)], "percentage points")
+    charts, tables = [], []
     caption = "Paired by seed, 95 % intervals of Student’s t; p of all these differences corrected by Holm’s method."
-    return [Section("gains", "Gains", [], [chart], [Table(caption, columns, rows)])]
+    for unit in dict.fromkeys(map(unit_of, pairs)):
+        own = [pair for pair in pairs if unit_of(pair) == unit]
+        label = _shortest(own)
+        drawn = [_estimate(pair[label], pair["gain"]) for pair in own[:_MOST_ROWS]]
+        charts.append(forest("Gains towards better", [("", drawn)], "percentage points" if unit == POINTS else unit))
+        columns = ["", "against", "n", f"gain, {unit}", "p (Holm)", "the paper’s", ""]
+        tables.append(Table(caption, columns, [_row(pair) for pair in own]))
+    return [Section("gains", "Gains", [], charts, tables)]
+
+
+def _row(pair: Mapping[str, Any]) -> list[str]:
+    return [
+        pair["what"],
+        pair["against"],
+        str(pair["gain"]["n"]),
+        signed(pair["gain"]["mean"]) + _interval(pair["gain"]),
+        "–" if pair["p"] is None else number(pair["p"], 3),
+        signed(pair["published"]),
+        pair["verdict"],
+    ]
 
 
 def _shortest(pairs: list[dict[str, Any]]) -> str:
@@ -122,6 +128,15 @@ def _interval(gain: Mapping[str, Any]) -> str:
 def _estimate(label: str, gain: Mapping[str, Any]) -> Estimate:
     sure = gain["low"] is not None and (gain["low"] > 0 or gain["high"] < 0)
     return Estimate(label, gain["mean"], gain["low"], gain["high"], sure=sure)
+
+
+def _pictures(gallery: dict[str, Any]) -> list[Section]:
+    """What the jobs of figures left, of the first seed."""
+    sections = []
+    for i, group in enumerate(gallery.get("groups") or []):
+        text = [group["text"]] if group.get("text") else []
+        sections.append(Section(f"pictures-{i}", group["title"], text, strips=strips(group["examples"])))
+    return sections
 
 
 def _curves(results: dict[str, Any]) -> list[Section]:

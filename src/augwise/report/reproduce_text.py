@@ -28,10 +28,21 @@ def as_text(results: Mapping[str, Any]) -> str:
     for pair in results["pairs"]:
         lines.append(pair_text(pair))
     if results["pairs"]:
-        lines.append("gains: percentage points towards better, paired by seed, 95 % intervals; p corrected by Holm")
+        lines.append(
+            "gains: towards better, in percentage points unless they say otherwise, paired by seed, 95 % intervals; p "
+            "corrected by Holm"
+        )
     total = results["done"] + results["running"] + results["left"]
     lines += ["", f"{results['done']} of {total} runs are done; numbers in brackets are the paper's"]
     return "\n".join(lines) + "\n"
+
+
+POINTS = "points"
+
+
+def unit_of(pair: Mapping[str, Any]) -> str:
+    """What a gain is counted in; older results have points alone."""
+    return pair.get("unit", POINTS)
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
@@ -49,5 +60,6 @@ def pair_text(pair: Mapping[str, Any]) -> str:
     interval = "" if gain["low"] is None else f" [{gain['low']:+.2f}, {gain['high']:+.2f}]"
     theirs = "" if pair["published"] is None else f", the paper {pair['published']:+.2f}"
     p = "" if pair["p"] is None else f", p {pair['p']:.2g}"
-    text = f"{gain['mean']:+.2f}{interval} (n = {gain['n']}){p}{theirs}".replace("-", "−")
+    unit = "" if unit_of(pair) == POINTS else f" {unit_of(pair)}"
+    text = f"{gain['mean']:+.2f}{interval}{unit} (n = {gain['n']}){p}{theirs}".replace("-", "−")
     return f"{pair['what']} against {pair['against']}: {text}: {pair['verdict']}"
