@@ -89,7 +89,7 @@ def test_what_methods_overwrite_is_measured_on_the_images_of_the_training(tmp_pa
     ]  # fmt: skip
 
 
-def test_mixtures_of_the_same_draws_stand_beside_each_other(tmp_path):
+def test_mixtures_of_the_same_images_stand_beside_each_other(tmp_path):
     plain = Training(SMALL, (("dcutmix", (("k", 3), ("p", 0.5))),))
     guided = Training(SMALL, (("saliencydcutmix", (("k", 3), ("p", 0.5))),), maps=Maps("centre"))
     where = Where(tmp_path / "home", device="cpu", threads=1)
@@ -102,7 +102,7 @@ def test_mixtures_of_the_same_draws_stand_beside_each_other(tmp_path):
     (group,) = read_gallery(tmp_path / "job")["groups"]
     for example in group["examples"]:
         assert [tile["name"] for tile in example["tiles"]] == ["first image", "a", "b"]
-        shares = [float(part.split(" %")[0]) for part in example["tiles"][1]["caption"].split(", ")]
+        shares = [float(part.split("(")[1].split(" %")[0]) for part in example["tiles"][1]["caption"].split(", ")]
         assert sum(shares) == pytest.approx(100, abs=2)
         assert shares == sorted(shares, reverse=True)
 

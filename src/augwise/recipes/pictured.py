@@ -78,7 +78,7 @@ class Augmented:
 
 @dataclass(frozen=True)
 class Mixed:
-    """The same images mixed in several ways, from the same draws; every image is mixed.
+    """The same images mixed in several ways, from the same seed; every image is mixed.
 
     ways: trainings by name whose last step cuts images together, at least one of which has maps. Measured: ``NAME
     evidence``, the mean share of an image's importance that is in view, over all images of all mixtures.
@@ -113,7 +113,7 @@ class Mixed:
             tiles: list[dict[str, Any]] = [{"name": "first image", "image": picture(pixels(_plain(images[i])))}]
             for name, batch in mixtures.items():
                 shares = [(names[int(row)], float(w)) for row, w in _parts(batch.labels, i)]
-                told = ", ".join(f"{100 * w:.0f} % {label}" for label, w in shares)
+                told = ", ".join(f"{label} ({100 * w:.0f} %)" for label, w in shares if w >= 0.005)
                 tiles.append({"name": name, "image": picture(pixels(_plain(batch.images[i]))), "caption": told})
             examples.append({"label": names[i], "tiles": tiles})
         _write(folder, "Mixtures", "Under each mixture its label.", examples)

@@ -93,8 +93,7 @@ def _gains(results: dict[str, Any]) -> list[Section]:
     caption = "Paired by seed, 95 % intervals of Student’s t; p of all these differences corrected by Holm’s method."
     for unit in dict.fromkeys(map(unit_of, pairs)):
         own = [pair for pair in pairs if unit_of(pair) == unit]
-        label = _shortest(own)
-        drawn = [_estimate(pair[label], pair["gain"]) for pair in own[:_MOST_ROWS]]
+        drawn = [_estimate(label, pair["gain"]) for label, pair in zip(_labels(own), own, strict=True)][:_MOST_ROWS]
         charts.append(forest("Gains towards better", [("", drawn)], "percentage points" if unit == POINTS else unit))
         columns = ["", "against", "n", f"gain, {unit}", "p (Holm)", "the paper’s", ""]
         tables.append(Table(caption, columns, [_row(pair) for pair in own]))
@@ -113,12 +112,16 @@ def _row(pair: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _shortest(pairs: list[dict[str, Any]]) -> str:
-    """What tells pairs apart in the room that a chart has."""
-    for name in ("row", "column"):
-        if len({pair[name] for pair in pairs}) == len(pairs):
-            return name
-    return "what"
+def _labels(pairs: list[dict[str, Any]]) -> list[str]:
+    """What tells pairs apart in the room that a chart has: the row, the column, either with its table's name in
+    brackets, or all."""
+    tables = [pair["what"].removeprefix(f"{pair['row']}, {pair['column']}") for pair in pairs]
+    rows, columns = ([pair[name] for pair in pairs] for name in ("row", "column"))
+    for told in (rows, columns, [*map("".join, zip(rows, tables, strict=True))],
+                 [*map("".join, zip(columns, tables, strict=True))]):  # fmt: skip
+        if len(set(told)) == len(pairs):
+            return told
+    return [pair["what"] for pair in pairs]
 
 
 def _interval(gain: Mapping[str, Any]) -> str:
