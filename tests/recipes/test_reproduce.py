@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import augwise as aw
 from augwise.analysis.predicted import predicted_labels
@@ -29,6 +31,7 @@ from augwise.recipes.recipe import SCALES, Outcome, Place, Recipe, Scale, Where,
 from augwise.recipes.reproduce import Plan, ReproduceConfig, plan_of, reproduce, states, write
 from augwise.recipes.reproduced import verdict
 from augwise.recipes.training import Maps, Training, training
+from augwise.report.gallery import read_gallery
 from augwise.training.config import TrainConfig
 from augwise.training.learn_config import LearnConfig
 from augwise.training.results import write_json
@@ -327,6 +330,45 @@ def test_questions_are_asked_of_networks_that_are_trained_once(tmp_path):
     (row,) = [row for row in told["rows"] if row["score"] == "max_softmax"]
     assert other.measured == {"aupr": row["aupr"]["mean"]}
     assert [path.stat().st_mtime_ns for path in made] == times  # not trained again
+
+
+def test_hard_images_stand_in_folders_of_their_classes(tmp_path):
+    """By the folder's name, or by a file that names its class; the accuracy is of those classes alone."""
+    source = aw.open_source("digits", "test", size=16, limit=40)
+    rows = [i for i in range(40) if source.labels[i] in (2, 7)]
+    for i in rows:
+        for home, name in (("named", str(source.labels[i])), ("coded", f"n{source.labels[i]:08d}")):
+            file = tmp_path / home / name / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(source[i][0].permute(1, 2, 0).numpy()).save(file)
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps({"n00000002": "2", "n00000007": "7"}))
+    job = Analysed(training(SMALL), "natural", (("known", "imagenet-a"),))
+    given = ({"imagenet-a": str(tmp_path / "named")},
+             {"imagenet-a": str(tmp_path / "coded"), "imagenet-classes": str(names)})  # fmt: skip
+    found = []
+    for i, sources in enumerate(given):
+        where = Where(tmp_path / "home", sources, device="cpu", threads=1)
+        job.check(where)
+        found.append(job.run(0, tmp_path / f"job-{i}", where).measured["accuracy"])
+    network = trained(job.network.kept(0, Where(tmp_path / "home", device="cpu"))).model
+    images = torch.stack([source[i][0] for i in rows]).float() / 255
+    with torch.no_grad():
+        among = network(images)[:, [2, 7]].argmax(1)
+    assert found == [pytest.approx((among == torch.tensor([source.labels[i] == 7 for i in rows])).float().mean())] * 2
+    with pytest.raises(UserError, match=r"imagenet-classes .* is not there"):
+        job.check(Where(tmp_path, {"imagenet-a": str(tmp_path), "imagenet-classes": str(tmp_path / "none.json")}))
+
+
+def test_what_augmentation_leaves_of_the_labels_is_that_of_analyse(tmp_path):
+    where = Where(tmp_path / "home", device="cpu", threads=1)
+    job = Analysed(training(replace(SMALL, epochs=6)), "farther", (("limit", 30),))
+    found = job.run(0, tmp_path / "job", where).measured
+    told = json.loads((tmp_path / "job" / "analysis" / "results.json").read_text())
+    kept = {(row["method"], row["margin"]): row["kept"] for row in told["rows"]}
+    assert found == {"RandAugment kept": kept["randaugment", None], "LP-A3 kept": kept["lpa3", 0.1]}
+    (group,) = read_gallery(tmp_path / "job")["groups"]
+    assert "cam" in group["examples"][0]["tiles"][0]
 
 
 class Given:

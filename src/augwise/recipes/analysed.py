@@ -82,9 +82,12 @@ def _check_foreign(where: Where, spec: str) -> None:
 
 
 def _check_known(where: Where, spec: str) -> None:
-    """`UserError` where the folder of images of known classes is not there."""
+    """`UserError` where the folder of images of known classes, or the file that names their classes, is not there."""
     if not Path(where.source(spec)).is_dir():
         raise _needed(spec, "DIR, a folder of images for each class (WNID), as its publishers lay it out")
+    mapping = where.sources.get("imagenet-classes")
+    if mapping is not None and not Path(mapping).exists():
+        raise UserError(f"--data imagenet-classes {mapping} is not there: give a JSON file of {{WNID: class name}}")
 
 
 def _needed(spec: str, what: str) -> UserError:
@@ -110,12 +113,17 @@ def _ood(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where)
 
 
 def _natural(runs: list[Path], settings: dict[str, Any], folder: Path, where: Where) -> dict[str, float | None]:
-    """known: the folder of ImageNet-A; mapping: of its class folders. Accuracy among the mapped classes."""
+    """known: the folder of ImageNet-A. Accuracy among the mapped classes. Which class a folder is of says the JSON file
+    ``imagenet-classes``, or else the folder of ImageNet that the network was trained on, or else the folder's name."""
     from ..analysis.analyse import analyse
     from ..analysis.analyse_config import AnalyseNatural
 
-    known, mapping = Path(where.source(settings["known"])), where.source("imagenet-classes")
-    asked = AnalyseNatural(_on(runs, folder, where), known=known, mapping=Path(mapping))
+    from ..analysis.reference_model import run_settings
+
+    kind, _, rest = run_settings(runs[0])["data"].partition(":")
+    mapping = where.sources.get("imagenet-classes", rest if kind in ("imagenet", "tiny-imagenet") else "")
+    known = Path(where.source(settings["known"]))
+    asked = AnalyseNatural(_on(runs, folder, where), known=known, mapping=Path(mapping) if mapping else None)
     (row,) = analyse(asked)["known"]["rows"]
     return {"accuracy": row["accuracy"]["mean"]}
 

@@ -1,6 +1,6 @@
 """DCutMix, Table 5: accuracy under attack, and on natural adversarial images (ImageNet-A).
 
-    augwise reproduce dcutmix/table-5 --scale full --data imagenet imagenet:DIR imagenet-a DIR imagenet-classes FILE
+    augwise reproduce dcutmix/table-5 --scale full --data imagenet imagenet:DIR imagenet-a DIR
 
 Paper: FGSM with the network's own gradients, PGD with those of a ResNet-50 of another seed (gray-box) and of a
 ResNet-152 (black-box), ℓ∞, ε = 8/255; Saliency-DCutMix is the best throughout (41.37 % under FGSM), DCutMix is below
