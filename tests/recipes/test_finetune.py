@@ -56,6 +56,10 @@ def test_settings_follow_where_the_weights_come_from():
     )
     assert (scratch.lr, tuned.lr) == (1e-3, 2e-4)
     assert scratch.crop == "resized"
+    probe = settings(FinetuneConfig(data="folder:x", checkpoint=Path("w.pt"), only_head=True)).train
+    assert (probe.only_head, probe.lr) == (True, 1e-3)
+    with pytest.raises(aw.UserError, match="--only-head needs a network that knows something"):
+        settings(FinetuneConfig(data="folder:x", only_head=True))
     with pytest.raises(aw.UserError, match="small_cnn is for small images"):
         settings(FinetuneConfig(data="folder:x", model="small_cnn"))
 

@@ -38,6 +38,8 @@ class FinetuneConfig:
     """Start from the weights that the library publishes (needs the network once)."""
     checkpoint: Path | None = None
     """Start from the weights in this file (safetensors, or a torch file of plain tensors)."""
+    only_head: bool = False
+    """Train the last layer alone (linear probing); the rest keeps the weights it starts from."""
     out: Path = Path("finetune")
     """Folder for results.json, report.html, the maps and the runs."""
     size: int = 224
@@ -47,7 +49,7 @@ class FinetuneConfig:
     batch_size: int = 32
     """Images per step."""
     lr: float | None = None
-    """Highest learning rate of AdamW; left out: 2e-4 from weights, 1e-3 from scratch."""
+    """Highest learning rate of AdamW; left out: 2e-4 from weights, 1e-3 from scratch or for the head alone."""
     ema: float = 0.99
     """Decay per step of the moving average of the weights that is measured; 0 for none."""
     crop_scale: tuple[float, float] = (0.08, 1.0)
@@ -86,6 +88,8 @@ def settings(config: FinetuneConfig) -> CompareConfig:
             f"--model {config.model} is for small images: give timm:NAME or torchvision:NAME, such as timm:resnet18"
         )
     from_weights = config.pretrained or config.checkpoint is not None
+    if config.only_head and not from_weights:
+        raise UserError("--only-head needs a network that knows something: give --checkpoint FILE or --pretrained too")
     train = TrainConfig(
         data=config.data,
         subset=config.subset,
@@ -97,10 +101,11 @@ def settings(config: FinetuneConfig) -> CompareConfig:
         model=config.model,
         pretrained=config.pretrained,
         checkpoint=config.checkpoint,
+        only_head=config.only_head,
         epochs=config.epochs,
         batch_size=config.batch_size,
         optimizer="adamw",
-        lr=config.lr or (2e-4 if from_weights else 1e-3),
+        lr=config.lr or (2e-4 if from_weights and not config.only_head else 1e-3),
         warmup_epochs=config.epochs / 10,
         label_smoothing=0.1,
         ema=config.ema,
