@@ -117,7 +117,6 @@ def _natural(runs: list[Path], settings: dict[str, Any], folder: Path, where: Wh
     ``imagenet-classes``, or else the folder of ImageNet that the network was trained on, or else the folder's name."""
     from ..analysis.analyse import analyse
     from ..analysis.analyse_config import AnalyseNatural
-
     from ..analysis.reference_model import run_settings
 
     kind, _, rest = run_settings(runs[0])["data"].partition(":")

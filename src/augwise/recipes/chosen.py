@@ -146,7 +146,10 @@ class Scored:
         count = max(1, round(self.choice.share * len(scores)))
         folder.mkdir(parents=True, exist_ok=True)
         write_gallery(folder, _ends(read_gallery(home)["groups"], NAMES[self.choice.measure]))
-        measured = {"highest": float(scores[-count:].mean()), "lowest": float(scores[:count].mean())}
+        measured: dict[str, float | None] = {
+            "highest": float(scores[-count:].mean()),
+            "lowest": float(scores[:count].mean()),
+        }
         device = torch.device(device_of(where))
         return Outcome(measured, [], time.monotonic() - began, environment(device))
 
