@@ -9,7 +9,7 @@ from .analyse_page import Section, Table, analysis_page, lines
 from .charts import line_chart
 from .page import Page
 from .strips import strips
-from .text import percent
+from .text import number, percent
 
 
 def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
@@ -71,7 +71,7 @@ def _numbers(results: dict[str, Any]) -> Section:
             row["run"],
             row["method"] + ("" if row["margin"] is None else f", σ {row['margin']:g}"),
             f"{row['distance']:.3f}",
-            f"{row['drop_median']:.4f}",
+            number(row["drop_median"], 4),
             "–" if row["within"] is None else percent(row["within"]),
             "–" if row["kept"] is None else percent(row["kept"]),
             "–" if row["alike"] is None else f"{row['alike']:.2f}",
@@ -93,8 +93,8 @@ def _numbers(results: dict[str, Any]) -> Section:
 def _pictures(gallery: dict[str, Any]) -> list[Section]:
     text = "Under each picture what the classifier takes it for, and how probable it finds the label."
     return [
-        Section(f"pictures-{number}", f"Pictures: {group['title']}", [text], strips=strips(group["examples"]))
-        for number, group in enumerate(gallery.get("groups") or [])
+        Section(f"pictures-{i}", f"Pictures: {group['title']}", [text], strips=strips(group["examples"]))
+        for i, group in enumerate(gallery.get("groups") or [])
     ]
 
 
