@@ -65,7 +65,8 @@ def test_market1501_by_split(market, tmp_path):
     assert [test.class_names[label] for label in test.labels] == ["0003", "0010", "-1", "0000", "0003", "0010"]
 
 
-def test_who_is_who_behind_other_sources(market):
+@pytest.mark.usefixtures("market")
+def test_who_is_who_behind_other_sources():
     source = aw.open_source("market1501", "test")
     part = Subset(Resized(Subset(Relabelled(source, source.labels), [5, 3, 1]), (8, 4)), [2, 0])
     who = who_is_who(part)
@@ -187,7 +188,7 @@ def test_cuhk03_is_refused_where_it_is_not_whole(cuhk, monkeypatch):
     refused("cuhk03", "lacks cuhk03_new_protocol_config_detected.mat")
 
 
-def test_digit_people_are_written_once_and_the_same(tmp_path, monkeypatch):
+def test_digit_people_are_written_once_and_the_same(tmp_path):
     train = aw.open_source("digit-people")
     assert np.bincount(train.labels).tolist() == [16] * 50
     test = aw.open_source("digit-people", "test")
@@ -209,7 +210,8 @@ def test_digit_people_are_written_once_and_the_same(tmp_path, monkeypatch):
     assert [again.fingerprint(i) for i in (0, 77, 799)] == before
 
 
-def test_whole_images_are_stretched_to_height_and_width_and_maps_with_them(market):
+@pytest.mark.usefixtures("market")
+def test_whole_images_are_stretched_to_height_and_width_and_maps_with_them():
     source = aw.open_source("market1501", size=(16, 10))
     assert source[0][0].shape == (3, 16, 10)
     assert source.image_size(1) == (16, 10)
@@ -223,7 +225,9 @@ def test_whole_images_are_stretched_to_height_and_width_and_maps_with_them(marke
     small = shown(ImportanceMap(peak), (16, 10))
     assert small.shape == (16, 10)
     assert float(small.sum()) == pytest.approx(float(peak.sum()), rel=1e-5)
-    assert int(small.flatten().argmax()) // 10 >= 12 and int(small.flatten().argmax()) % 10 >= 7
+    peak_row, peak_column = divmod(int(small.flatten().argmax()), 10)
+    assert peak_row >= 12
+    assert peak_column >= 7
     for wrong in ((0, 4), (1, 2, 3), (), (2.5, 4)):
         with pytest.raises(UserError, match="is not a picture"):
             Resized(source, wrong)

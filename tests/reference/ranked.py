@@ -1,4 +1,4 @@
-"""Re-identification in the slowest way that is obviously right: one query at a time, sorted, over Python lists and sets.
+"""Re-identification in the slowest way that is obviously right: one query at a time, sorted, over lists and sets.
 
 The measures after Zheng et al. 2015, re-ranking after Zhong et al. 2017 (their equations 2 to 12, and the scaling of
 their program), batch-hard triplets after Hermans et al. 2017.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference.ranked import batch_hard, ranked, reranked, squared
 from torch import Tensor
 
 from augwise.errors import UserError
 from augwise.reid import Rerank, batch_hard_triplet, evaluate_ranking
 from augwise.reid.ranking import _ranks_by_sorting, ranks_of
+from reference.ranked import batch_hard, ranked, reranked, squared
 
 Case = tuple[Tensor, Tensor, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -200,4 +200,5 @@ def test_twins_give_a_finite_gradient() -> None:
     """The farthest of an identity drawn twice may be the same picture."""
     features = torch.zeros(4, 3, requires_grad=True)
     batch_hard_triplet(features, torch.tensor([0, 0, 1, 1])).backward()
-    assert features.grad is not None and bool(features.grad.isfinite().all())
+    assert features.grad is not None
+    assert bool(features.grad.isfinite().all())

@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..errors import UserError
-from ..training.config import ImageSize
 from ..importance.centre import CentrePrior
 from ..importance.fidelity import erasure_drops, fidelity, random_windows, window_scores
 from ..importance.occlusion import Occlusion
@@ -25,6 +24,7 @@ from ..importance.one_pass import OnePass
 from ..importance.rows import Rows
 from ..importance.speed import wait_for
 from ..report.text import interval
+from ..training.config import ImageSize
 from ..training.one_pass import OnePassSettings, train_one_pass
 from .bootstrap import Bootstrapped, bootstrap
 from .fidelity_networks import check_fits

@@ -189,7 +189,7 @@ def view_of(run: Path | None, size: ImageSize | None, fit: str | None) -> tuple[
         raise UserError("--fit stretch needs --size: the side in pixels that the classifier sees, such as 224")
     if isinstance(size, tuple):
         if fit == "crop":
-            raise UserError(f"--fit crop cuts out squares, --size {size[0]} {size[1]} shows whole images: leave out one")
+            raise UserError(f"--fit crop cuts out squares, --size {size[0]} {size[1]} whole images: leave out one")
         return size, None
     return (None, size) if fit == "stretch" else (size, None)
 

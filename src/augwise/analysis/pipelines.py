@@ -17,7 +17,8 @@ from ..training.config import ImageSize
 @dataclass(frozen=True)
 class Recipe:
     """name: as on the command line; summary: what it is, in one line; make(size, num_classes): the transform (or
-    mixer) whose crops give so many pixels a side, or height and width; package: what must be installed for it besides torchvision."""
+    mixer) whose crops give so many pixels a side, or height and width; package: what must be installed
+    for it besides torchvision."""
 
     name: str
     summary: str

@@ -66,7 +66,8 @@ def open_cuhk03(
         rows = np.atleast_1d(lists[f"{which}_idx"]).ravel().astype(np.int64) - 1
         if not len(rows) or rows.min() < 0 or rows.max() >= len(files):
             raise UserError(
-                f"{path} numbers images of {which} that are not among its {len(files)} files: fetch it again. {layout.get}"
+                f"{path} numbers images of {which} that are not among its {len(files)} files: fetch it again. "
+                f"{layout.get}"
             )
         return [Seen(images / files[row], int(labels[row]), _camera(files[row], path)) for row in rows]
 
@@ -107,7 +108,7 @@ def _unpack(home: Path, kind: str, layout: Layout, progress: bool) -> None:
         part.mkdir()
         with h5py.File(archive, "r") as file:
             _write_images(file, kind, part, progress)
-        os.replace(part, home / f"images_{kind}")
+        part.replace(home / f"images_{kind}")
     except (OSError, KeyError, ValueError) as error:
         if (home / f"images_{kind}").is_dir():  # another process was faster
             return

@@ -58,7 +58,7 @@ def _write(home: Path) -> None:
     try:
         shutil.rmtree(part, ignore_errors=True)
         write_digit_people(part)
-        os.replace(part, home)
+        part.replace(home)
     except OSError as error:
         if not home.is_dir():  # otherwise another process was faster
             raise UserError(

@@ -66,8 +66,8 @@ _PEOPLE: dict[str, Callable[[str, str, Broken, bool], Source]] = {
 }
 KNOWN = (
     "digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10, tiny-imagenet, "
-    "flowers102 or imagenet, or for re-identification market1501, cuhk03, cuhk03-labeled or digit-people, of which each "
-    "may name a folder, as mnist:DIR"
+    "flowers102 or imagenet, or for re-identification market1501, cuhk03, cuhk03-labeled or digit-people, of which "
+    "each may name a folder, as mnist:DIR"
 )
 
 
@@ -243,9 +243,7 @@ class Resized:
         if not 0 < share <= 1:
             raise UserError(f"share={share} is no part of a side: give a number above 0 and up to 1, such as 0.875")
         if share != 1 and not isinstance(self.size, int):
-            raise UserError(
-                f"share={share} is of a centre square, size={self.size} shows whole images: give one of both"
-            )
+            raise UserError(f"share={share} is of a centre square, size={self.size} is whole images: give one of both")
         self.source, self.share = source, share
         self.interpolation: Interpolation = interpolation
         self.labels, self.class_names = source.labels, source.class_names

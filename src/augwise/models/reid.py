@@ -1,4 +1,4 @@
-"""Networks for re-identification: classifiers of identities whose features also tell people apart that they never saw."""
+"""Networks for re-identification: classifiers of identities whose features also tell people apart that are new."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .stem import replace_stem
 
 
 class Identified(NamedTuple):
-    """What a network says of images. logits: (N, classes) of each of its heads, that of the whole image first; features:
-    (N, F), which a triplet loss compares; embedding: (N, E), which rankings compare, by cosine."""
+    """What a network says of images. logits: (N, classes) of each of its heads, that of the whole image first;
+    features: (N, F), which a triplet loss compares; embedding: (N, E), which rankings compare, by cosine."""
 
     logits: tuple[Tensor, ...]
     features: Tensor
@@ -56,8 +56,8 @@ class Neck(nn.Module):
 
 
 class Baseline(IdentityNetwork):
-    """A ResNet whose last stage keeps its resolution, mean over places, BN neck: the "strong baseline" of Luo, Gu, Liao,
-    Lai and Jiang, "Bag of Tricks and a Strong Baseline for Deep Person Re-identification" (2019).
+    """A ResNet whose last stage keeps its resolution, mean over places, BN neck: Luo, Gu, Liao, Lai and Jiang, "Bag of
+    Tricks and a Strong Baseline for Deep Person Re-identification" (2019).
 
     Features are those before the neck, the embedding is behind it. backbone: see `last_stride_1`; channels: of its last
     stage.
@@ -133,8 +133,8 @@ class FeaturePyramidBranch(IdentityNetwork):
 
 
 class Attention(nn.Module):
-    """x + γ_p P + γ_c C (Fu et al. 2019, "Dual Attention Network for Scene Segmentation", Eq. 1-4): every place looks at
-    all places like it, then every channel at all channels unlike it. Both γ begin at 0, where it does nothing."""
+    """x + γ_p P + γ_c C (Fu et al. 2019, "Dual Attention Network for Scene Segmentation", Eq. 1-4): every place looks
+    at all places like it, then every channel at all channels unlike it. Both γ begin at 0, where it does nothing."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -189,7 +189,7 @@ class TrainConfig:
         for name in ("val_share", "label_smoothing", "ema", "warmup_from"):
             _within(name, getattr(self, name), 0, 1)
         if self.warmup_from and not self.warmup_epochs:
-            raise UserError(f"warmup_from={self.warmup_from} has no use without warmup_epochs: say how many, such as 10")
+            raise UserError(f"warmup_from={self.warmup_from} has no use without warmup_epochs: give them, say 10")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise UserError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}: make it less")
         for name, known in _CHOICES.items():
@@ -247,13 +247,13 @@ class TrainConfig:
         images = self.learn.reid_images
         if self.batch_size % images or self.batch_size < 2 * images:
             raise UserError(
-                f"batch_size={self.batch_size} holds no {images} images each of two identities or more: give a multiple "
-                f"of {images}, at least {2 * images}, or another reid_images"
+                f"batch_size={self.batch_size} holds no {images} images each of two identities or more: give a "
+                f"multiple of {images}, at least {2 * images}, or another reid_images"
             )
         if self.val_share:
             raise UserError(
-                "val_share sets images of the same people aside, but objective=reid is measured on others: choose settings "
-                "on a data set of other people, and leave it out"
+                "val_share sets images of the same people aside, but objective=reid is measured on others: choose "
+                "settings on a data set of other people, and leave it out"
             )
         if self.redraw:
             raise UserError("objective=reid draws identities, so redraw cannot draw images: leave it out")

@@ -34,8 +34,8 @@ class IdentityOrder:
             raise UserError(f"batches of {people} identities with {images} images each: give at least 2 of both")
         if len(self.members) < people:
             raise UserError(
-                f"a step takes {people} identities, but there are {len(self.members)}: give a smaller batch_size, or more "
-                "reid_images"
+                f"a step takes {people} identities, but there are {len(self.members)}: give a smaller batch_size, or "
+                "more reid_images"
             )
         self.few = sum(len(rows) < images for rows in self.members)
         self.groups = np.array([-(-len(rows) // images) for rows in self.members])

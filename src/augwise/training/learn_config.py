@@ -23,6 +23,7 @@ _WRONG_LABELS: dict[str, tuple[str, ...]] = {
 _DOUBTFUL = tuple(dict.fromkeys(name for names in _WRONG_LABELS.values() for name in names))
 _REID = ("reid_images", "reid_loss", "reid_margin", "reid_weight")
 _NOT_NEGATIVE = ("refine_epochs", "ramp_epochs", "penalty", "correct_epochs", "compatibility", "entropy", "balance")
+_NOT_NEGATIVE += ("reid_margin", "reid_weight")
 USUAL: dict[str, dict[str, float]] = {
     "confidence": _CONFIDENCE,
     "temperature": {"uda": 0.4, "pes": 0.5, "dividemix": 0.5},
@@ -208,7 +209,7 @@ class LearnConfig:
             _above(self, name)
         for name in ("lpa3_step", "lpa3_stride", "lpa3_cap", "mix_alpha", "early_epochs", "refine_lr", "label_lr"):
             _above(self, name)
-        for name in ("reid_margin", "reid_weight", "unlabelled_weight", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_back_off", *_NOT_NEGATIVE):
+        for name in ("unlabelled_weight", "lpa3_weight", "lpa3_warmup_epochs", "lpa3_back_off", *_NOT_NEGATIVE):
             if getattr(self, name) is not None and not getattr(self, name) >= 0:
                 raise UserError(f"{name}={getattr(self, name)}: give 0 or more")
         for name in ("confidence", "lpa3_confidence", "clean"):

@@ -56,7 +56,8 @@ def fit(
 
     clip: largest gradient norm. ema: decay of the moving average of the weights, 0 for none; it is what is evaluated.
     evaluate: accuracy of a model in evaluation mode, or several measures with "test_accuracy" among them, called after
-    each epoch, or each of the ``evaluate_last`` last ones (by every process). on_epoch: gets each new row of the curve. compile: of every model, by torch.compile, until
+    each epoch, or each of the ``evaluate_last`` last ones (by every process). on_epoch: gets each new row of the
+    curve. compile: of every model, by torch.compile, until
     the end. Ctrl-C ends the step, saves and raises `KeyboardInterrupt`.
     """
     loop = _Loop(objective, accelerator, schedule, seed, clip, ema, checkpoint, quiet)
@@ -165,9 +166,7 @@ class _Loop:
         if phase.model in self.averages:
             self.averages[phase.model].update(self.objective.models[phase.model])
 
-    def _row(
-        self, epoch: int, evaluate: Callable[[nn.Module], float | Mapping[str, float]] | None
-    ) -> dict[str, float]:
+    def _row(self, epoch: int, evaluate: Callable[[nn.Module], float | Mapping[str, float]] | None) -> dict[str, float]:
         groups = [g["lr"] for o in self.objective.optimizers.values() for g in o.param_groups]
         row: dict[str, float] = {"epoch": epoch + 1, "lr": groups[0], **self.meter.means(epoch, self.accelerator)}
         if evaluate is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,12 +71,40 @@ def row_of_curve(ranking: Ranking) -> dict[str, float]:
     return {"test_accuracy": ranking.cmc[1], "test_map": ranking.map}
 
 
-def check_people(train: Source, test: Source) -> None:
+def by_identity(ranking: Ranking, who: Who, names: Mapping[int, str]) -> list[dict[str, Any]]:
+    """Of each identity that is asked for and has a match: its queries, their mean AP and the share with rank 1."""
+    asked = who.identities[who.asked]
+    counted = ranking.first > 0
+    rows = []
+    for number in np.unique(asked[counted]):
+        own = (asked == number) & counted
+        precision, first = ranking.average_precision[own], ranking.first[own]
+        measured = {"map": float(precision.mean()), "rank_1": float((first == 1).mean())}
+        rows.append({"identity": names[int(number)], "queries": len(first), **measured})
+    return rows
+
+
+def measures_in_words(measured: Mapping[str, Any]) -> str:
+    """``mAP 91.20 %, rank 1 97.00 %, rank 5 99.00 %, rank 10 99.50 %``."""
+    ranks = ", ".join(f"rank {k} {100 * measured[f'rank_{k}']:.2f} %" for k in RANKS)
+    return f"mAP {100 * measured['map']:.2f} %, {ranks}"
+
+
+def queries_in_words(measured: Mapping[str, Any]) -> str:
+    """How many queries of how many images, and how many of them have no match there."""
+    without = measured["left_out"]
+    text = f"{measured['queries']} queries of a gallery of {measured['gallery']} images"
+    if without:
+        text += f"; {without} more without a match by another camera left out"
+    return text
+
+
+def check_people(test: Source, train: Source | None = None) -> None:
     """`UserError` where there is nobody to train on or to rank: before any image is read."""
-    for source in (train, test):
-        who_is_who(source)
-    if len(np.unique(train.labels)) < 2:
-        raise UserError(f"{train.name} has images of one identity only: there is nobody to tell it from")
+    if train is not None:
+        who_is_who(train)
+        if len(np.unique(train.labels)) < 2:
+            raise UserError(f"{train.name} has images of one identity only: there is nobody to tell it from")
     who = who_is_who(test)
     if not who.asked.any() or who.asked.all():
         what = "queries alone" if who.asked.any() else "no queries"

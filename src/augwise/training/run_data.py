@@ -61,9 +61,7 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
     else:
         held_out = open_source(config.data, config.eval_split, **config.opening) if test is None else as_source(test)
         tested_on = config.eval_split
-    if config.learn.of_people:
-        check_people(train, held_out if config.eval_limit is None else limited(held_out, config.eval_limit, config.data_seed))
-    elif list(train.class_names) != list(held_out.class_names):
+    if not config.learn.of_people and list(train.class_names) != list(held_out.class_names):
         refuse_foreign(held_out)
         raise UserError(
             f"training data has the classes {train.class_names}, the test data {held_out.class_names}: "
@@ -84,6 +82,8 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
         Redraw.of(SubsetFile.load(config.subset), train, config.seed) if config.redraw and config.subset else None,
         true_labels,
     )
+    if config.learn.of_people:
+        check_people(data.test, data.train)
     check_labels(data.train, config.learn.few_labels)
     check_labels(data.test)
     return data
@@ -111,8 +111,8 @@ def check_unlabelled(steps: Sequence[Any], config: TrainConfig, forward: Any) ->
     for step in steps:
         if config.learn.of_people and isinstance(step, Mixer):
             raise UserError(
-                f"{type(step).__name__} mixes people, and objective={name} asks who each image is: give an augmentation of "
-                "single images"
+                f"{type(step).__name__} mixes people, and objective={name} asks who each image is: give an "
+                "augmentation of single images"
             )
         if config.learn.of_people:
             continue

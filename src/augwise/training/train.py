@@ -323,10 +323,11 @@ class _Run:
         if not learn.of_people:
             return None
         labels, people = np.asarray(self.data.train.labels), config.batch_size // learn.reid_images
-        if people % self.accelerator.num_processes or people == self.accelerator.num_processes:
+        processes = self.accelerator.num_processes
+        if people % processes or people < 2 * processes:
             raise UserError(
-                f"the {people} identities of a step cannot be shared by {self.accelerator.num_processes} processes, two "
-                "or more each: give another batch_size"
+                f"the {people} identities of a step cannot be shared by {processes} processes, two or more each: give "
+                "another batch_size"
             )
         return IdentityOrder(labels, people, learn.reid_images, config.seed)
 
