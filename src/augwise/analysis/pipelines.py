@@ -85,7 +85,7 @@ def _timm_rand_augment(size: ImageSize, _: int) -> Any:
     return create_transform(size, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, re_mode="pixel")
 
 
-def _timm_mixup(_: int, num_classes: int) -> Any:
+def _timm_mixup(_: ImageSize, num_classes: int) -> Any:
     from timm.data.mixup import Mixup
 
     return Mixup(mixup_alpha=0.8, cutmix_alpha=1.0, label_smoothing=0.1, num_classes=num_classes)

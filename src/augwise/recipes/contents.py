@@ -11,6 +11,7 @@ from .recipe import SCALES, Recipe
 RECIPES = {
     "ipf-rda/table-1": "ipf_rda_table_1",
     "ipf-rda/table-2": "ipf_rda_table_2",
+    "ipf-rda/table-3": "ipf_rda_table_3",
     "ipf-rda/table-4": "ipf_rda_table_4",
     "ipf-rda/table-5": "ipf_rda_table_5",
     "ipf-rda/table-6": "ipf_rda_table_6",
@@ -52,7 +53,6 @@ _CURVES = "curves stand on the page of every table; of runs of your own: augwise
 ELSEWHERE = {
     "ipf-rda/figure-3": "pictures of plain and guarded images stand on the page of augwise compare and augwise show",
     "ipf-rda/figure-6": "augwise analyse cam --data flowers102 lays the runs of several methods side by side",
-    "ipf-rda/table-3": "person re-identification is not there yet",
     "advmask/figure-2": "augwise estimate --method advmask_attack, then augwise show, draws the attacked points",
     "advmask/figure-5": "augwise analyse cam --data flowers102 lays the runs of several methods side by side",
     "advmask/figure-6": "ipf-rda/table-12 and table-11 count what training and maps cost; " + _CURVES,

@@ -36,8 +36,7 @@ def embeddings(
     for batch in batches:
         with nullcontext() if accelerator is None else accelerator.autocast():
             said = model(batch.images, everything=True).embedding.float()
-        if found is None:
-            found = said.new_zeros(count, said.shape[1])
+        found = said.new_zeros(count, said.shape[1]) if found is None else found
         found[batch.indices] = said
     if found is None:
         raise UserError("there are no images to rank")
