@@ -65,8 +65,9 @@ RECIPE = Recipe(
             words={**ipf_rda.SHORT, **_SIZE},
         ),
         "tiny": Scale(
-            "300 handwritten digits at 16 px for CIFAR-10, the small CNN; pairs of digits at 32 × 16 for Market-1501, a "
-            "narrow network; ε 32/255, 40 steps", "3 minutes on two cores", 2, rows=("CIFAR-10", "Market1501"),
+            "300 handwritten digits at 16 px for CIFAR-10, the small CNN; pairs of digits at 32 × 16 for Market-1501, "
+            "a narrow network; ε 32/255, 40 steps", "3 minutes on two cores", 2,
+            rows=("CIFAR-10", "Market1501"),
             words={**ipf_rda.TINY, "people": ipf_rda_table_3.TINY},
         ),
     },
