@@ -23,7 +23,7 @@ WORDS |= {"criteria", "layers", "losses", "subset_file", "windows"}
 ROWS = [
     WORDS,
     {"importance", "transforms", "mixing", "adversarial", "models"},
-    {"selection", "data"},
+    {"selection", "data", "reid"},
     {"catalogue"},
     {"training", "options"},
     {"analysis", "report"},

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..errors import UserError
 from ..fingerprints import model_fingerprint
+from ..training.config import ImageSize, as_image_size, size_in_words
 from .analyse_config import AnalyseRuns
 from .analyse_kept import Kept
 
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class View(NamedTuple):
-    """How a run's images are seen: side in pixels (None: as they are), share of the shorter side (None: all of it), and
-    how they are resized."""
+    """How a run's images are seen: side in pixels, or height and width (None: as they are), share of the shorter side
+    (None: all of it), and how they are resized."""
 
-    size: int | None
+    size: ImageSize | None
     share: float | None
     interpolation: str
 
@@ -50,7 +51,7 @@ class Subject:
     def view(self) -> View:
         """How this run measured its images."""
         s = self.settings
-        return View(s["size"], s.get("crop_share"), s.get("interpolation") or "bilinear")
+        return View(as_image_size(s["size"]), s.get("crop_share"), s.get("interpolation") or "bilinear")
 
     @property
     def weights(self) -> int:
@@ -163,7 +164,7 @@ def _check_alike(first: Subject, other: Subject, data: str | None) -> None:
 
 def _seen(subject: Subject) -> str:
     view, channels = subject.view, len(subject.data["mean"])
-    size = "their own size" if view.size is None else f"{view.size} px"
+    size = "their own size" if view.size is None else size_in_words(view.size)
     return f"{channels} channels, {size}" + (f", {view.share:g} of the side" if view.share else "")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
+from ..training.config import ImageSize
 from .attack_list import Goal, Settings, default_names, find_attack, is_ours
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class AttackTableConfig:
     limit: int | None = 256
     """Only this many images, a seeded subset with balanced classes; those that the model mistakes are left out and
     counted."""
-    size: int | None = None
-    """Resize images to this many pixels a side. Left out: that of the run."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width. Left out: that of the run."""
     run: Path | None = None
     """Folder of a finished training run: the classifier that is attacked."""
     model: str | None = None

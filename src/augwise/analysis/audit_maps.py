@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .. import randomness
-from ..data.sources import Resized, centre_square
+from ..data.sources import Resized, shown
 from ..data.with_importance import attach, fit
 from ..errors import UserError
 from ..importance.centre import CentrePrior
@@ -88,7 +88,7 @@ def _stored(store: Any, source: Source, rows: Sequence[int], images: Sequence[Te
         importance = torch.as_tensor(attached.read(int(row)))
         if whole is not source and isinstance(source, Resized):
             importance = ImportanceMap(fit(importance, *whole[int(row)][0].shape[-2:]))
-            importance = centre_square(importance, source.size, source.share).as_subclass(Tensor)
+            importance = shown(importance, source.size, source.share).as_subclass(Tensor)
         maps.append(fit(importance, *image.shape[-2:]))
     return maps, f"{meta.get('method', 'maps')}, from a store"
 

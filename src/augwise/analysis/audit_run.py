@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
+from ..training.config import ImageSize, as_image_size
 from .pipelines import recipe
 from .reference_model import run_settings
 
@@ -28,9 +29,9 @@ class AuditConfig:
     tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
     split: str = "train"
     """Split whose images are looked at."""
-    size: int | None = None
-    """Resize images to this many pixels a side; crops give this size too. Left out: that of the run, else images as
-    they are and crops of the first image's shorter side."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width (--size 256 128); crops give this
+    size too. Left out: that of the run, else images as they are and crops of the first image's shorter side."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or skip them (checks all files first, lists them at the
     end)."""
@@ -90,7 +91,7 @@ def run_audit(config: AuditConfig, method: nn.Module | None = None, command: str
     recipes = [recipe(name) for name in dict.fromkeys(names)]
     importance = _importance(config)
     require_writable(config.out)
-    size = config.size or (None if config.run is None else run_settings(config.run)["size"])
+    size = config.size or (None if config.run is None else as_image_size(run_settings(config.run)["size"]))
     opening: dict[str, Any] = {"size": size, "broken": config.broken, "subset": config.subset}
     source = open_source(config.data, config.split, **opening, progress=not config.quiet)
     size = size or min(source[0][0].shape[-2:])

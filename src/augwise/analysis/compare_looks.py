@@ -153,7 +153,7 @@ def _moves(entry: Entry) -> bool:
 def _size(config: CompareConfig, source: Source) -> tuple[int, int]:
     """Height and width of what the method's steps see."""
     size = config.train.size
-    if config.train.crop == "resized" and size is not None:
+    if config.train.crop == "resized" and isinstance(size, int):
         return size, size
     return source[0][0].shape[-2], source[0][0].shape[-1]
 

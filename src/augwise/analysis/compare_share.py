@@ -102,7 +102,7 @@ def maps(config: CompareConfig, name: str, base: dict[str, Any], source: Source)
     looked_into = config.maps_from or out / "base"
     where, progress = device_name(config.train.device), not config.train.quiet
     # Of images of any size whole ones are looked at, so that a map goes through whatever crop its image does.
-    size = config.train.size if config.train.crop == "resized" else None
+    size = config.train.size if config.train.crop == "resized" and isinstance(config.train.size, int) else None
     folder = out / "maps" / name
     classes = base["data"]["classes"]
     if name == ONE_PASS:

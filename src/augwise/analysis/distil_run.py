@@ -24,6 +24,7 @@ from ..importance.one_pass import OnePass
 from ..importance.rows import Rows
 from ..importance.speed import wait_for
 from ..report.text import interval
+from ..training.config import ImageSize
 from ..training.one_pass import OnePassSettings, train_one_pass
 from .bootstrap import Bootstrapped, bootstrap
 from .fidelity_networks import check_fits
@@ -70,8 +71,8 @@ class DistilConfig:
     """Split whose images tell how faithful the maps are."""
     held_out_limit: int = 500
     """How many of them."""
-    size: int | None = None
-    """Resize images to this many pixels a side; left out: that of the run."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width; left out: that of the run."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or check all files first and leave such out."""
     data_seed: int = 0
@@ -131,7 +132,7 @@ def distil(config: DistilConfig, command: str = "") -> dict[str, Any]:
     return _report(config, command, network, source, held_out, networks, device, seconds)
 
 
-def _size_of(run: Path | None) -> int | None:
+def _size_of(run: Path | None) -> ImageSize | None:
     if run is None:
         return None
     from .reference_model import run_settings

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import UserError
+from ..training.config import ImageSize, as_image_size
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,9 +51,9 @@ class EstimateConfig:
     """Only the images that this file of augwise select names."""
     limit: int | None = None
     """Only this many images, a seeded subset with balanced classes."""
-    size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size. Left out: that of the
-    run."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width (--size 256 128); needed where
+    files differ in size. Left out: that of the run."""
     fit: Literal["crop", "stretch"] | None = None
     """How images of other shapes become squares of that size. crop: the shorter side resized, the centre cut out; the
     maps belong to that square. stretch: the whole image, squeezed; the maps belong to the files as they are, which
@@ -109,11 +110,11 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
 
     if config.num_workers < 0:
         raise UserError(f"--num-workers {config.num_workers}: give 0 (read in this process) or more")
-    size, stretch = view_of(config.run, config.size, config.fit)
+    size, side = view_of(config.run, config.size, config.fit)
     source = open_source(
         config.data,
         config.split,
-        size=None if stretch else size,
+        size=size,
         subset=config.subset,
         limit=config.limit,
         seed=config.data_seed,
@@ -126,7 +127,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
     if config.explain == "predicted":
         if model is None:
             raise UserError(f"--explain predicted asks a model, and {method.name} has none: leave it out")
-        device, side = device_name(config.device), size if stretch else None
+        device = device_name(config.device)
         source = Relabelled(source, predicted_labels(model, source, device, side, progress=not config.quiet))
     store = estimate(
         model,
@@ -140,7 +141,7 @@ def estimate_maps(config: EstimateConfig, method: Estimator) -> ImportanceStore 
         progress=not config.quiet,
         num_workers=config.num_workers,
         part=None if config.part is None else _part(config.part),
-        size=size if stretch else None,
+        size=side,
         continuous=config.continuous,
         precision=config.precision,
         compile=config.compile,
@@ -174,19 +175,23 @@ def describe(summary: dict[str, Any]) -> str:
     return text
 
 
-def view_of(run: Path | None, size: int | None, fit: str | None) -> tuple[int | None, bool]:
-    """Side of the squares that are looked at, and whether they are whole images, stretched; what is left out is that
-    of the run."""
+def view_of(run: Path | None, size: ImageSize | None, fit: str | None) -> tuple[ImageSize | None, int | None]:
+    """What a source is opened at, None for images as they are; and the side of squares that whole images of any size
+    are stretched to, if they are. What is left out is that of the run."""
     if run is not None and (size is None or fit is None):
         from .reference_model import run_settings
 
         settings = run_settings(run)
-        size = size or settings["size"]
-        if settings.get("crop") == "resized":
+        size = size or as_image_size(settings["size"])
+        if settings.get("crop") == "resized" and isinstance(size, int):
             fit = fit or "stretch"
     if fit == "stretch" and size is None:
         raise UserError("--fit stretch needs --size: the side in pixels that the classifier sees, such as 224")
-    return size, fit == "stretch"
+    if isinstance(size, tuple):
+        if fit == "crop":
+            raise UserError(f"--fit crop cuts out squares, --size {size[0]} {size[1]} whole images: leave out one")
+        return size, None
+    return (None, size) if fit == "stretch" else (size, None)
 
 
 def _model(config: EstimateConfig, source: Source, method: Estimator) -> nn.Module | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
+from ..training.config import ImageSize
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,9 @@ class FidelityConfig:
     """What erases: the image's own mean colour, or one value in [0, 1]."""
     only_right: bool = False
     """Leave out, on every network, the images that it gets wrong; they are counted either way."""
-    size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size. Left out: that of the run."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width; needed where files differ in size.
+    Left out: that of the run."""
     fit: Literal["crop", "stretch"] | None = None
     """How images of other shapes become squares of that size, as for augwise estimate: crop the middle, or stretch the
     whole. Left out: stretch for a run that was trained with crop=resized, else crop."""

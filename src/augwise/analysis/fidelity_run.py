@@ -55,18 +55,18 @@ def fidelity(config: FidelityConfig, command: str = "") -> dict[str, Any]:
     config.check()
     device, began = device_name(config.device), time.monotonic()
     require_writable(config.out)
-    size, stretch = view_of(config.run, config.size, config.fit)
+    size, side = view_of(config.run, config.size, config.fit)
     source = open_source(
         config.data,
         config.split,
-        size=None if stretch else size,
+        size=size,
         subset=config.subset,
         limit=config.limit,
         seed=config.data_seed,
         broken=config.broken,
         progress=not config.quiet,
     )
-    rows = Rows(source, size if stretch else None)
+    rows = Rows(source, side)
     height, width = rows[0][0].shape[-2:]
     check_windows(config, height, width)
     nets = networks(config, source, rows)

@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
+from ..training.config import ImageSize
 
 
 @dataclass(frozen=True)
 class Recipe:
     """name: as on the command line; summary: what it is, in one line; make(size, num_classes): the transform (or
-    mixer) whose crops give ``size`` x ``size`` pixels; package: what must be installed for it besides torchvision."""
+    mixer) whose crops give so many pixels a side, or height and width; package: what must be installed
+    for it besides torchvision."""
 
     name: str
     summary: str
-    make: Callable[[int, int], Any]
+    make: Callable[[ImageSize, int], Any]
     package: str | None = None
 
 
@@ -45,17 +47,17 @@ def _v2() -> Any:
     return v2
 
 
-def _crop_flip(size: int, _: int) -> Any:
-    v2 = _v2()
-    return v2.Compose([v2.RandomCrop(size, padding=max(1, size // 8)), v2.RandomHorizontalFlip()])
+def _crop_flip(size: ImageSize, _: int) -> Any:
+    v2, side = _v2(), size if isinstance(size, int) else min(size)
+    return v2.Compose([v2.RandomCrop(size, padding=max(1, side // 8)), v2.RandomHorizontalFlip()])
 
 
-def _resized_crop(size: int, _: int) -> Any:
+def _resized_crop(size: ImageSize, _: int) -> Any:
     v2 = _v2()
     return v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])
 
 
-def _torchvision_train(size: int, _: int) -> Any:
+def _torchvision_train(size: ImageSize, _: int) -> Any:
     import torch
 
     v2 = _v2()
@@ -71,19 +73,19 @@ def _torchvision_train(size: int, _: int) -> Any:
     )
 
 
-def _timm_train(size: int, _: int) -> Any:
+def _timm_train(size: ImageSize, _: int) -> Any:
     from timm.data.transforms_factory import create_transform
 
     return create_transform(size, is_training=True)
 
 
-def _timm_rand_augment(size: int, _: int) -> Any:
+def _timm_rand_augment(size: ImageSize, _: int) -> Any:
     from timm.data.transforms_factory import create_transform
 
     return create_transform(size, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, re_mode="pixel")
 
 
-def _timm_mixup(_: int, num_classes: int) -> Any:
+def _timm_mixup(_: ImageSize, num_classes: int) -> Any:
     from timm.data.mixup import Mixup
 
     return Mixup(mixup_alpha=0.8, cutmix_alpha=1.0, label_smoothing=0.1, num_classes=num_classes)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..training.config import TrainConfig
+from ..training.config import TrainConfig, size_in_words
 from ..training.learn_config import USUAL, LearnConfig
 from ..training.results import CHECKPOINT, RESULTS
 
@@ -74,7 +74,7 @@ class Problem:
         s = self.settings
         parts = [data_name(s["data"])]
         if s["size"] is not None:
-            parts.append(f"{s['size']} px")
+            parts.append(size_in_words(s["size"]))
         if s["limit"] is not None:
             parts.append(f"{s['limit']} images")
         if s["labelled"] is not None:

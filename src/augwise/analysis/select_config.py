@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
+from ..training.config import ImageSize
 
 Measure = Literal["cv", "mean", "std", "random", "k-center", "mc-dropout", "el2n", "forgetting"]
 MIXED = ("cv", "mean", "std")
@@ -66,8 +67,9 @@ class SelectConfig:
     """Score only the images that this file of augwise select names."""
     limit: int | None = None
     """Only this many images, a seeded subset with balanced classes."""
-    size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size. Left out: that of the run."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width; needed where files differ in size.
+    Left out: that of the run."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or check all files first and leave such out."""
     cases: int = 5

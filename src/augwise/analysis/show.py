@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..errors import UserError
+from ..training.config import ImageSize
 
 if TYPE_CHECKING:
     from ..data.sources import Source
@@ -27,8 +28,8 @@ class ShowConfig:
     """Data source of the images that the store belongs to."""
     split: str = "train"
     """Split the store was computed on."""
-    size: int | None = None
-    """Resize images to this many pixels a side, as for estimate."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or to height and width, as for estimate."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or skip them."""
     subset: Path | None = None

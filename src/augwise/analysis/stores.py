@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from ..errors import UserError
+from ..training.config import ImageSize
 
 if TYPE_CHECKING:
     from ..importance.store_files import Meta
@@ -32,8 +33,8 @@ class StoreVerify:
     """Data source that it should belong to, as train --data names it; left out: the store alone is looked at."""
     split: str = "train"
     """Split the store was computed on."""
-    size: int | None = None
-    """As for estimate: images resized to this many pixels a side."""
+    size: ImageSize | None = None
+    """As for estimate: images resized to this many pixels a side, or stretched to height and width."""
     subset: Path | None = None
     """As for estimate: only the images that this file of augwise select names."""
     limit: int | None = None

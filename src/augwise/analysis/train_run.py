@@ -90,6 +90,9 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
         print(f"the maps are only measured on (column importance_erased), nothing is guarded by them: give {how}")
     result = train(run.train, maps=maps, steps=steps)
     test = result["test"]
+    if "retrieval" in result:
+        _tell_ranking(result, run)
+        return result
     measured = sum("test_accuracy" in row for row in result["curve"][-10:])
     print(
         f"test accuracy {100 * test['last_accuracy']:.2f} % at the last epoch"
@@ -100,6 +103,28 @@ def train_run(run: TrainRun, step: nn.Module | None) -> dict[str, Any]:
     if run.train.out is not None and PartialState().is_main_process:
         print(report(run.train.out))
     return result
+
+
+def _tell_ranking(result: dict[str, Any], run: TrainRun) -> None:
+    """What a re-identification came to."""
+    from accelerate import PartialState
+
+    from ..data.image_files import describe_left_out
+    from ..report.build import report
+    from ..training.rank_people import measures_in_words, queries_in_words
+
+    found = result["retrieval"]
+    written = f"; written to {run.train.out}" if run.train.out else ""
+    print(f"{queries_in_words(found)}: {measures_in_words(found)} at the last epoch{written}")
+    few = result["data"].get("identities_with_few_images")
+    if few:
+        print(
+            f"{few} identities have fewer than {run.train.learn.reid_images} training images, so some of theirs come "
+            "twice in a step"
+        )
+    print(describe_left_out(result["data"].get("left_out", ())), end="")
+    if run.train.out is not None and PartialState().is_main_process:
+        print(report(run.train.out))
 
 
 def _one_pass(run: TrainRun) -> nn.Module:

@@ -76,7 +76,7 @@ class Bench:
                 raise UserError("--shape superpixel needs maps that are stored: give --maps FOLDER in place of live")
             return  # it wants maps that grey images have not
         t, size = self.config.train, self.train[0][0].shape[-2:]
-        height, width = (t.size, t.size) if t.crop == "resized" and t.size is not None else size
+        height, width = (t.size, t.size) if t.crop == "resized" and isinstance(t.size, int) else size
         touched(method, torch.ones(2, height, width), moves=self.entry.kind == "geometry")
 
     def tried(self, trial: Trial, others: Sequence[Trial] = (), told: Told | None = None) -> Trial:

@@ -3,6 +3,7 @@
 from .arrays import ArraySource
 from .collate import collate
 from .collate_with import collate_with
+from .people import PeopleSource, who_is_who
 from .pipeline import BatchPipeline, Normalize, run_steps
 from .redraw import Redraw, RedrawSampler
 from .relabelled import Relabelled, noisy_labels
@@ -16,6 +17,7 @@ __all__ = [
     "BatchPipeline",
     "EpochSampler",
     "Normalize",
+    "PeopleSource",
     "Redraw",
     "RedrawSampler",
     "Relabelled",
@@ -35,4 +37,5 @@ __all__ = [
     "open_source",
     "run_steps",
     "split_validation",
+    "who_is_who",
 ]

@@ -23,21 +23,27 @@ from ..fingerprints import hash_bytes
 from ..subset_file import SubsetFile
 from ..transforms.resized_crop import Interpolation
 from .arrays import ArraySource
+from .cuhk03 import open_cuhk03
+from .digit_people import open_digit_people
 from .digits import open_digits
 from .flowers import open_flowers
 from .folder import open_folder
 from .image_files import Broken, LeftOut
 from .imagenet import open_imagenet
+from .market1501 import open_market1501
 from .medmnist import open_medmnist
 from .mnist import open_mnist
 from .npz import open_npz
+from .people import SPLITS as OF_PEOPLE
 from .stl10 import open_stl10
 from .svhn import open_svhn
 from .tiny_imagenet import open_tiny_imagenet
 from .torchvision_sets import open_cifar
 from .wrapped import WrappedDataset
 
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "query", "gallery"]
+ImageSize = int | Sequence[int]
+"""Side of a centre square, or height and width that a whole image is stretched to."""
 
 _IN_MEMORY: dict[str, Callable[[str, str], Source]] = {
     "mnist": open_mnist,
@@ -53,9 +59,15 @@ _FILES: dict[str, Callable[[str, str, Broken, bool], Source]] = {
     "flowers102": open_flowers,
     "imagenet": open_imagenet,
 }
+_PEOPLE: dict[str, Callable[[str, str, Broken, bool], Source]] = {
+    "market1501": open_market1501,
+    **{name: partial(open_cuhk03, name) for name in ("cuhk03", "cuhk03-labeled")},
+    "digit-people": open_digit_people,
+}
 KNOWN = (
     "digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10, tiny-imagenet, "
-    "flowers102 or imagenet, of which each may name a folder, as mnist:DIR"
+    "flowers102 or imagenet, or for re-identification market1501, cuhk03, cuhk03-labeled or digit-people, of which "
+    "each may name a folder, as mnist:DIR"
 )
 
 
@@ -86,7 +98,7 @@ class Source(Protocol):
 def open_source(
     spec: str,
     split: str = "train",
-    size: int | None = None,
+    size: ImageSize | None = None,
     limit: int | None = None,
     seed: int = 0,
     broken: Broken = "stop",
@@ -97,9 +109,12 @@ def open_source(
     """Open a data set by its name.
 
     spec: "digits", "npz:FILE", "folder:DIR" or "medmnist:NAME", or "mnist", "svhn", "cifar10", "cifar100", "stl10",
-        "tiny-imagenet", "flowers102" or "imagenet", of which each may name its folder, as "mnist:DIR".
-    split: "train", "val" or "test"; of "tiny-imagenet" and "imagenet" the last two are the same images.
-    size: resize the shorter side to so many pixels and cut out the centre square.
+        "tiny-imagenet", "flowers102" or "imagenet", or of people "market1501", "cuhk03", "cuhk03-labeled" or
+        "digit-people", of which each may name its folder, as "mnist:DIR".
+    split: "train", "val" or "test"; of "tiny-imagenet" and "imagenet" the last two are the same images. Of people
+        "train", "query", "gallery" or "test", which is the queries and then the gallery.
+    size: a number: resize the shorter side to so many pixels and cut out the centre square. Height and width: stretch
+        the whole image to them.
     limit: keep only so many images, the classes as evenly as they allow, drawn by ``seed``; a smaller limit keeps a
         part of what a larger one keeps. The order stays that of the data set.
     broken: of image files that cannot be decoded, "stop" at the first one that is asked for, or "skip": check them all
@@ -109,7 +124,7 @@ def open_source(
     unlabelled: accept images without labels, as of "stl10-unlabelled" and "stl10-fold0" to "stl10-fold9".
     """
     split = {"validation": "val"}.get(split, split)
-    if split not in ("train", "val", "test"):
+    if split not in ("train", "val", "test") and not (split in OF_PEOPLE and spec.partition(":")[0] in _PEOPLE):
         raise UserError(f"split {split!r} is unknown: use 'train', 'val' or 'test'")
     source = _open(spec, split, broken, progress)
     if subset is not None:
@@ -131,8 +146,8 @@ def _open(spec: str, split: str, broken: Broken, progress: bool) -> Source:
         return open_digits(split)
     if kind in _IN_MEMORY:
         return _IN_MEMORY[kind](rest, split)
-    if kind in _FILES:
-        return _FILES[kind](rest, split, broken, progress)
+    if kind in _FILES or kind in _PEOPLE:
+        return (_FILES | _PEOPLE)[kind](rest, split, broken, progress)
     if kind == "medmnist":
         return open_medmnist(rest, split)
     if kind in ("npz", "folder"):
@@ -210,7 +225,8 @@ class Subset:
 
 @final
 class Resized:
-    """A source whose images are resized (antialiased): shorter side to ⌊size / share⌋, then the centre square.
+    """A source whose images are resized (antialiased): shorter side to ⌊size / share⌋, then the centre square; or,
+    where size is height and width, each stretched to them whole.
 
     share: how much of the shorter side the square of ``size`` pixels shows, in (0, 1]; classifiers of photographs are
         measured at 0.875 or more (timm's crop_pct).
@@ -219,28 +235,30 @@ class Resized:
     def __init__(
         self,
         source: Source,
-        size: int,
+        size: ImageSize,
         share: float = 1.0,
         interpolation: Interpolation = "bilinear",
     ) -> None:
-        if size < 1:
-            raise UserError(f"size={size} is not a picture: give the side in pixels, 1 or more")
+        self.size = checked_size(size)
         if not 0 < share <= 1:
             raise UserError(f"share={share} is no part of a side: give a number above 0 and up to 1, such as 0.875")
-        self.source, self.size, self.share = source, size, share
+        if share != 1 and not isinstance(self.size, int):
+            raise UserError(f"share={share} is of a centre square, size={self.size} is whole images: give one of both")
+        self.source, self.share = source, share
         self.interpolation: Interpolation = interpolation
         self.labels, self.class_names = source.labels, source.class_names
         self.name, self.flip = source.name, source.flip
         # The map of a whole square image is that of its centre square; otherwise the two must not be confused.
         square = isinstance(source, ArraySource) and source.images.shape[2] == source.images.shape[3]
-        self._mark = "" if square and share == 1 else "centre square" if share == 1 else f"centre square {share:.6g}"
+        whole = not isinstance(self.size, int) or (square and share == 1)
+        self._mark = "" if whole else "centre square" if share == 1 else f"centre square {share:.6g}"
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image, label = self.source[index]
-        return centre_square(image, self.size, self.share, self.interpolation), label
+        return shown(image, self.size, self.share, self.interpolation), label
 
     def fingerprint(self, index: int) -> int:
         """The source's fingerprint, marked as "centre square" where that is not the whole image; any size alike."""
@@ -249,7 +267,23 @@ class Resized:
 
     def image_size(self, index: int) -> tuple[int, int] | None:
         """The size of all images here; None where the source cannot tell without decoding that there is one."""
-        return None if image_size(self.source, index) is None else (self.size, self.size)
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return None if image_size(self.source, index) is None else size
+
+
+def checked_size(size: ImageSize) -> int | tuple[int, int]:
+    """One side, or height and width; `UserError` for what is neither."""
+    sides = (size,) if isinstance(size, int) else tuple(size)
+    if len(sides) not in (1, 2) or any(isinstance(side, bool) or side != int(side) or side < 1 for side in sides):
+        raise UserError(f"size={size} is not a picture: give the side in pixels, 1 or more, or height and width")
+    return int(sides[0]) if isinstance(size, int) else (int(sides[0]), int(sides[-1]))
+
+
+def shown(image: Tensor, size: ImageSize, share: float = 1.0, interpolation: Interpolation = "bilinear") -> Tensor:
+    """What `Resized` shows of an image or of its map (..., H, W); an `ImportanceMap` keeps the sum of what is shown."""
+    if not isinstance(size, int):
+        return V.resize(image, list(size), InterpolationMode(interpolation), antialias=True)
+    return centre_square(image, size, share, interpolation)
 
 
 def centre_square(image: Tensor, size: int, share: float = 1.0, interpolation: Interpolation = "bilinear") -> Tensor:

@@ -6,14 +6,16 @@ import difflib
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
 from ..errors import UserError
 from ..randomness import stream
+from .reid import OF_IMAGENET, REID
 from .small_images import SMALL
+from .stem import replace_stem
 
+OWN = (*SMALL, *REID)
 _WARN_WITHOUT_INIT = ("googlenet", "inception_v3")
 
 
@@ -22,8 +24,8 @@ def build(
 ) -> nn.Module:
     """A classifier (N, in_channels, H, W) -> (N, num_classes) logits.
 
-    name: one of `small_images.SMALL` such as "small_cnn", "resnet18", "wrn28_10" (for small images), "torchvision:NAME"
-        or "timm:NAME" (those libraries' own stems, made for larger images).
+    name: one of `small_images.SMALL` such as "small_cnn", "resnet18", "wrn28_10" (for small images), of `reid.REID`
+        (for re-identification), "torchvision:NAME" or "timm:NAME" (those libraries' own stems, made for larger images).
     pretrained: start from that library's default ImageNet weights, with a new head; needs the network once. The images
         then want that library's normalisation (for most ImageNet's mean and std).
     seed: of the initial weights; without it they come from torch's current stream. A new head is drawn either way.
@@ -34,7 +36,7 @@ def build(
     library, _, inner = name.rpartition(":")
     makers = {"": _own, "timm": _timm, "torchvision": _torchvision}
     if library not in makers:
-        raise UserError(f"model {name!r} is unknown: write timm:NAME, torchvision:NAME or one of {', '.join(SMALL)}")
+        raise UserError(f"model {name!r} is unknown: write timm:NAME, torchvision:NAME or one of {', '.join(OWN)}")
     with nullcontext() if seed is None else stream("model", name, seed):
         return makers[library](inner, num_classes, in_channels, pretrained)
 
@@ -63,9 +65,16 @@ def replace_head(model: nn.Module, num_classes: int) -> None:
 
 
 def _own(name: str, num_classes: int, in_channels: int, pretrained: bool) -> nn.Module:
-    if name not in SMALL:
-        there = [*SMALL, *(f"torchvision:{n}" for n in _torchvision_names())]
+    if name not in OWN:
+        there = [*OWN, *(f"torchvision:{n}" for n in _torchvision_names())]
         raise _unknown(name, there, [n.rpartition(":")[2] for n in there])
+    if name in REID and not pretrained:
+        return REID[name](num_classes, in_channels, False)
+    if name in OF_IMAGENET:
+        try:
+            return REID[name](num_classes, in_channels, True)
+        except (OSError, RuntimeError) as error:  # no network; a download whose hash is wrong
+            raise _no_weights(name, error) from error
     if pretrained:
         raise UserError(f"{name} has no pretrained weights: take torchvision:resnet18 or timm:NAME, or a checkpoint")
     return SMALL[name](num_classes, in_channels)
@@ -100,7 +109,7 @@ def _torchvision(name: str, num_classes: int, in_channels: int, pretrained: bool
             setattr(model, "aux_logits", False)  # noqa: B010  (a plain attribute)
     replace_head(model, num_classes)
     if in_channels != 3:
-        _replace_stem(model, in_channels)
+        replace_stem(model, in_channels)
     return model
 
 
@@ -108,26 +117,11 @@ def _torchvision_names() -> list[str]:
     return torchvision.models.list_models(module=torchvision.models)
 
 
-def _replace_stem(model: nn.Module, in_channels: int) -> None:
-    """A first convolution of ``in_channels``: the old one's mean over its three channels, so that an image that repeats
-    one channel gives what it gave before.
-    """
-    name, old = next((n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d))
-    geometry: dict[str, Any] = {"kernel_size": old.kernel_size, "stride": old.stride, "padding": old.padding}
-    new = nn.Conv2d(in_channels, old.out_channels, **geometry, bias=old.bias is not None)
-    with torch.no_grad():
-        weight: Tensor = old.weight.mean(1, keepdim=True) * (3 / in_channels)
-        new.weight.copy_(weight.expand_as(new.weight))
-        if old.bias is not None and new.bias is not None:
-            new.bias.copy_(old.bias)
-    model.set_submodule(name, new)
-
-
 def _unknown(name: str, there: list[str], match: list[str] | None = None) -> UserError:
     close = difflib.get_close_matches(name, match or there, n=3)
     names = dict.fromkeys(there[(match or there).index(c)] for c in close)
     hint = f"did you mean {', '.join(names)}? " if names else ""
-    return UserError(f"model {name!r} is unknown: {hint}use {', '.join(SMALL)}, timm:NAME or torchvision:NAME")
+    return UserError(f"model {name!r} is unknown: {hint}use {', '.join(OWN)}, timm:NAME or torchvision:NAME")
 
 
 def _no_weights(name: str, error: Exception) -> UserError:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torchvision
 
 from ..errors import UserError
+from .reid import OF_IMAGENET
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,16 @@ class DataConfig:
 
 
 def data_config(name: str) -> DataConfig | None:
-    """What the default weights of ``timm:NAME`` or ``torchvision:NAME`` want; None for the models of this library,
-    which have no published weights: measure the data instead.
+    """What the default weights of ``timm:NAME`` or ``torchvision:NAME`` want; None for the models of this library that
+    have no published weights: measure the data instead. Those on a backbone of torchvision's want what it wants.
 
     timm's names may carry a tag, ``timm:resnet50.a1_in1k``. Raises `UserError` for a name that the library lacks.
     """
     library, _, inner = name.rpartition(":")
     if library == "timm":
         return _timm(inner)
+    if not library and inner in OF_IMAGENET:
+        return _torchvision(OF_IMAGENET[inner])
     return _torchvision(inner) if library == "torchvision" else None
 
 

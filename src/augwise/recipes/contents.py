@@ -11,6 +11,7 @@ from .recipe import SCALES, Recipe
 RECIPES = {
     "ipf-rda/table-1": "ipf_rda_table_1",
     "ipf-rda/table-2": "ipf_rda_table_2",
+    "ipf-rda/table-3": "ipf_rda_table_3",
     "ipf-rda/table-4": "ipf_rda_table_4",
     "ipf-rda/table-5": "ipf_rda_table_5",
     "ipf-rda/table-6": "ipf_rda_table_6",
@@ -60,7 +61,6 @@ RECIPES = {
 """Name -> the module here that has it as ``RECIPE``."""
 
 ELSEWHERE = {
-    "ipf-rda/table-3": "person re-identification is not there yet",
     "dcutmix/table-6": "architecture search is not there yet",
     "dcutmix/figure-5b": "architecture search is not there yet",
 }

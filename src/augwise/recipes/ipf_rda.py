@@ -47,8 +47,8 @@ NETWORKS = {
     "ResNeXt-29-4-24": "resnext29_4x24d",
 }
 DATA = {"CIFAR-10": "cifar10", "CIFAR-100": "cifar100", "Tiny-ImageNet": "tiny-imagenet"}
-LENGTHS = {"cifar10": 16, "cifar100": 8, "tiny-imagenet": 16, "flowers102": 0.5}
-"""l in pixels; of photographs, which the paper does not train on, half of the side, as of CIFAR-10."""
+LENGTHS = {"cifar10": 16, "cifar100": 8, "tiny-imagenet": 16, "flowers102": 0.5, "market1501": 0.5, "cuhk03": 0.5}
+"""l in pixels; of photographs, for which the paper has none, half of the shorter side, as of CIFAR-10."""
 
 _LONG = ("shake26_2x32d", "shake26_2x96d", "pyramidnet272_a200")
 _OPTIONS: dict[tuple[str, str], dict[str, Any]] = {

@@ -67,7 +67,8 @@ class Prepared:
         """How the base model is trained."""
         from ..training.learn_config import LearnConfig
 
-        changes: dict[str, Any] = {"learn": LearnConfig(), "seed": BASE_SEED}
+        learn = self.train.learn if self.train.learn.of_people else LearnConfig()  # people cannot be told otherwise
+        changes: dict[str, Any] = {"learn": learn, "seed": BASE_SEED}
         return replace(self.train, **(changes | dict(self.maps.base)))
 
     def store(self, where: Where, sources: Sources, early: bool = False) -> ImportanceStore:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .reproduce import Plan
 
 
-_SHARES = ("accuracy", "precision", "auc", "success_rate", "pixel_share", "overhead", "aupr", "share")
+_SHARES = ("accuracy", "map", "precision", "auc", "success_rate", "pixel_share", "overhead", "aupr", "share")
 _ENDS = (" asr", " accuracy", " evidence", " area", " covers", " kept")
 """How shares are called of which a job has several."""
 

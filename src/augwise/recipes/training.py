@@ -105,6 +105,8 @@ class Training:
         result = self.fit(seed, folder, where)
         settings = settings_of(self.train, where)
         measured: dict[str, float | None] = {"accuracy": result["test"]["last_accuracy"]}
+        if "retrieval" in result:
+            measured |= {name: result["retrieval"][name] for name in ("map", "rank_1")}
         measured["seconds_per_epoch"] = result["seconds"] / settings.epochs
         measured["hours"] = result["seconds"] / 3600
         if self.also:

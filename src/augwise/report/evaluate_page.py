@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis.statistics import wilson
+from . import retrieval_page
 from .charts import Chart, Series, histogram, line_chart
 from .page import Facts, Page, environment_facts, left_out_facts
 from .text import between, percent, short
@@ -16,6 +17,8 @@ _COMMONEST = 20
 
 def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG001 - an evaluation has no pictures
     """The page of what `augwise.evaluate` returned."""
+    if "retrieval" in results:
+        return retrieval_page.page(results)
     data, classes = results["data"], results["per_class"]
     return Page(
         "evaluate",

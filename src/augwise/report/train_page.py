@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis.statistics import wilson
+from . import retrieval_page
 from .charts import Chart, Estimate, Series, forest, line_chart
 from .page import Facts, Page, environment_facts, left_out_facts, settings_as_facts
 from .text import between, counted, duration, percent, short
@@ -88,6 +89,9 @@ def _shared(config: dict[str, Any], flip: bool) -> str:
 
 
 def _sentence(results: dict[str, Any]) -> str:
+    if "retrieval" in results:
+        found = results["retrieval"]
+        return " ".join(filter(None, (retrieval_page.sentence(found), retrieval_page.left_out(found))))
     data, test, curve = results["data"], results["test"], results["curve"]
     text = f"{percent(test['last_accuracy'])} % of {data['test']} images are classified correctly"
     text += f" after {counted(len(curve), 'epoch')}."
@@ -99,6 +103,9 @@ def _sentence(results: dict[str, Any]) -> str:
 
 def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     test, curve = results["test"], results["curve"]
+    time = ("time", duration(results["seconds"]), counted(len(curve), "epoch"))
+    if "retrieval" in results:
+        return [*retrieval_page.tiles(results["retrieval"]), time]
     n = results["data"]["test"]
     interval = wilson(round(test["last_accuracy"] * n), n)
     note = "" if interval is None else f"95 %: {between(interval)}, for the choice of images"
@@ -109,7 +116,7 @@ def _tiles(results: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
     if "importance_erased" in curve[-1]:
         tiles.append(("importance erased", f"{percent(curve[-1]['importance_erased'])} %", "of each image, last epoch"))
-    return [*tiles, ("time", duration(results["seconds"]), counted(len(curve), "epoch"))]
+    return [*tiles, time]
 
 
 def _charts(curve: list[dict[str, float]]) -> list[Chart]:
@@ -117,11 +124,12 @@ def _charts(curve: list[dict[str, float]]) -> list[Chart]:
         return []
     accuracy = [_series(curve, "train_accuracy", "training", "guarded", 100, dashed=True)]
     accuracy.append(_series(curve, "test_accuracy", "test", "plain", 100))
+    people = any("test_map" in row for row in curve)
+    loss = "cross-entropy and metric loss" if people else "cross-entropy, nats"
+    title = "Training accuracy on people known, rank 1 on people unknown" if people else "Accuracy"
     charts = [
-        line_chart("Accuracy", [s for s in accuracy if s.points], "epoch", "accuracy, %", integers=True),
-        line_chart(
-            "Training loss", [_series(curve, "train_loss", "loss")], "epoch", "cross-entropy, nats", integers=True
-        ),
+        line_chart(title, [s for s in accuracy if s.points], "epoch", "accuracy, %", integers=True),
+        line_chart("Training loss", [_series(curve, "train_loss", "loss")], "epoch", loss, integers=True),
         line_chart("Learning rate", [_series(curve, "lr", "lr")], "epoch", "at the last step", integers=True),
     ]
     if any("importance_erased" in row for row in curve):

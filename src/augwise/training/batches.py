@@ -26,6 +26,7 @@ from ..labels import MixedLabels
 from ..mixing import SmoothLabels, SoftenLabels
 from ..sample import Batch
 from ..schedule import check_epochs, progress_of
+from .identity_batches import IdentityOrder
 
 Observe = Callable[[Batch, Batch], dict[str, Tensor]]
 """Called with the batch before and after the method's steps; the scalars it returns become columns of the curve."""
@@ -126,7 +127,8 @@ class Batches:
     last: `Normalize`. Positions are counted through, so arms with the same shared steps see the same crops and flips.
     Where the method begins with a source of maps (`LiveSaliency`), `observe` is called with its maps.
     batch_size: of all processes together. epochs: how many there are, from which a `Ramp` among the steps knows how
-    much of training is done; None leaves that to whoever calls. redraw: draws an epoch's images among the reader's.
+    much of training is done; None leaves that to whoever calls. redraw: draws an epoch's images among the reader's;
+    order: puts them into another order than a random one, in whole batches.
     """
 
     def __init__(
@@ -144,8 +146,10 @@ class Batches:
         observe: Observe | None = None,
         epochs: int | None = None,
         redraw: Redraw | None = None,
+        order: IdentityOrder | None = None,
     ) -> None:
-        self.images = len(reader) if redraw is None else redraw.count
+        self.order = redraw or order
+        self.images = len(reader) if self.order is None else self.order.count
         if batch_size % processes:
             raise UserError(f"batch_size={batch_size} cannot be shared by {processes} processes: give a multiple")
         if self.images < batch_size:
@@ -173,7 +177,7 @@ class Batches:
 
         What `observe` measured of a batch stands in ``measured`` while the batch is used.
         """
-        order = epoch_order(self.images, self.seed, epoch) if self.redraw is None else self.redraw.rows(epoch)
+        order = epoch_order(self.images, self.seed, epoch) if self.order is None else self.order.rows(epoch)
         first = self.rank * self.local
         chunks = [order[s * self.batch_size + first :][: self.local] for s in range(start, len(self))]
         for step, batch in enumerate(self.reader.read(epoch, chunks), start):

@@ -15,6 +15,8 @@ from ..errors import UserError
 from .learn_config import LearnConfig
 
 Precision = Literal["auto", "fp32", "bf16"]
+ImageSize = int | tuple[int, int]
+"""Side of a centre square, or height and width that whole images are stretched to."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class TrainConfig:
     # what
     data: str = "digits"
     """Data source: digits, npz:FILE, folder:DIR or medmnist:NAME, or mnist, svhn, cifar10, cifar100, stl10,
-    tiny-imagenet, flowers102 or imagenet, each also as NAME:DIR."""
+    tiny-imagenet, flowers102, imagenet, or with objective=reid market1501, cuhk03, cuhk03-labeled or digit-people, each
+    also as NAME:DIR."""
     split: str = "train"
     """Split that is trained on."""
     eval_split: str = "test"
@@ -44,16 +47,17 @@ class TrainConfig:
     """Measure on this many images only."""
     eval_last: int | None = None
     """Measure only after each of this many last epochs, which saves time; left out: after every epoch."""
-    size: int | None = None
-    """Resize images to this many pixels a side; needed where files differ in size. With crop=resized the side of what
-    the model sees; left out: what the published weights want that the run starts from."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width (--size 256 128); needed where
+    files differ in size. With crop=resized the side of what the model sees; left out: what the published weights want
+    that the run starts from."""
     broken: Literal["stop", "skip"] = "stop"
     """Image files that cannot be decoded: stop at the first, or check all files first and leave such out."""
     data_seed: int = 0
     """Seed of limit and val_share; kept apart from seed, so that runs that differ in seed see the same images."""
     model: str = "small_cnn"
-    """small_cnn, resnet18, wrn28_10 and more for small images (a wrong name lists all), timm:NAME or torchvision:NAME;
-    always with a new head."""
+    """small_cnn, resnet18, wrn28_10 and more for small images (a wrong name lists all), reid_resnet50, reid_fpb or
+    reid_small for re-identification, timm:NAME or torchvision:NAME; always with a new head."""
     pretrained: bool = False
     """Start from the ImageNet weights that timm or torchvision offers (needs the network once)."""
     checkpoint: Path | None = None
@@ -73,19 +77,21 @@ class TrainConfig:
     """Objective, labels and LP-A3."""
 
     # optimiser
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """sgd is with Nesterov momentum."""
+    optimizer: Literal["sgd", "adamw", "adam"] = "sgd"
+    """sgd is with Nesterov momentum; adam adds the weight decay to the gradient."""
     lr: float | None = None
-    """Highest learning rate; left out: 0.1 for sgd, 0.001 for adamw."""
+    """Highest learning rate; left out: 0.1 for sgd, 0.001 for adamw and adam."""
     momentum: float = 0.9
     """Momentum of sgd."""
     weight_decay: float | None = None
-    """Weight decay; left out: 5e-4 for sgd, 0.05 for adamw."""
+    """Weight decay; left out: 5e-4 for sgd and adam, 0.05 for adamw."""
     schedule: Literal["cosine", "cosine_7_16", "steps"] = "cosine"
     """cosine falls to zero over the run, cosine_7_16 to a fifth, as in FixMatch; steps multiplies by gamma at each
     milestone. All count single steps."""
     warmup_epochs: float = 0.0
     """The learning rate rises linearly during these epochs."""
+    warmup_from: float = 0.0
+    """Share of the highest learning rate at which it begins to rise; re-identification usually takes 0.1."""
     milestones: tuple[int, ...] = ()
     """Epochs at whose beginning the steps schedule lowers the learning rate."""
     gamma: float = 0.2
@@ -158,6 +164,7 @@ class TrainConfig:
         """Settings may come back from JSON, where the objective's are a mapping."""
         if isinstance(self.learn, Mapping):
             object.__setattr__(self, "learn", LearnConfig.of(self.learn))
+        object.__setattr__(self, "size", as_image_size(self.size))
 
     def check(self) -> None:
         """Raise `UserError` for what cannot be meant, before anything is read or written."""
@@ -167,7 +174,6 @@ class TrainConfig:
             "limit",
             "eval_limit",
             "eval_last",
-            "size",
             "resident_size",
             "threads",
             "checkpoint_steps",
@@ -177,12 +183,15 @@ class TrainConfig:
         ):
             if getattr(self, name) is not None:
                 _positive(name, getattr(self, name))
+        check_image_size(self.size)
         for name in ("crop_padding", "num_workers", "warmup_epochs", "momentum", "gamma"):
             _within(name, getattr(self, name), 0, None)
         if self.weight_decay is not None:
             _within("weight_decay", self.weight_decay, 0, None)
-        for name in ("val_share", "label_smoothing", "ema"):
+        for name in ("val_share", "label_smoothing", "ema", "warmup_from"):
             _within(name, getattr(self, name), 0, 1)
+        if self.warmup_from and not self.warmup_epochs:
+            raise UserError(f"warmup_from={self.warmup_from} has no use without warmup_epochs: give them, say 10")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise UserError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}: make it less")
         for name, known in _CHOICES.items():
@@ -201,10 +210,12 @@ class TrainConfig:
         self._check_milestones()
         self._check_crop()
         self.learn.check()
+        if self.learn.of_people:
+            self._check_people()
 
     @property
-    def opened_size(self) -> int | None:
-        """Pixels a side that images are opened at; None where they keep the sizes of their own."""
+    def opened_size(self) -> ImageSize | None:
+        """Pixels a side, or height and width, that images are opened at; None where they keep sizes of their own."""
         return None if self.crop == "resized" else self.size
 
     @property
@@ -229,10 +240,27 @@ class TrainConfig:
             given = [name for name in only if getattr(self, name) != getattr(type(self), name)]
             if given:
                 raise UserError(f"{', '.join(given)} have no use with crop=pad: set crop=resized")
+        elif not isinstance(self.size, int | None):
+            raise UserError(f"size={self.size}: crop=resized makes squares, so give one number, or crop=pad")
         elif self.resident_size is not None and self.size is not None and self.resident_size < self.size:
             raise UserError(
                 f"resident_size={self.resident_size} is less than size={self.size}: crops would only be enlarged"
             )
+
+    def _check_people(self) -> None:
+        images = self.learn.reid_images
+        if self.batch_size % images or self.batch_size < 2 * images:
+            raise UserError(
+                f"batch_size={self.batch_size} holds no {images} images each of two identities or more: give a "
+                f"multiple of {images}, at least {2 * images}, or another reid_images"
+            )
+        if self.val_share:
+            raise UserError(
+                "val_share sets images of the same people aside, but objective=reid is measured on others: choose "
+                "settings on a data set of other people, and leave it out"
+            )
+        if self.redraw:
+            raise UserError("objective=reid draws identities, so redraw cannot draw images: leave it out")
 
     def _check_milestones(self) -> None:
         inside = all(0 < m < self.epochs for m in self.milestones)
@@ -260,8 +288,8 @@ class EvaluateConfig:
     """Only the images that this file of augwise select names, of this split."""
     limit: int | None = None
     """Measure on this many images only, a seeded subset with balanced classes."""
-    size: int | None = None
-    """Resize images to this many pixels a side; left out: the run's."""
+    size: ImageSize | None = None
+    """Resize images to this many pixels a side, or stretch them to height and width; left out: the run's."""
     crop_share: float | None = None
     """Share of the shorter side that the centre crop shows; left out: the run's, or all of it."""
     broken: Literal["stop", "skip"] | None = None
@@ -278,6 +306,8 @@ class EvaluateConfig:
     """Images per forward pass."""
     bins: int = 15
     """Bins of confidence for the calibration error."""
+    rerank: bool = False
+    """Of a run with objective=reid: also rank by k-reciprocal neighbours, and tell both."""
     device: str = "auto"
     """auto, cpu, cuda or mps."""
     precision: Precision = "auto"
@@ -301,7 +331,7 @@ class EvaluateConfig:
 
 
 _CHOICES = {
-    "optimizer": ("sgd", "adamw"),
+    "optimizer": ("sgd", "adamw", "adam"),
     "schedule": ("cosine", "cosine_7_16", "steps"),
     "precision": ("auto", "fp32", "bf16"),
     "loader": ("resident", "workers"),
@@ -309,6 +339,24 @@ _CHOICES = {
     "crop": ("pad", "resized"),
     "interpolation": ("bilinear", "bicubic"),
 }
+
+
+def as_image_size(value: Any) -> Any:
+    """A size as it may come back from JSON, where height and width are a list."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def size_in_words(value: Any) -> str:
+    """``64 px`` or ``256×128 px``."""
+    return f"{value} px" if isinstance(value, int) else f"{value[0]}×{value[1]} px"
+
+
+def check_image_size(value: ImageSize | None) -> None:
+    """`UserError` for no size."""
+    if value is None:
+        return
+    for side in (value,) if isinstance(value, int) else value:
+        _positive("size", side)
 
 
 def _positive(name: str, value: float) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -18,7 +19,16 @@ from .. import __version__
 from ..data.image_files import describe_left_out
 from ..errors import UserError
 from ..sample import Batch
-from .config import EvaluateConfig
+from .config import EvaluateConfig, as_image_size
+from .rank_people import (
+    by_identity,
+    check_people,
+    embeddings,
+    in_numbers,
+    measures_in_words,
+    queries_in_words,
+    rank_people,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -219,7 +229,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     source, reader = _read(config, given, device)
     classes = list(source.class_names)
     shape = source[0][0].shape
-    if given["classes"] is not None and given["classes"] != classes:
+    people = bool(given["people"])
+    if config.rerank and not people:
+        raise UserError("rerank is for models of people (objective=reid), which this one is not: leave it out")
+    if people:
+        classes = given["classes"]  # the test images are of others
+        check_people(source)
+    elif given["classes"] is not None and given["classes"] != classes:
         raise UserError(
             f"the run was trained on the classes {given['classes']}, {source.name} has {classes}: evaluate it on data "
             "with the same classes in the same order"
@@ -242,12 +258,35 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             "limit": config.limit,
             "left_out": [list(file) for file in left_out(source)],
         },
-        **account(model, shown, classes, bins=config.bins, accelerator=accelerator),
+        **(
+            _ranked(model, shown, source, config, accelerator)
+            if people
+            else account(model, shown, classes, bins=config.bins, accelerator=accelerator)
+        ),
         "environment": environment(device),
     }
     if target is not None:
         write_json(target, result)
     return result
+
+
+def _ranked(
+    model: nn.Module, batches: Iterable[Batch], source: Source, config: EvaluateConfig, accelerator: Accelerator
+) -> dict[str, Any]:
+    """retrieval: see `in_numbers`; reranked: the same by k-reciprocal neighbours; identities: of each one that is asked
+    for its queries, their mean average precision and share with rank 1."""
+    from ..data import who_is_who
+    from ..reid import Rerank
+
+    found, who = embeddings(model, batches, len(source), accelerator), who_is_who(source)
+    plain = rank_people(found, who, progress=not config.quiet)
+    result: dict[str, Any] = {"retrieval": in_numbers(plain)}
+    if config.rerank:
+        again = rank_people(found, who, Rerank(), progress=not config.quiet)
+        result["reranked"] = in_numbers(again) | {"how": asdict(Rerank())}
+    pairs = zip(who.identities, source.labels, strict=True)
+    names = {int(number): source.class_names[label] for number, label in pairs}
+    return result | {"identities": by_identity(plain, who, names)}
 
 
 def _read(config: EvaluateConfig, given: dict[str, Any], device: torch.device) -> tuple[Source, Reader]:
@@ -304,7 +343,10 @@ def result_file(out: Path) -> Path:
 
 
 def describe(result: dict[str, Any]) -> str:
-    """The result of `evaluate` as text: accuracy, calibration, each class, and the commonest confusions."""
+    """The result of `evaluate` as text: accuracy, calibration, each class, and the commonest confusions; of people the
+    measures of their ranking."""
+    if "retrieval" in result:
+        return _describe_ranking(result)
     head = (
         f"{result['data']['name']} ({result['data']['split']}), {result['images']} images: accuracy "
         f"{100 * result['accuracy']:.2f} %, "
@@ -324,12 +366,21 @@ def describe(result: dict[str, Any]) -> str:
     return "\n".join([head, *lines, *tail, describe_left_out(result["data"]["left_out"])]).rstrip()
 
 
+def _describe_ranking(result: dict[str, Any]) -> str:
+    data, lines = result["data"], []
+    for name, words in (("retrieval", "ranked by distance"), ("reranked", "ranked by k-reciprocal neighbours")):
+        if name in result:
+            lines.append(f"  {words}: {measures_in_words(result[name])}")
+    head = f"{data['name']} ({data['split']}), {queries_in_words(result['retrieval'])}"
+    return "\n".join([head, *lines, describe_left_out(data["left_out"])]).rstrip()
+
+
 def _given(config: EvaluateConfig) -> dict[str, Any]:
     """What is evaluated, from the run's folder or from the configuration itself."""
     if config.run is None:
         names = ("data", "model", "checkpoint", "mean", "std", "size", "crop_share")
         view = {"interpolation": "bilinear", "loader": "resident", "broken": config.broken or "stop"}
-        return {**{name: getattr(config, name) for name in names}, **view, "classes": None}
+        return {**{name: getattr(config, name) for name in names}, **view, "classes": None, "people": False}
     from .results import RESULTS, WEIGHTS
 
     run = read_run(config.run / RESULTS)
@@ -340,13 +391,14 @@ def _given(config: EvaluateConfig) -> dict[str, Any]:
         "checkpoint": config.run / WEIGHTS,
         "mean": data["mean"],
         "std": data["std"],
-        "size": config.size or settings["size"],
+        "size": config.size or as_image_size(settings["size"]),
         "broken": config.broken or settings.get("broken", "stop"),
         # What an older run's settings do not mention had no say in it.
         "crop_share": config.crop_share or settings.get("crop_share"),
         "interpolation": settings.get("interpolation") or "bilinear",
         "loader": settings["loader"],
         "classes": data["classes"],
+        "people": settings.get("learn", {}).get("objective") == "reid",
     }
 
 

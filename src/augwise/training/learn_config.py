@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from ..errors import UserError
 
-Objective = Literal["supervised", "uda", "fixmatch", "flexmatch", "pes", "dividemix", "p_correction", "m_correction"]
+Objective = Literal[
+    "supervised", "uda", "fixmatch", "flexmatch", "pes", "dividemix", "p_correction", "m_correction", "reid"
+]  # fmt: skip
 
 _CONFIDENCE = {"uda": 0.8, "fixmatch": 0.95, "flexmatch": 0.95}
 _FEW_LABELS = ("labelled", "unlabelled_ratio", "epoch_steps", "confidence")
@@ -19,7 +21,9 @@ _WRONG_LABELS: dict[str, tuple[str, ...]] = {
     "m_correction": ("early_epochs", "mix_alpha", "balance"),
 }
 _DOUBTFUL = tuple(dict.fromkeys(name for names in _WRONG_LABELS.values() for name in names))
+_REID = ("reid_images", "reid_loss", "reid_margin", "reid_weight")
 _NOT_NEGATIVE = ("refine_epochs", "ramp_epochs", "penalty", "correct_epochs", "compatibility", "entropy", "balance")
+_NOT_NEGATIVE += ("reid_margin", "reid_weight")
 USUAL: dict[str, dict[str, float]] = {
     "confidence": _CONFIDENCE,
     "temperature": {"uda": 0.4, "pes": 0.5, "dividemix": 0.5},
@@ -36,7 +40,8 @@ class LearnConfig:
     """supervised learns from all labels; uda, fixmatch and flexmatch from a few (--labelled) and from how the model
     sees the other images, weakly (crop and flip) and strongly (--method) augmented; pes and dividemix from labels of
     which some are wrong, by finding out which: with one network, and with two; p_correction and m_correction from the
-    same, by learning what the labels should be, and by blending them with predictions."""
+    same, by learning what the labels should be, and by blending them with predictions. reid tells identities apart and
+    keeps the images of each together, for people it has never seen (market1501, cuhk03, digit-people)."""
     noise: float = 0.0
     """Share of the training labels that are drawn anew before anything else happens, by data_seed."""
     noise_kind: Literal["symmetric", "asymmetric"] = "symmetric"
@@ -83,6 +88,17 @@ class LearnConfig:
     """Of p_correction: weight of the entropy of predictions, while labels are learned."""
     balance: float = 1.0
     """Of m_correction: weight of what keeps all classes predicted."""
+
+    reid_images: int = 4
+    """Of reid: images of each identity in a step (K), of which batch_size is a multiple (P times K); where an identity
+    has fewer, some come twice."""
+    reid_loss: Literal["batch_hard", "multi_similarity", "circle"] = "batch_hard"
+    """Of reid, beside the cross-entropy: the triplet loss of the hardest examples, or those of pytorch-metric-learning,
+    which has to be installed."""
+    reid_margin: float = 0.3
+    """Of reid: by how much another identity is to be farther away than one's own (batch_hard)."""
+    reid_weight: float = 1.0
+    """Of reid: weight of that loss."""
 
     lpa3: bool = False
     """Also train on what LP-A3 makes of the images: as far away as their label allows, in the eyes of the model in
@@ -135,6 +151,11 @@ class LearnConfig:
         return self.objective in _CONFIDENCE
 
     @property
+    def of_people(self) -> bool:
+        """Whether it is re-identification: measured by ranking images of others."""
+        return self.objective == "reid"
+
+    @property
     def wrong_labels(self) -> bool:
         """Whether labels are judged."""
         return self.objective in _WRONG_LABELS
@@ -147,7 +168,8 @@ class LearnConfig:
     def check(self) -> None:
         """Raise `UserError` for what cannot be meant."""
         known: dict[str, tuple[str, ...]] = {
-            "objective": ("supervised", *_CONFIDENCE, *_WRONG_LABELS),
+            "objective": ("supervised", *_CONFIDENCE, *_WRONG_LABELS, "reid"),
+            "reid_loss": ("batch_hard", "multi_similarity", "circle"),
             "noise_kind": ("symmetric", "asymmetric"),
             "lpa3_form": ("lagrangian", "tangent"),
             "lpa3_norms": ("fixed", "batch"),
@@ -173,6 +195,14 @@ class LearnConfig:
             _unused(self, ("temperature",), f"objective={self.objective}: it sharpens nothing")
         if self.objective not in USUAL["unlabelled_weight"]:
             _unused(self, ("unlabelled_weight",), f"objective={self.objective}: all images have labels")
+        if self.objective != "reid":
+            _unused(self, _REID, f"objective={self.objective}: set objective=reid")
+        elif self.lpa3 or self.noise:
+            raise UserError("objective=reid takes neither lpa3 nor noise: leave them out")
+        if self.reid_loss != "batch_hard":
+            _unused(self, ("reid_margin",), f"reid_loss={self.reid_loss}")
+        if self.reid_images < 2:
+            raise UserError(f"reid_images={self.reid_images}: an identity takes at least 2 images of a step")
         if not self.lpa3:
             _unused(self, tuple(f.name for f in fields(self) if f.name.startswith("lpa3_")), "lpa3 off: set lpa3")
         for name in ("labelled", "unlabelled_ratio", "epoch_steps", "temperature", "lpa3_margin", "lpa3_iterations"):

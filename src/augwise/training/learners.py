@@ -24,6 +24,7 @@ from .objectives.dividemix import DivideMix, DivideMixSettings
 from .objectives.farther import Farther
 from .objectives.fixmatch import FixMatch
 from .objectives.flexmatch import FlexMatch
+from .objectives.identity import Identity, metric_loss
 from .objectives.m_correction import MCorrection, MCorrectionSettings
 from .objectives.p_correction import PCorrection, PCorrectionSettings
 from .objectives.pes import PES, PESSettings
@@ -63,6 +64,10 @@ class Learner:
         if learn.objective == "supervised":
             batches = self.plain()
             return Supervised(self.model, optimizer, batches, self.config.label_smoothing, self.forward, farther)
+        if learn.of_people:
+            metric = metric_loss(learn.reid_loss, learn.reid_margin)
+            smoothing = self.config.label_smoothing
+            return Identity(self.model, optimizer, self.plain(), metric, learn.reid_weight, smoothing)
         if learn.objective == "pes":
             settings = PESSettings(
                 self._early(),

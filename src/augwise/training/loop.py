@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -46,7 +46,7 @@ def fit(
     seed: int = 0,
     clip: float | None = None,
     ema: float = 0.0,
-    evaluate: Callable[[nn.Module], float] | None = None,
+    evaluate: Callable[[nn.Module], float | Mapping[str, float]] | None = None,
     evaluate_last: int | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
@@ -56,8 +56,9 @@ def fit(
     """Train for ``schedule.epochs`` epochs, from the checkpoint if there is one.
 
     clip: largest gradient norm. ema: decay of the moving average of the weights, 0 for none; it is what is evaluated.
-    evaluate: accuracy of a model in evaluation mode, called after each epoch, or each of the ``evaluate_last`` last
-    ones (by every process). on_epoch: gets each new row of the curve. compile: of every model, by torch.compile, until
+    evaluate: accuracy of a model in evaluation mode, or several measures with "test_accuracy" among them, called after
+    each epoch, or each of the ``evaluate_last`` last ones (by every process). on_epoch: gets each new row of the
+    curve. compile: of every model, by torch.compile, until
     the end. Ctrl-C ends the step, saves and raises `KeyboardInterrupt`.
     """
     loop = _Loop(objective, accelerator, schedule, seed, clip, ema, checkpoint, quiet)
@@ -109,7 +110,7 @@ class _Loop:
 
     def run(
         self,
-        evaluate: Callable[[nn.Module], float] | None,
+        evaluate: Callable[[nn.Module], float | Mapping[str, float]] | None,
         evaluate_from: int,
         on_epoch: Callable[[dict[str, float]], None] | None,
     ) -> None:
@@ -166,11 +167,12 @@ class _Loop:
         if phase.model in self.averages:
             self.averages[phase.model].update(self.objective.models[phase.model])
 
-    def _row(self, epoch: int, evaluate: Callable[[nn.Module], float] | None) -> dict[str, float]:
+    def _row(self, epoch: int, evaluate: Callable[[nn.Module], float | Mapping[str, float]] | None) -> dict[str, float]:
         groups = [g["lr"] for o in self.objective.optimizers.values() for g in o.param_groups]
         row: dict[str, float] = {"epoch": epoch + 1, "lr": groups[0], **self.meter.means(epoch, self.accelerator)}
         if evaluate is not None:
-            row["test_accuracy"] = evaluate(self.evaluated().eval())
+            found = evaluate(self.evaluated().eval())
+            row |= found if isinstance(found, Mapping) else {"test_accuracy": found}
             self.bar.tell(row["test_accuracy"])
         row["seconds"] = self.meter.seconds()
         return row

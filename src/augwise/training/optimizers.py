@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from ..errors import UserError
 
-DEFAULTS = {"sgd": (0.1, 5e-4), "adamw": (1e-3, 0.05)}
+DEFAULTS = {"sgd": (0.1, 5e-4), "adamw": (1e-3, 0.05), "adam": (1e-3, 5e-4)}
 """Highest learning rate and weight decay of each optimiser."""
 
 
@@ -28,14 +28,15 @@ def build(
     momentum: float = 0.9,
     weight_decay: float | None = None,
 ) -> Optimizer:
-    """SGD with Nesterov momentum, or AdamW. Weight decay acts on all parameters, as in the papers' code."""
+    """SGD with Nesterov momentum, AdamW or Adam. Weight decay acts on all parameters, as in the papers' code."""
     if name not in DEFAULTS:
         raise UserError(f"optimizer={name!r} is unknown: use one of {', '.join(DEFAULTS)}")
     lr = DEFAULTS[name][0] if lr is None else lr
     decay = DEFAULTS[name][1] if weight_decay is None else weight_decay
     if name == "sgd":
         return torch.optim.SGD(parameters, lr, momentum=momentum, weight_decay=decay, nesterov=momentum > 0)
-    return torch.optim.AdamW(parameters, lr, weight_decay=decay)
+    made = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return made(parameters, lr, weight_decay=decay)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Schedule:
     """Factor of the learning rate at each step of a run of ``epochs`` E with W warm-up epochs.
 
     With p = epoch + step / steps (both from 0; steps = steps of this epoch's phase):
-    warm-up, p < W:   (p + 1 / steps) / W, so the first step already moves and the last is at full rate;
+    warm-up, p < W:   f + (1 − f) (p + 1 / steps) / W, f = warmup_from, so the first step already moves and the last is
+                      at full rate;
     cosine:           (1 + cos(π (p − W) / (E − W))) / 2;
     cosine_7_16:      cos(7 π (p − W) / (16 (E − W))), which ends at 0.195 (FixMatch);
     steps:            gamma to the number of milestones ≤ epoch.
@@ -54,12 +56,14 @@ class Schedule:
     warmup_epochs: float = 0.0
     milestones: tuple[int, ...] = ()
     gamma: float = 0.2
+    warmup_from: float = 0.0
 
     def factor(self, epoch: int, step: int, steps: int) -> float:
         """Factor in [0, 1] for ``step`` of ``steps`` in ``epoch``, all from 0."""
         place = epoch + step / steps
         if place < self.warmup_epochs:
-            return min(1.0, (place + 1 / steps) / self.warmup_epochs)
+            risen = min(1.0, (place + 1 / steps) / self.warmup_epochs)
+            return risen + self.warmup_from * (1 - risen)
         if self.kind == "steps":
             return self.gamma ** sum(m <= epoch for m in self.milestones)
         done = (place - self.warmup_epochs) / (self.epochs - self.warmup_epochs)

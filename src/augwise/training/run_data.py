@@ -19,6 +19,7 @@ from ..files import write_atomically
 from ..mixing import Mixer
 from ..subset_file import SubsetFile, labels_hash, origin
 from .config import TrainConfig
+from .rank_people import check_people, refuse_foreign
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
     else:
         held_out = open_source(config.data, config.eval_split, **config.opening) if test is None else as_source(test)
         tested_on = config.eval_split
-    if list(train.class_names) != list(held_out.class_names):
+    if not config.learn.of_people and list(train.class_names) != list(held_out.class_names):
+        refuse_foreign(held_out)
         raise UserError(
             f"training data has the classes {train.class_names}, the test data {held_out.class_names}: "
             "give data with the same classes in the same order"
@@ -80,6 +82,8 @@ def open_data(config: TrainConfig, source: Any, test: Any, maps: Any) -> RunData
         Redraw.of(SubsetFile.load(config.subset), train, config.seed) if config.redraw and config.subset else None,
         true_labels,
     )
+    if config.learn.of_people:
+        check_people(data.test, data.train)
     check_labels(data.train, config.learn.few_labels)
     check_labels(data.test)
     return data
@@ -105,6 +109,13 @@ def check_unlabelled(steps: Sequence[Any], config: TrainConfig, forward: Any) ->
     """`UserError` for what needs a label of every image, or has no place where not all labels are there or right."""
     name = config.learn.objective
     for step in steps:
+        if config.learn.of_people and isinstance(step, Mixer):
+            raise UserError(
+                f"{type(step).__name__} mixes people, and objective={name} asks who each image is: give an "
+                "augmentation of single images"
+            )
+        if config.learn.of_people:
+            continue
         if isinstance(step, Mixer) or gives_importance(step):
             raise UserError(
                 f"{type(step).__name__} asks for labels, which objective={name} does not have, or not trust, of every "

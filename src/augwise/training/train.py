@@ -25,11 +25,13 @@ from ..data import (
     WithImportance,
     as_source,
     left_out,
+    who_is_who,
 )
 from ..data.pipeline import check_guards, flatten_steps, gives_importance
 from ..errors import UserError
 from ..files import require_writable
 from ..fingerprints import hash_bytes
+from ..reid import Ranking
 from ..sample import Batch
 from ..transforms import RandomCrop, RandomHorizontalFlip
 from . import optimizers
@@ -39,10 +41,12 @@ from .config import TrainConfig
 from .devices import accelerator_for, emulation_note, threads
 from .evaluate import accuracy, check_output, per_class, read_run
 from .few_labels import labelled_rows, strong_view
+from .identity_batches import IdentityOrder
 from .learners import Learner
 from .loop import fit
 from .objectives.base import Objective
 from .objectives.supervised import Forward
+from .rank_people import check_network, embeddings, in_numbers, rank_people, row_of_curve
 from .results import (
     CHECKPOINT,
     LABELLED,
@@ -234,6 +238,12 @@ class _Run:
         def measure(candidate: nn.Module, reader: Reader = test) -> float:
             return accuracy(candidate, batches(reader), self.accelerator)
 
+        def ranked(candidate: nn.Module, reader: Reader = test, of: Source = self.data.test) -> Ranking:
+            found = embeddings(candidate, batches(reader), len(reader), self.accelerator)
+            return rank_people(found, who_is_who(of))
+
+        people = config.learn.of_people
+
         with self._written_to_tensorboard() as written:
 
             def on_epoch(row: dict[str, float]) -> None:
@@ -244,12 +254,17 @@ class _Run:
                 objective,
                 self.accelerator,
                 optimizers.Schedule(
-                    config.epochs, config.schedule, config.warmup_epochs, config.milestones, config.gamma
+                    config.epochs,
+                    config.schedule,
+                    config.warmup_epochs,
+                    config.milestones,
+                    config.gamma,
+                    config.warmup_from,
                 ),
                 seed=config.seed,
                 clip=config.clip,
                 ema=config.ema,
-                evaluate=measure,
+                evaluate=(lambda candidate: row_of_curve(ranked(candidate))) if people else measure,
                 evaluate_last=config.eval_last,
                 checkpoint=checkpoint,
                 on_epoch=on_epoch,
@@ -257,11 +272,16 @@ class _Run:
                 quiet=config.quiet,
             )
         results = self._results(fitted.curve, mean, std)
-        classes = list(self.data.train.class_names)
-        results["per_class"] = per_class(fitted.model, batches(test), classes, self.accelerator)
-        results["also"] = {
-            name: measure(fitted.model, self._reader(self._seen(as_source(d)))) for name, d in also.items()
-        }
+        others = {name: as_source(given) for name, given in also.items()}
+        if people:
+            results["retrieval"] = in_numbers(ranked(fitted.model))
+            results["also"] = {
+                name: ranked(fitted.model, self._reader(self._seen(d)), d).cmc[1] for name, d in others.items()
+            }
+        else:
+            classes = list(self.data.train.class_names)
+            results["per_class"] = per_class(fitted.model, batches(test), classes, self.accelerator)
+            results["also"] = {name: measure(fitted.model, self._reader(self._seen(d))) for name, d in others.items()}
         self._write(results, fitted.model, checkpoint)
         return results
 
@@ -293,8 +313,23 @@ class _Run:
             observe=observe,
             epochs=self.config.epochs,
             redraw=self.data.redraw,
+            order=self._order(),
             **self._ways(),
         )
+
+    def _order(self) -> IdentityOrder | None:
+        """Identities by their images, where the objective compares those."""
+        config, learn = self.config, self.config.learn
+        if not learn.of_people:
+            return None
+        labels, people = np.asarray(self.data.train.labels), config.batch_size // learn.reid_images
+        processes = self.accelerator.num_processes
+        if people % processes or people < 2 * processes:
+            raise UserError(
+                f"the {people} identities of a step cannot be shared by {processes} processes, two or more each: give "
+                "another batch_size"
+            )
+        return IdentityOrder(labels, people, learn.reid_images, config.seed)
 
     def _ways(self) -> dict[str, Any]:
         """This process's share of a batch, and the layout of images in memory."""
@@ -331,7 +366,7 @@ class _Run:
         """Channels, height and width of what the model sees."""
         channels, height, width = next(reader.read(0, [np.arange(1)])).images.shape[1:]
         if self.config.crop == "resized":
-            assert self.config.size is not None
+            assert isinstance(self.config.size, int)
             return channels, self.config.size, self.config.size
         return channels, height, width
 
@@ -368,6 +403,8 @@ class _Run:
         model = model.to(self.accelerator.device)
         if config.channels_last:
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        if config.learn.of_people:
+            check_network(model, config.model if self.given is None else type(self.given).__name__)
         check_output(model, torch.zeros(2, *shape, device=self.accelerator.device), classes)
         return model
 
@@ -410,6 +447,7 @@ class _Run:
                 **({} if data.redraw is None else {"redrawn": data.redraw.count}),
                 **({} if self.labelled is None else {"labelled": len(self.labelled)}),
                 **({} if data.wrong is None else {"wrong_labels": data.wrong}),
+                **self._few_images(),
                 "test": len(data.test),
                 "tested_on": data.tested_on,
                 "classes": list(data.train.class_names),
@@ -426,6 +464,10 @@ class _Run:
             "seconds": sum(row["seconds"] for row in curve),
             "identity": self.identity,
         }
+
+    def _few_images(self) -> dict[str, Any]:
+        order = self._order()
+        return {} if order is None else {"identities_with_few_images": order.few}
 
     def _write(self, results: dict[str, Any], model: nn.Module, checkpoint: Checkpoint | None) -> None:
         if self.out is not None and checkpoint is not None and self.accelerator.is_main_process:

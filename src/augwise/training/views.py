@@ -37,7 +37,7 @@ def resolved(config: TrainConfig) -> TrainConfig:
     if config.crop != "resized":
         return config
     known = _published(config)
-    size = config.size or (known.size if known else None)
+    size = config.size if isinstance(config.size, int) else known.size if known else None
     if size is None:
         raise UserError("crop=resized needs size: the side in pixels of the images that the model sees, such as 224")
     share = config.crop_share or (known.crop_share if known else CROP_SHARE)
@@ -88,7 +88,7 @@ def seen(sample: Sample, config: TrainConfig) -> Sample:
     """One image with its map, both as images are measured; config: of a run, `resolved`."""
     if config.crop != "resized":
         return sample
-    assert config.size is not None
+    assert isinstance(config.size, int)
     view = config.size, config.crop_share or CROP_SHARE, config.interpolation or "bilinear"
     importance = None if sample.importance is None else centre_square(sample.importance, *view)
     return sample._replace(image=centre_square(sample.image, *view), importance=importance)
@@ -96,7 +96,7 @@ def seen(sample: Sample, config: TrainConfig) -> Sample:
 
 def training_crop(config: TrainConfig) -> RandomResizedCrop:
     """The random resized crop of a run, for images as they are."""
-    assert config.size is not None
+    assert isinstance(config.size, int)
     return RandomResizedCrop(config.size, config.crop_scale, config.crop_ratio, config.interpolation or "bilinear")
 
 
