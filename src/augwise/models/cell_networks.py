@@ -119,7 +119,7 @@ class CellNetwork(nn.Module):
         self.large = large
         self.stem = _large_stem(in_channels, channels) if large else _small_stem(in_channels, channels)
         before = last = channels if large else 3 * channels
-        cells, halved = [], large
+        cells, halved, seen = [], large, 0
         self.looked = 2 * layers // 3  # behind which the auxiliary head stands
         for place in range(layers):
             halve = place in (layers // 3, self.looked)

@@ -58,7 +58,8 @@ class Genotype:
         path = Path(path)
         content = {"format": FORMAT, "search_space": SPACE, **self.plain, "about": dict(self.about)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(content, indent=1) + "\n"
+        lines = [f' "{key}": {_lines(value)}' for key, value in content.items()]
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
         write_atomically(path, lambda file: file.write(text.encode()))
         return path
 
@@ -80,7 +81,15 @@ class Genotype:
                 f"this version of augwise knows {_told(SPACE)}, format {FORMAT}: search again, or use the version that "
                 "wrote it"
             )
-        return cls(*(_cell(path, name, found.get(name)) for name in ("normal", "reduction")), found.get("about") or {})
+        normal, reduction = (_cell(path, name, found.get(name)) for name in ("normal", "reduction"))
+        return cls(normal, reduction, found.get("about") or {})
+
+
+def _lines(value: Any) -> str:
+    """JSON with a line for each node of a cell."""
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(f"  {json.dumps(node)}" for node in value) + "\n ]"
 
 
 def genotype(name: str) -> Genotype:

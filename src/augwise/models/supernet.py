@@ -66,7 +66,8 @@ class MixedEdges(nn.Module):
 
     def forward(self, x: Tensor, counts: Tensor) -> Tensor:
         """counts: (edges, 7), what each operation but ``none`` of each edge counts."""
-        scale = dict(zip(OPERATIONS[1:], counts.repeat_interleave(self.channels, 0).unbind(1), strict=True))
+        each = counts.repeat_interleave(self.channels, 0).unbind(1)
+        scale: dict[str, Tensor] = dict(zip(OPERATIONS[1:], each, strict=True))
         positive = functional.relu(x)
         total = _normed(functional.max_pool2d(x, 3, self.stride, 1), scale["max_pool_3x3"])
         average = functional.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
@@ -234,7 +235,7 @@ def derived(mixture: Mixture) -> Cell:
     strongest, which = counts.max(1)
     nodes, first = [], 0
     for node in range(NODES):
-        order = sorted(range(node + 2), key=lambda state: (-float(strongest[first + state]), state))  # noqa: B023
+        order = sorted(range(node + 2), key=lambda state: (-float(strongest[first + state]), state))
         a, b = ((OPERATIONS[1 + int(which[first + state])], state) for state in order[:2])
         nodes.append((a, b))
         first += node + 2

@@ -92,7 +92,7 @@ class TrainConfig:
     label_smoothing: float = 0.0
     """Share of the label that is spread evenly over all classes."""
     auxiliary: float | None = None
-    """Of a searched network (model=darts:...), what the loss of its auxiliary head counts in training; left out: 0.4."""
+    """Of a searched network (model=darts:...), what its auxiliary head's loss counts in training; left out: 0.4."""
     drop_path: float | None = None
     """Of a searched network, how probably an operation is dropped for an image, rising linearly to this at the end;
     left out: 0.3, and 0 in the shape for 224 px."""
