@@ -182,9 +182,9 @@ def test_interrupted_it_ends_with_the_same_bytes(tmp_path):
     assert whole["curve"][-1]["alpha_entropy_normal"] < np.log(8) - 1e-3
 
     assert search(config, on_epoch=lambda _: pytest.fail("searched again")) == whole
-    with pytest.raises(UserError, match="belongs to another run: config.seed: 0 there, 1 now"):
+    with pytest.raises(UserError, match=r"belongs to another run: config\.seed: 0 there, 1 now"):
         search(SearchConfig(**SMALL, epochs=4, architecture_lr=0.05, seed=1, out=tmp_path / "whole"))
-    with pytest.raises(UserError, match="config.epochs: 4 there, 5 now"):
+    with pytest.raises(UserError, match=r"config\.epochs: 4 there, 5 now"):
         search(SearchConfig(**SMALL, epochs=5, architecture_lr=0.05, out=tmp_path / "whole"))
 
 

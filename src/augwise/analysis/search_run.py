@@ -50,11 +50,10 @@ def as_text(result: dict[str, Any]) -> str:
             f"{size['model']}: {size['parameters'] / 1e6:.2f} million parameters, "
             f"{size['multiply_adds'] / 1e6:.0f} million multiply-adds at {size['image'][1]} px"
         )
-    learned = (
-        f", of the mixture’s {100 * last['architecture_accuracy']:.1f} %" if "architecture_accuracy" in last else ""
-    )
+    learned = last.get("architecture_accuracy")
+    beside = "" if learned is None else f", of the mixture’s {100 * learned:.1f} %"
     lines.append(
-        f"supernet in its last epoch: accuracy of the weights’ half {100 * last['train_accuracy']:.1f} %{learned}; "
+        f"supernet in its last epoch: accuracy of the weights’ half {100 * last['train_accuracy']:.1f} %{beside}; "
         f"{result['seconds']:.0f} s"
     )
     return "\n".join(lines)

@@ -28,22 +28,18 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG
         words={
             "sentence": _sentence(results),
             "tiles": _tiles(results),
-            "cells": [
-                cell_drawing(
-                    f"{kind.capitalize()} cell",
-                    results["genotype"][kind],
-                    kind == "reduction",
-                    results["strengths"][kind],
-                )
-                for kind in ("normal", "reduction")
-            ],
+            "cells": [_cell(results, kind) for kind in ("normal", "reduction")],
             "charts": _charts(results),
             "networks": results["networks"],
             "skips": _skips(results["genotype"]["normal"]),
             "equal": _equal(config),
-            "model": f"darts:{config['out']}/genotype.json",
         },
     )
+
+
+def _cell(results: dict[str, Any], kind: str) -> Chart:
+    title, cell = f"{kind.capitalize()} cell", results["genotype"][kind]
+    return cell_drawing(title, cell, kind == "reduction", results["strengths"][kind])
 
 
 def _sentence(results: dict[str, Any]) -> str:
@@ -131,11 +127,12 @@ def _facts(results: dict[str, Any]) -> Facts:
         ("epochs", f"{config['epochs']}, of which {config['warmup_epochs']} for the weights alone"),
         (
             "supernet",
-            f"{config['layers']} cells that begin with {config['channels']} channels, one in {config['partial']} mixed; "
+            f"{config['layers']} cells, {config['channels']} channels at first, one in {config['partial']} mixed; "
             f"{results['supernet']['parameters'] / 1e6:.2f} million parameters",
         ),
         ("images per step", str(config["batch_size"])),
         ("seed", f"{config['seed']}; of the halves {config['data_seed']}"),
         ("precision", "fp32" if results["precision"] == "no" else results["precision"]),
     ]
+    facts.insert(1, ("train its network", f"augwise train --model darts:{config['out']}/genotype.json"))
     return [*facts, *environment_facts(results["environment"])]

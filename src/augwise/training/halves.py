@@ -55,8 +55,8 @@ def halves_of(source: Source, seed: int, batch_size: int, named: str) -> tuple[n
 
 @final
 class Halves:
-    """`Pair` for each step of an epoch: as many as the first half fills, the last one whole. Both halves come in endless
-    orders in which every image comes once before any comes again, see `Streams`.
+    """`Pair` for each step of an epoch: as many as the first half fills, the last one whole. Both halves come in
+    endless orders in which every image comes once before any comes again, see `Streams`.
 
     reader: all images; again: the same for the second half, see `Streams`; rows: of both halves; steps: crop, flip and
     `Normalize`. warmup: epochs without a second half.

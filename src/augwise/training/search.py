@@ -157,7 +157,7 @@ class _Search:
     ) -> ArchitectureSearch:
         c = self.config
         flip = self.data.images.flip if c.flip is None else c.flip
-        crop = RandomCrop(shape[1:], padding=c.crop_padding) if c.crop_padding else nn.Identity()
+        crop = RandomCrop((shape[1], shape[2]), padding=c.crop_padding) if c.crop_padding else nn.Identity()
         halves = Halves(
             reader,
             reader,
