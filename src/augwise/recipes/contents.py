@@ -40,7 +40,9 @@ RECIPES = {
     "dcutmix/table-3": "dcutmix_table_3",
     "dcutmix/table-4": "dcutmix_table_4",
     "dcutmix/table-5": "dcutmix_table_5",
+    "dcutmix/table-6": "dcutmix_table_6",
     "dcutmix/figure-3": "dcutmix_figure_3",
+    "dcutmix/figure-5b": "dcutmix_figure_5b",
     "lp-a3/table-1": "lp_a3_table_1",
     "lp-a3/table-2": "lp_a3_table_2",
     "lp-a3/table-3": "lp_a3_table_3",
@@ -60,8 +62,6 @@ ELSEWHERE = {
     "dcutmix/figure-2": "the page of augwise select shows images by how much their loss varies under mixing",
     "dcutmix/figure-4": "pictures of mixtures stand on the page of augwise compare --preset mixing",
     "dcutmix/figure-5a": "augwise select chooses the images; python -m benchmarks.selection trains on them",
-    "dcutmix/table-6": "architecture search is not there yet",
-    "dcutmix/figure-5b": "architecture search is not there yet",
     "lp-a3/figure-3": "augwise analyse farther draws LP-A3 beside RandAugment, with Grad-CAM",
     "lp-a3/figure-4": _CURVES,
 }
