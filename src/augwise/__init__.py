@@ -97,6 +97,7 @@ _HOME = {
     # models and data
     "BatchPipeline": "data.pipeline",
     "EpochSampler": "data.samplers",
+    "Genotype": "models.genotype",
     "Normalize": "data.pipeline",
     "Normalized": "models.normalized",
     "Redraw": "data.redraw",
@@ -135,6 +136,7 @@ _HOME = {
     "QuickstartConfig": "recipes.quickstart",
     "ReproduceConfig": "recipes.reproduce",
     "ReportConfig": "report.build",
+    "SearchConfig": "training.search_config",
     "SelectConfig": "analysis.select_config",
     "ShowConfig": "analysis.show",
     "StoreExport": "analysis.stores",
@@ -153,6 +155,7 @@ _HOME = {
     "finetune": "recipes.finetune",
     "quickstart": "recipes.quickstart",
     "reproduce": "recipes.reproduce",
+    "search": "training.search",
     "select_images": "analysis.select_run",
     "show": "analysis.show",
     "stores": "analysis.stores",
@@ -283,6 +286,7 @@ if TYPE_CHECKING:
     from .mixing.soften import SoftenLabels as SoftenLabels
     from .mixing.style_cutmix import StyleCutMix as StyleCutMix
     from .mixing.style_mix import StyleMix as StyleMix
+    from .models.genotype import Genotype as Genotype
     from .models.normalized import Normalized as Normalized
     from .recipes.finetune import FinetuneConfig as FinetuneConfig
     from .recipes.finetune import finetune as finetune
@@ -304,6 +308,8 @@ if TYPE_CHECKING:
     from .training.evaluate import evaluate as evaluate
     from .training.one_pass import OnePassSettings as OnePassSettings
     from .training.one_pass import train_one_pass as train_one_pass
+    from .training.search import search as search
+    from .training.search_config import SearchConfig as SearchConfig
     from .training.train import train as train
     from .training.trust import label_trust as label_trust
     from .transforms.adv_mask import AdvMask as AdvMask

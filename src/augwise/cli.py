@@ -240,6 +240,15 @@ def _select(arguments: list[str]) -> None:
     select_images(config, command=f"augwise select {_quoted(arguments)}")
 
 
+def _search(arguments: list[str]) -> None:
+    from .training.search_config import SearchConfig
+
+    config = _parse(SearchConfig, "search", arguments)
+    from .analysis.search_run import search_architecture
+
+    search_architecture(config, command=f"augwise search {_quoted(arguments)}")
+
+
 def _report(arguments: list[str]) -> None:
     from .report.build import ReportConfig, report
 
@@ -282,6 +291,7 @@ VERBS = {
     "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),
     "select": Verb("choose training images by how a classifier sees them: files for --subset, page", _select, True),
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
+    "search": Verb("search an architecture on a subset of the images: genotype for train, page", _search, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "analyse": Verb(
         "what trained classifiers are like: landscape, curvature, robustness, calibration ...", _analyse, True

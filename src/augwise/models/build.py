@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..randomness import stream
+from .cell_networks import cell_network, cell_shape
 from .reid import OF_IMAGENET, REID
 from .small_images import SMALL
 from .stem import replace_stem
@@ -25,7 +26,9 @@ def build(
     """A classifier (N, in_channels, H, W) -> (N, num_classes) logits.
 
     name: one of `small_images.SMALL` such as "small_cnn", "resnet18", "wrn28_10" (for small images), of `reid.REID`
-        (for re-identification), "torchvision:NAME" or "timm:NAME" (those libraries' own stems, made for larger images).
+        (for re-identification), "torchvision:NAME" or "timm:NAME" (those libraries' own stems, made for larger images),
+        or "darts:GENOTYPE", a network made of a published genotype or of the file of a search, see
+        `cell_networks.cell_shape`.
     pretrained: start from that library's default ImageNet weights, with a new head; needs the network once. The images
         then want that library's normalisation (for most ImageNet's mean and std).
     seed: of the initial weights; without it they come from torch's current stream. A new head is drawn either way.
@@ -33,10 +36,18 @@ def build(
     for argument, value in (("num_classes", num_classes), ("in_channels", in_channels)):
         if value < 1:
             raise UserError(f"{argument} is {value}: give at least 1")
+    shape = cell_shape(name)
+    if shape is not None and pretrained:
+        raise UserError(f"{name} has no pretrained weights: leave out pretrained")
+    if shape is not None:
+        with nullcontext() if seed is None else stream("model", name.partition(":")[0], seed):
+            return cell_network(shape, num_classes, in_channels)
     library, _, inner = name.rpartition(":")
     makers = {"": _own, "timm": _timm, "torchvision": _torchvision}
     if library not in makers:
-        raise UserError(f"model {name!r} is unknown: write timm:NAME, torchvision:NAME or one of {', '.join(OWN)}")
+        raise UserError(
+            f"model {name!r} is unknown: write timm:NAME, torchvision:NAME, darts:GENOTYPE or one of {', '.join(OWN)}"
+        )
     with nullcontext() if seed is None else stream("model", name, seed):
         return makers[library](inner, num_classes, in_channels, pretrained)
 
@@ -121,7 +132,9 @@ def _unknown(name: str, there: list[str], match: list[str] | None = None) -> Use
     close = difflib.get_close_matches(name, match or there, n=3)
     names = dict.fromkeys(there[(match or there).index(c)] for c in close)
     hint = f"did you mean {', '.join(names)}? " if names else ""
-    return UserError(f"model {name!r} is unknown: {hint}use {', '.join(OWN)}, timm:NAME or torchvision:NAME")
+    return UserError(
+        f"model {name!r} is unknown: {hint}use {', '.join(OWN)}, timm:NAME, torchvision:NAME or darts:GENOTYPE"
+    )
 
 
 def _no_weights(name: str, error: Exception) -> UserError:

@@ -293,6 +293,7 @@ def write(plan: Plan, command: str = "") -> dict[str, Any]:
         "hardware": plan.recipe.hardware,
         "claim": plan.recipe.claim,
         "wary": list(plan.recipe.wary),
+        "drawn": list(plan.recipe.drawn or ()),
         **found,
     }
     write_json(plan.folder / _RESULTS, results)

@@ -32,6 +32,7 @@ _PAGES = {
     "distil": "distil_page",
     "attack-table": "attack_table_page",
     "select": "select_page",
+    "search": "search_page",
     "landscape": "landscape_page",
     "hessian": "hessian_page",
     "noise": "noise_page",

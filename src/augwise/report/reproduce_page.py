@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from .analyse_page import Section, Table, lines
@@ -20,6 +21,7 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:
     """The page of what ``augwise reproduce`` found."""
     total = results["done"] + results["running"] + results["left"]
     sections = [_table(table, i) for i, table in enumerate(results["tables"]) if _filled(table)]
+    sections += _drawn(results)
     sections += _gains(results)
     sections += _pictures(gallery)
     sections += _curves(results)
@@ -83,6 +85,34 @@ def _table(table: dict[str, Any], number: int) -> Section:
         tables.append(Table("Rows of the paper that are not run at this scale.", ["", *columns], others))
     notes = [f"Of the printed table: {table['note']}"] if table["note"] else []
     return Section(f"table-{number}", table["title"], [], [], tables, notes)
+
+
+def _drawn(results: dict[str, Any]) -> list[Section]:
+    """One table against another, a line for every row: what something costs, and what it buys."""
+    names = results.get("drawn") or []  # older results have none
+    if not names:
+        return []
+    across, up = (next(table for table in results["tables"] if table["id"] == name) for name in names)
+    rows = [row for row in up["rows"] if row in across["cells"] and row in up["cells"]]
+    found = []
+    for row in rows:
+        xs, ys = across["cells"][row], up["cells"][row]
+        both = [column for column in up["columns"] if _there(xs.get(column)) and _there(ys.get(column))]
+        found.append(sorted((xs[c]["mean"], ys[c]["mean"], ys[c]["std"] or 0.0) for c in both))
+    drawn = lines(rows, [[(x, y) for x, y, _ in points] for points in found])
+    drawn = [
+        replace(one, bars=[(y - s, y + s) for _, y, s in points])
+        for one, points in zip(drawn, filter(None, found), strict=True)
+    ]
+    if not drawn:
+        return []
+    chart = line_chart(f"{up['title']}", drawn, across["metric"], up["metric"])
+    text = "Means over seeds, bars one standard deviation; the points of a row from left to right."
+    return [Section("drawn", "Cost and what it buys", [text], [chart])]
+
+
+def _there(cell: Mapping[str, Any] | None) -> bool:
+    return cell is not None and bool(cell["n"])
 
 
 def _gains(results: dict[str, Any]) -> list[Section]:

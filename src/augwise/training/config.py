@@ -57,7 +57,9 @@ class TrainConfig:
     """Seed of limit and val_share; kept apart from seed, so that runs that differ in seed see the same images."""
     model: str = "small_cnn"
     """small_cnn, resnet18, wrn28_10 and more for small images (a wrong name lists all), reid_resnet50, reid_fpb or
-    reid_small for re-identification, timm:NAME or torchvision:NAME; always with a new head."""
+    reid_small for re-identification, timm:NAME or torchvision:NAME; always with a new head. Or a searched network,
+    darts:FILE with the genotype.json of augwise search, or darts:pc_darts_cifar10: 36 channels, 20 cells;
+    darts_c16_l8:FILE: 16 and 8; darts_imagenet:FILE for 224 px."""
     pretrained: bool = False
     """Start from the ImageNet weights that timm or torchvision offers (needs the network once)."""
     checkpoint: Path | None = None
@@ -98,6 +100,11 @@ class TrainConfig:
     """Factor of the steps schedule."""
     label_smoothing: float = 0.0
     """Share of the label that is spread evenly over all classes."""
+    auxiliary: float | None = None
+    """Of a searched network (model=darts:...), what its auxiliary head's loss counts in training; left out: 0.4."""
+    drop_path: float | None = None
+    """Of a searched network, how probably an operation is dropped for an image, rising linearly to this at the end;
+    left out: 0.3, and 0 in the shape for 224 px."""
     clip: float | None = None
     """Largest norm of the gradient; a longer one is scaled down to it."""
     ema: float = 0.0
@@ -192,6 +199,10 @@ class TrainConfig:
             _within(name, getattr(self, name), 0, 1)
         if self.warmup_from and not self.warmup_epochs:
             raise UserError(f"warmup_from={self.warmup_from} has no use without warmup_epochs: give them, say 10")
+        if self.auxiliary is not None:
+            _within("auxiliary", self.auxiliary, 0, None)
+        if self.drop_path is not None:
+            _within("drop_path", self.drop_path, 0, 1)
         if self.warmup_epochs >= self.epochs and self.warmup_epochs > 0:
             raise UserError(f"warmup_epochs={self.warmup_epochs} leaves nothing of epochs={self.epochs}: make it less")
         for name, known in _CHOICES.items():

@@ -240,7 +240,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             f"the run was trained on the classes {given['classes']}, {source.name} has {classes}: evaluate it on data "
             "with the same classes in the same order"
         )
-    model = models.load_weights(models.build(given["model"], len(classes), shape[0]), given["checkpoint"])
+    name = given["model"] if config.run is None else models.kept_name(given["model"], config.run)
+    model = models.load_weights(models.build(name, len(classes), shape[0]), given["checkpoint"])
     model = model.to(device)
     check_output(model, torch.zeros(1, *shape, device=device), len(classes))
     batches = evaluation_batches(reader, Normalize(given["mean"], given["std"]), config.batch_size)

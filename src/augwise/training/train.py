@@ -31,6 +31,7 @@ from ..data.pipeline import check_guards, flatten_steps, gives_importance
 from ..errors import UserError
 from ..files import require_writable
 from ..fingerprints import hash_bytes
+from ..models.genotype import GENOTYPE
 from ..reid import Ranking
 from ..sample import Batch
 from ..transforms import RandomCrop, RandomHorizontalFlip
@@ -170,6 +171,8 @@ class _Run:
             data.maps is not None,
             "give maps= (--maps FOLDER), or put aw.LiveSaliency() before it (--maps live)",
         )
+        shape = models.cell_shape(config.model) if model is None else None
+        _check_apart(config, shape is not None or isinstance(model, models.CellNetwork))
         self.config, self.accelerator, self.data = config, accelerator, data
         self.labelled: np.ndarray | None = None
         if config.learn.objective != "supervised":
@@ -195,6 +198,8 @@ class _Run:
         }
         if forward is not None:
             self.identity["forward"] = _describe(forward)
+        if shape is not None:
+            self.identity["genotype"] = models.genotype(shape.genotype).plain
         if data.redraw is not None:
             self.identity["redraw"] = hash_bytes(data.redraw.weights.numpy().tobytes())
 
@@ -396,6 +401,7 @@ class _Run:
         model = self.given or models.build(
             config.model, classes, shape[0], pretrained=config.pretrained, seed=config.seed
         )
+        _set_apart(model, config)
         if config.checkpoint is not None:
             models.load_weights(model, config.checkpoint, new_head=True)
         if config.only_head:
@@ -472,6 +478,8 @@ class _Run:
     def _write(self, results: dict[str, Any], model: nn.Module, checkpoint: Checkpoint | None) -> None:
         if self.out is not None and checkpoint is not None and self.accelerator.is_main_process:
             save_weights(model, self.out / WEIGHTS)
+            if isinstance(model, models.CellNetwork):
+                model.genotype.save(self.out / GENOTYPE)
             if self.data.true_labels is not None:
                 save_labels(self.out / LABELS, np.asarray(self.data.train.labels), self.data.true_labels)
             if self.labelled is not None:
@@ -479,6 +487,23 @@ class _Run:
             write_results(results, self.out)
             checkpoint.remove()
         self.accelerator.wait_for_everyone()
+
+
+def _check_apart(config: TrainConfig, searched: bool) -> None:
+    """`UserError` for settings of searched networks where there is none, or no loss that they could join."""
+    for name in ("auxiliary", "drop_path"):
+        if getattr(config, name) is not None and not searched:
+            raise UserError(f"{name} is for searched networks (model=darts:GENOTYPE): leave it out")
+    if config.auxiliary and config.learn.objective != "supervised":
+        raise UserError(f"auxiliary goes with objective=supervised, not with {config.learn.objective}: leave it out")
+
+
+def _set_apart(model: nn.Module, config: TrainConfig) -> None:
+    """Give a searched network what it does in training alone."""
+    if isinstance(model, models.CellNetwork):
+        usual = 0.4 if config.learn.objective == "supervised" else 0.0
+        model.auxiliary_weight = usual if config.auxiliary is None else config.auxiliary
+        model.drop_path = (0.0 if model.large else 0.3) if config.drop_path is None else config.drop_path
 
 
 def _check_live(live: Sequence[Any], transform: Sequence[Any]) -> None:

@@ -30,5 +30,6 @@ def trained(folder: Path, classes: list[str] | None = None) -> Trained:
         raise UserError(f"the model in {folder} was trained on the classes {known}, the data has {classes}")
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} holds no {WEIGHTS}: its training left none, or they were deleted; train it again")
-    network = models.load_weights(models.build(run["config"]["model"], len(known), len(mean)), folder / WEIGHTS)
+    name = models.kept_name(run["config"]["model"], folder)
+    network = models.load_weights(models.build(name, len(known), len(mean)), folder / WEIGHTS)
     return Trained(models.Normalized(network, mean, std).eval().requires_grad_(False), known, run)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ...labels import MixedLabels
+from ...models.cell_networks import CellNetwork
 from ...sample import Batch
 from ...schedule import progress_of
 from ..batches import Batches
@@ -23,6 +24,8 @@ class Supervised(Objective):
     """Cross-entropy −Σ_c t_c log p_c, t the (mixed, smoothed) label. Train accuracy is the predicted class's weight.
 
     Where the images of an epoch are drawn (`Redraw`), the mean of a batch is weighted without bias.
+
+    A network with an auxiliary head (`CellNetwork`) adds its weight times that head's loss, on the same labels.
 
     forward: a `Forward` in place of ``model(batch.images)``. farther: LP-A3 beside it, L(B) + L(A) (its Algorithm 1).
     """
@@ -53,14 +56,19 @@ class Supervised(Objective):
             logits, labels = self.forward(model, batch)
         measures = {"train_accuracy": labels.accuracy(logits.detach()), **self.batches.measured}
         weights = self.batches.weights(batch)
-        if weights is None:
-            loss = labels.cross_entropy(logits, self.label_smoothing)
-        else:
-            loss = (weights * labels.cross_entropy(logits, self.label_smoothing, "none")).mean()
+        loss = self._cross_entropy(logits, labels, weights)
+        network = self.models["model"]
+        if isinstance(network, CellNetwork) and (auxiliary := network.take_auxiliary()) is not None:
+            loss = loss + network.auxiliary_weight * self._cross_entropy(auxiliary.float(), labels, weights)
         if self.farther is None:
             return Step(loss, measures)
         added = self.farther.add(model, batch, logits.detach(), labels, self.epoch)
         return Step(loss + added.loss, measures | added.measures)
+
+    def _cross_entropy(self, logits: Tensor, labels: MixedLabels, weights: Tensor | None) -> Tensor:
+        if weights is None:
+            return labels.cross_entropy(logits, self.label_smoothing)
+        return (weights * labels.cross_entropy(logits, self.label_smoothing, "none")).mean()
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | ({} if self.farther is None else {"farther": self.farther.state_dict()})
