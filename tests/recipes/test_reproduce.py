@@ -23,10 +23,10 @@ from augwise.analysis.statistics import holm, p_value, paired
 from augwise.catalogue import estimators, find, methods
 from augwise.errors import UserError
 from augwise.recipes.analysed import OTHER_SEED, Analysed
-from augwise.recipes.contents import RECIPES, find_recipe, listing
+from augwise.recipes.contents import RECIPES, WITHIN, find_recipe, listing
 from augwise.recipes.measuring import Attack, Cost, Overhead
 from augwise.recipes.prepared import Prepared
-from augwise.recipes.published import Table, Value
+from augwise.recipes.published import Table, Value, tables
 from augwise.recipes.recipe import SCALES, Outcome, Place, Recipe, Scale, Where, key_of
 from augwise.recipes.reproduce import Plan, ReproduceConfig, plan_of, reproduce, states, write
 from augwise.recipes.reproduced import verdict
@@ -61,6 +61,16 @@ def test_every_recipe_says_what_it_is_and_plans_its_scales():
             distinct = {json.dumps(job.identity(), sort_keys=True, default=str) for job in places.values()}
             assert len({key_of(job) for job in places.values()}) == len(distinct)
         assert name in listing()
+
+
+def test_every_printed_table_is_some_recipe_s():
+    """Nothing that the papers print is left out; a part of a recipe is found by its own name, too."""
+    told = {one.id for name in RECIPES for one in find_recipe(name).published()}
+    gains_alone = {"lp-a3/figure-5"}  # one difference, which the claim of its recipe tells
+    assert set(tables()) - told <= gains_alone
+    for part, whole in WITHIN.items():
+        assert find_recipe(part).name == whole
+        assert f"{part}: a part of {whole}" in listing()
 
 
 def test_the_figures_in_a_recipe_s_head_are_printed_in_its_tables():
@@ -369,6 +379,17 @@ def test_what_augmentation_leaves_of_the_labels_is_that_of_analyse(tmp_path):
     assert found == {"RandAugment kept": kept["randaugment", None], "LP-A3 kept": kept["lpa3", 0.1]}
     (group,) = read_gallery(tmp_path / "job")["groups"]
     assert "cam" in group["examples"][0]["tiles"][0]
+
+
+def test_operations_are_those_that_the_paper_prints(tmp_path):
+    """At 224 px with ImageNet's stem for ResNets, at 32 px for the others; in the unit of the printed cell."""
+    recipe = find_recipe("ipf-rda/table-12")
+    (printed,) = [one for one in recipe.published() if one.id.endswith("flops")]
+    for (row, column), value in printed.cells.items():
+        place = Place(printed.id, row, column)
+        found = recipe.job(recipe.scales["full"], place).run(0, tmp_path, Where(tmp_path)).measured
+        assert found[recipe.measured(place)] == pytest.approx(value.mean, rel=0.007)
+    assert recipe.job(recipe.scales["full"], Place(printed.id, "ResNet-18", "FLOPs (M)")) is None
 
 
 class Given:

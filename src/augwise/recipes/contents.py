@@ -62,14 +62,18 @@ RECIPES = {
 }
 """Name -> the module here that has it as ``RECIPE``."""
 
-ELSEWHERE = {}
-"""What is no plan of runs -> where it is, or that it is still to come."""
+WITHIN = {
+    "advmask/figure-3": "advmask/table-4",
+    "advmask/figure-4": "advmask/table-4",
+    "ipf-rda/section-4f-gpu-hours": "ipf-rda/table-7",
+    "ipf-rda/section-5-label-noise": "ipf-rda/label-noise",
+}
+"""What is a part of another recipe -> that one."""
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of this name; `UserError` lists what there is."""
-    if name in ELSEWHERE:
-        raise UserError(f"{name} is no plan of runs: {ELSEWHERE[name]}")
+    """The recipe of this name, or that it is a part of; `UserError` lists what there is."""
+    name = WITHIN.get(name, name)
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -88,6 +92,5 @@ def listing() -> str:
             for scale in SCALES
             if scale in recipe.scales
         ]
-    lines += ["", "Elsewhere, or still to come:"]
-    lines += [f"  {name}: {where}" for name, where in ELSEWHERE.items()]
+    lines += ["", *(f"{name}: a part of {where}" for name, where in WITHIN.items())]
     return "\n".join(lines)

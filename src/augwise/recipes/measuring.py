@@ -118,3 +118,33 @@ def _epoch(folder: Path) -> float:
 
     seconds = [row["seconds"] for row in json.loads((folder / RESULTS).read_text())["curve"]]
     return median(seconds[1:] or seconds)
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a network's prediction for one image costs. Measured: operations in ``giga`` and ``mega``, multiply-adds and
+    what normalisation, ReLU and pooling do (`models.Counted`), and ``parameters`` in millions; nothing is trained."""
+
+    model: str
+    image: tuple[int, int, int]
+    classes: int
+
+    def identity(self) -> dict[str, Any]:
+        return {"name": f"size-{self.model.replace(':', '_')}", **asdict(self)}
+
+    def check(self, where: Where) -> None:
+        """Needs nothing."""
+
+    def run(self, seed: int, folder: Path, where: Where) -> Outcome:  # noqa: ARG002 - there is nothing to draw or write
+        import torch
+
+        from .. import models
+        from ..training.results import environment
+
+        began = time.perf_counter()
+        found = models.counted(models.build(self.model, self.classes, self.image[0], seed=0), self.image)
+        operations = found.all_operations
+        measured: dict[str, float | None] = {
+            "giga": operations / 1e9, "mega": operations / 1e6, "parameters": found.parameters / 1e6,
+        }  # fmt: skip
+        return Outcome(measured, [], time.perf_counter() - began, environment(torch.device("cpu")))

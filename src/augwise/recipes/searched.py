@@ -157,7 +157,7 @@ class Retrained:
         word = self.training.train.model.partition(":")[0]
         trained = replace(self.training, train=replace(self.training.train, model=f"{word}:{name}"))
         outcome = trained.run(seed, folder / "retrained", where)
-        return outcome._replace(measured=measured | outcome.measured, seconds=seconds + outcome.seconds)
+        return outcome._replace(measured=outcome.measured | measured, seconds=seconds + outcome.seconds)
 
 
 @dataclass(frozen=True)
