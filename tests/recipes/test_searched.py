@@ -15,6 +15,7 @@ from augwise.recipes.recipe import Place, Where, key_of
 from augwise.recipes.searched import Faster, Part, Search, retrained
 from augwise.recipes.training import Training
 from augwise.report.reproduce_page import page
+from augwise.report.reproduce_text import cell_text
 from augwise.subset_file import SubsetFile
 from augwise.training.config import TrainConfig
 from augwise.training.search_config import SearchConfig
@@ -129,3 +130,10 @@ def test_cost_is_drawn_against_what_it_buys():
     (drawn,) = [s for s in page({**results, "drawn": ["a", "b"]}, {}).words["sections"] if s.anchor == "drawn"]
     assert "cv: 65 at 1, 70 at 9; random: 60 at 1.5" in drawn.charts[0].svg
     assert all(s.anchor != "drawn" for s in page(results, {}).words["sections"])
+
+
+def test_small_costs_are_told_with_two_digits():
+    cell = {"n": 2, "mean": 0.000345, "std": 0.00002, "published": 0.01}
+    assert cell_text(cell) == "0.00034 ± 0.00002 (0.01)"
+    assert cell_text({**cell, "mean": 0.0, "std": None}) == "0.00 (0.01)"
+    assert cell_text({**cell, "mean": 4.214, "std": 0.1}) == "4.21 ± 0.10 (0.01)"
