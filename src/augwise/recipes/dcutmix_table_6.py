@@ -51,7 +51,9 @@ def job(scale: Scale, place: Place) -> Job | None:
 
 
 def against(row: str, column: str) -> tuple[str, str] | None:
-    """A part by CV is compared with a part by chance, and that with all images."""
+    """In error: a part by CV is compared with a part by chance, and that with all images."""
+    if column != "top-1":
+        return None
     if row == _CV:
         return _RANDOM, column
     return ("PC-DARTS (CIFAR-100)", column) if row == _RANDOM else None

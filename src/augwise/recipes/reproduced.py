@@ -118,6 +118,8 @@ def _pairs(plan: Plan, values: Mapping[Place, Mapping[int, float]]) -> list[dict
     what it counts."""
     found = []
     for table in plan.recipe.published():
+        if plan.recipe.drawn is not None and table.id == plan.recipe.drawn[0]:
+            continue  # a cost is drawn, not judged
         sign = 1 if table.better == "higher" else -1
         for row in plan.recipe.rows(table):
             for column in plan.recipe.columns(table):

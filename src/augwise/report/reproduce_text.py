@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,10 +47,11 @@ def unit_of(pair: Mapping[str, Any]) -> str:
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
-    """``4.21 ± 0.10 (3.99)``: ours, where it is there, and the paper's."""
+    """``4.21 ± 0.10 (3.99)``: ours, where it is there, and the paper's; two digits of what is below a hundredth."""
     own = ""
     if cell["n"]:
-        own = f"{cell['mean']:.2f}" + ("" if cell["std"] is None else f" ± {cell['std']:.2f}")
+        digits = 1 - math.floor(math.log10(abs(cell["mean"]))) if 0 < abs(cell["mean"]) < 0.01 else 2
+        own = f"{cell['mean']:.{digits}f}" + ("" if cell["std"] is None else f" ± {cell['std']:.{digits}f}")
     theirs = "" if cell["published"] is None else f"({cell['published']:g})"
     return " ".join(filter(None, [own, theirs]))
 
