@@ -171,6 +171,7 @@ _MODULES = {
     "models",
     "randomness",
     "regions",
+    "reid",
     "report",
     "selection",
     "training",
