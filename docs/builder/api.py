@@ -21,6 +21,7 @@ GROUPS = {
     "adversarial": ("Made by the model in training", ("adversarial",)),
     "selection": ("Selection", ("selection", "subset_file")),
     "losses": ("Losses", ("losses", "criteria")),
+    "reid": ("Re-identification", ("reid",)),
     "models": ("Models", ("models",)),
     "data": ("Data", ("data",)),
     "classifiers": ("Trained classifiers", ()),
@@ -66,6 +67,7 @@ FUNCTIONS = {
     "mixing.visual_saliency": "mixing",
     "transforms.resized_crop": "transforms",
     "selection": "selection",
+    "reid": "reid",
     "analysis.activation_maps": "classifiers",
     "analysis.calibration_errors": "classifiers",
     "analysis.clusters": "classifiers",
@@ -78,7 +80,15 @@ FUNCTIONS = {
 }
 """Modules whose functions are documented too, and the page they stand on."""
 
-BASES = (("transforms", "Augmentation"), ("mixing", "Mixer"), ("data", "Source"), ("data", "Subset"))
+BASES = (
+    ("transforms", "Augmentation"),
+    ("mixing", "Mixer"),
+    ("data", "Source"),
+    ("data", "Subset"),
+    ("data", "PeopleSource"),
+    ("reid", "Ranking"),
+    ("reid", "Rerank"),
+)
 """Classes to build on that are not in the package itself."""
 
 

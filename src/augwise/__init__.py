@@ -174,6 +174,7 @@ _MODULES = {
     "models",
     "randomness",
     "regions",
+    "reid",
     "report",
     "selection",
     "training",

@@ -32,14 +32,16 @@ def embeddings(
     from contextlib import nullcontext
 
     model.eval()
-    found: Tensor | None = None
+    rows: list[Tensor] = []
+    parts: list[Tensor] = []
     for batch in batches:
         with nullcontext() if accelerator is None else accelerator.autocast():
-            said = model(batch.images, everything=True).embedding.float()
-        found = said.new_zeros(count, said.shape[1]) if found is None else found
-        found[batch.indices] = said
-    if found is None:
+            parts.append(model(batch.images, everything=True).embedding.float())
+        rows.append(batch.indices)
+    if not parts:
         raise UserError("there are no images to rank")
+    found = parts[0].new_zeros(count, parts[0].shape[1])
+    found[torch.cat(rows)] = torch.cat(parts)
     if accelerator is not None and accelerator.num_processes > 1:
         whole: Any = accelerator.reduce(found, reduction="sum")  # every row is another process's, and zero here
         return whole
