@@ -9,11 +9,11 @@ import pytest
 
 import augwise as aw
 from augwise.models import genotype
+from augwise.recipes.chosen import Choice
 from augwise.recipes.dcutmix_figure_5b import CV, RANDOM, RECIPE, WHOLE
 from augwise.recipes.published import table
 from augwise.recipes.recipe import Place, Where, key_of
-from augwise.recipes.searched import Faster, Part, Search, retrained
-from augwise.recipes.training import Training
+from augwise.recipes.searched import Faster, Search, retrained
 from augwise.report.reproduce_page import page
 from augwise.report.reproduce_text import cell_text
 from augwise.subset_file import SubsetFile
@@ -24,18 +24,19 @@ SEARCH = SearchConfig(data="digits", size=8, limit=80, epochs=2, batch_size=10, 
 TRAIN = TrainConfig(
     data="digits", model="darts_c4_l3:GENOTYPE", size=8, limit=40, eval_limit=20, epochs=1, batch_size=20, drop_path=0.0
 )
-ASKED = Training(TrainConfig(data="digits", size=8, limit=80, eval_limit=20, epochs=1, batch_size=20))
+ASKED = TrainConfig(data="digits", size=8, limit=80, eval_limit=20, epochs=1, batch_size=20)
 
 
 def test_a_job_searches_and_trains_as_the_verbs_do(tmp_path):
     where = Where(tmp_path / "home", device="cpu", threads=1)
-    search = Search(SEARCH, Part("cv", 0.5, ASKED))
+    search = Search(SEARCH, Choice(ASKED, "cv", 0.5, seed=None))
     found = retrained(search, TRAIN, 4).run(3, tmp_path / "job", where)
     kept = search.kept(3, where)
 
-    subset = SubsetFile.load(kept.parent / "select" / "cv-top-0.5.npz")
+    subset = SubsetFile.load(search.part.file(where, 3))
     assert len(subset) == 40
-    run = ASKED.kept(3, where)
+    run = tmp_path / "asked"  # every seed asks a network of its own
+    aw.train(replace(ASKED, seed=3, threads=1, device="cpu", out=run, quiet=True, tensorboard=False))
     by_hand = aw.SelectConfig(
         run=run, limit=80, size=8, fractions=(0.5,), seed=3, cases=0, device="cpu", out=tmp_path / "select", quiet=True
     )
@@ -54,7 +55,7 @@ def test_a_job_searches_and_trains_as_the_verbs_do(tmp_path):
     assert found.measured["accuracy"] == trained["test"]["last_accuracy"]
 
     told = json.loads((kept / "results.json").read_text())
-    assert found.measured["hours"] == pytest.approx(told["seconds"] / 3600)
+    assert found.measured["search_hours"] == pytest.approx(told["seconds"] / 3600)
     assert found.measured["gpu_days"] == pytest.approx(told["seconds"] / 86400)
     size = told["networks"][1]
     assert size["model"] == "darts_imagenet"
@@ -72,7 +73,7 @@ def test_a_published_genotype_is_trained_without_a_search(tmp_path):
     where = Where(tmp_path / "home", device="cpu", threads=1)
     job = retrained("pc_darts_imagenet", TRAIN, None)
     measured = job.run(0, tmp_path / "job", where).measured
-    assert "hours" not in measured
+    assert "search_hours" not in measured
     printed = table("dcutmix/table-6-params").value("PC-DARTS (ImageNet)", "million parameters")
     assert printed is not None
     assert measured["parameters"] == pytest.approx(printed.mean, abs=0.05)
@@ -87,10 +88,10 @@ def test_a_search_s_name_changes_with_all_that_decides_it():
         Search(SEARCH),
         Search(replace(SEARCH, epochs=3)),
         Search(replace(SEARCH, warmup_epochs=0)),
-        Search(SEARCH, Part("cv", 0.5, ASKED)),
-        Search(SEARCH, Part("random", 0.5)),
-        Search(SEARCH, Part("random", 0.4)),
-        Search(SEARCH, Part("cv", 0.5, Training(replace(ASKED.train, epochs=2)))),
+        Search(SEARCH, Choice(ASKED, "cv", 0.5, seed=None)),
+        Search(SEARCH, Choice(ASKED, "random", 0.5)),
+        Search(SEARCH, Choice(ASKED, "random", 0.4)),
+        Search(SEARCH, Choice(replace(ASKED, epochs=2), "cv", 0.5, seed=None)),
     ]
     assert len({key_of(retrained(search, TRAIN, None)) for search in searches}) == len(searches)
     free = replace(SEARCH, quiet=True, device="cpu", threads=3, seed=9)
@@ -104,8 +105,9 @@ def test_a_column_of_figure_5b_is_a_cost():
     jobs = {row: RECIPE.job(scale, Place("dcutmix/figure-5b-accuracy", row, "t=0.2")) for row in (WHOLE, RANDOM, CV)}
     whole, chance, varied = (jobs[row].genotype for row in (WHOLE, RANDOM, CV))
     assert (whole.part, whole.config.epochs, whole.config.warmup) == (None, 10, 5)  # the paper's left end
-    assert (chance.config.epochs, chance.config.warmup, chance.part) == (50, 15, Part("random", 0.2))
-    assert (varied.part.measure, varied.part.fraction) == ("cv", 0.2)
+    assert (chance.config.epochs, chance.config.warmup) == (50, 15)
+    assert (chance.part.measure, chance.part.share, chance.part.seed) == ("random", 0.2, None)
+    assert (varied.part.measure, varied.part.share, varied.part.seed) == ("cv", 0.2, None)
     last = {key_of(RECIPE.job(scale, Place("dcutmix/figure-5b-accuracy", row, "t=1.0"))) for row in (WHOLE, RANDOM, CV)}
     assert len(last) == 1
 

@@ -28,8 +28,9 @@ from .training import Training
 class Choice:
     """Which images: the share of each class whose scores by ``measure`` are highest ("top") or lowest ("bottom").
 
-    scorer: how the network that is asked is trained, on all the images, with ``seed``. more: further settings of
-    `SelectConfig`. With the measure "random" every run's seed draws others; all else is the same for all runs.
+    scorer: how the network that is asked is trained, on all the images; seed: with which seed, None for that of the run
+    that takes the images, so that every run has scores of its own. more: further settings of `SelectConfig`. With the
+    measure "random" nothing is asked, and every run's seed draws other images.
     """
 
     scorer: TrainConfig
@@ -37,7 +38,7 @@ class Choice:
     share: float
     rule: Literal["top", "bottom"] = "top"
     more: tuple[tuple[str, Any], ...] = ()
-    seed: int = BASE_SEED
+    seed: int | None = BASE_SEED
 
     def told(self) -> dict[str, Any]:
         """As plain data, what decides the images."""
@@ -51,21 +52,29 @@ class Choice:
             "more": dict(self.more),
         }
 
-    def home(self, where: Where) -> Path:
-        """A folder whose name changes with the network that scores."""
-        text = json.dumps(self.told()["scorer"], sort_keys=True, default=str)
+    def home(self, where: Where, seed: int) -> Path:
+        """A folder whose name changes with the network that scores for a run of this seed."""
+        text = json.dumps(self.told()["scorer"] | {"seed": self._scored_by(seed)}, sort_keys=True, default=str)
         return where.home / "prepared" / f"scorer-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+    def check(self, where: Where) -> None:
+        """`UserError` where the images are not there."""
+        sources_of(self.scorer, where)
+
+    def _scored_by(self, seed: int) -> int:
+        return seed if self.seed is None else self.seed
 
     def file(self, where: Where, seed: int) -> Path:
         """The subset file, made by whoever comes first."""
         from ..analysis.select_run import select_images
 
-        home = self.home(where)
+        home = self.home(where, seed)
         with waited(home / "claim.json"):
             config = self._config(where, seed)
             file = config.file(self.share)
             if not file.exists():
-                self._train(home / "base", where)
+                if config.run is not None:
+                    self._train(config.run, where, seed)
                 config.out.mkdir(parents=True, exist_ok=True)
                 if self.measure in MIXED:  # which share what they measure
                     for other in home.glob("*/mixes-*.npz"):
@@ -82,19 +91,22 @@ class Choice:
         if more:
             text = json.dumps(more, sort_keys=True, default=str)
             name += "-" + hashlib.blake2b(text.encode(), digest_size=3).hexdigest()
-        train, home = settings_of(self.scorer, where), self.home(where)
+        train, home = settings_of(self.scorer, where), self.home(where, seed)
         return SelectConfig(
-            data=train.data, split=train.split, limit=train.limit, data_seed=train.data_seed, run=home / "base",
-            measure=self.measure, rule=self.rule, fractions=(self.share,), seed=seed if chance else 0,
-            device=train.device, quiet=where.quiet, out=home / name, **more,
+            data=train.data, split=train.split, limit=train.limit, size=train.opened_size, data_seed=train.data_seed,
+            run=None if chance else home / "base", measure=self.measure, rule=self.rule, fractions=(self.share,),
+            seed=seed if chance or self.seed is None else 0, device=train.device, quiet=where.quiet, out=home / name,
+            **more,
         )  # fmt: skip
 
-    def _train(self, folder: Path, where: Where) -> None:
+    def _train(self, folder: Path, where: Where, seed: int) -> None:
         from ..analysis.compare_share import run_settings
         from ..training.train import train
 
         settings, sources = settings_of(self.scorer, where), sources_of(self.scorer, where)
-        train(replace(run_settings(settings, folder), seed=self.seed), source=sources.train, test=sources.test)
+        train(
+            replace(run_settings(settings, folder), seed=self._scored_by(seed)), source=sources.train, test=sources.test
+        )
 
 
 @dataclass(frozen=True)
@@ -129,7 +141,7 @@ class Scored:
         return {"name": f"scores-{self.choice.measure}", "choice": self.choice.told()}
 
     def check(self, where: Where) -> None:
-        sources_of(self.choice.scorer, where)
+        self.choice.check(where)
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
         import numpy as np
@@ -139,8 +151,7 @@ class Scored:
         from ..training.results import environment
 
         began = time.monotonic()
-        own = replace(self.choice, seed=BASE_SEED + seed)
-        home = own.file(where, seed).parent
+        home = self.choice.file(where, seed).parent
         with np.load(home / "scores.npz") as found:
             scores = np.sort(found["scores"])
         count = max(1, round(self.choice.share * len(scores)))

@@ -61,7 +61,7 @@ def measured(place: Place) -> str:
     """Which of a job's numbers."""
     if place.column == _SPEED:
         return "times"
-    return "hours" if place.table.endswith("cost") else "accuracy"
+    return "search_hours" if place.table.endswith("cost") else "accuracy"
 
 
 RECIPE = Recipe(

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..training.config import TrainConfig
 from ..training.search_config import SearchConfig
+from .chosen import Choice
 from .dcutmix import cifar
-from .searched import Part, Search
-from .training import Training
+from .searched import Search
 
 CIFAR: dict[str, Any] = {
     "model": "darts:GENOTYPE", "epochs": 600, "batch_size": 128, "lr": 0.025, "weight_decay": 3e-4, "clip": 5.0,
@@ -43,11 +43,11 @@ def searched(words: Mapping[str, Any], data: str, measure: str | None, fraction:
     """The search on all images (measure None), or on a share of them. words: ``search``, what differs from PC-DARTS's;
     ``asked``, epochs of the network that CV asks; ``stand_in`` at the scale tiny."""
     if "stand_in" in words:
-        config, asked = SearchConfig(**DIGITS_SEARCH), Training(_ASKED_DIGITS)
+        config, asked = SearchConfig(**DIGITS_SEARCH), _ASKED_DIGITS
     else:
         config = SearchConfig(data=data, **words.get("search", {}))
-        asked = Training(cifar(data, "pyramidnet110_a64", {"epochs": words["asked"]} if "asked" in words else {}))
+        asked = cifar(data, "pyramidnet110_a64", {"epochs": words["asked"]} if "asked" in words else {})
     if measure is None:
         return Search(config)
     assert measure in ("cv", "random")
-    return Search(config, Part(measure, fraction, asked if measure == "cv" else None))
+    return Search(config, Choice(asked, measure, fraction, seed=None))

@@ -1,5 +1,5 @@
-"""Jobs that search an architecture and train it anew. A search, the images that it is made on and the network that
-chose them are made once for all jobs that need the same ones, below ``HOME/prepared``.
+"""Jobs that search an architecture and train it anew. A search is made once for all jobs that need the same one, below
+``HOME/prepared``, and so are the images that it is made on (`Choice`).
 
 What a search costs is its own time: neither the network that chooses the images nor their choice is in it, as in
 DCutMix. Times are of this machine and of what runs beside: such recipes ask for ``--jobs 1``.
@@ -7,15 +7,14 @@ DCutMix. Times are of this machine and of what runs beside: such recipes ask for
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..training.config import TrainConfig
 from ..training.search_config import SearchConfig
+from .chosen import Choice
 from .claims import waited
 from .prepared import device_of
 from .recipe import Outcome, Where, key_of
@@ -27,34 +26,19 @@ SHAPE = ("darts_imagenet", (3, 224, 224), 1000)
 
 
 @dataclass(frozen=True)
-class Part:
-    """Which images a search is made on. measure: of `augwise.select_images`; fraction: of each class; asked: the
-    training, of the run's own seed, whose network a measure asks, None for chance."""
-
-    measure: Literal["cv", "random"]
-    fraction: float
-    asked: Training | None = None
-
-    def identity(self) -> dict[str, Any]:
-        """As plain data."""
-        asked = None if self.asked is None else self.asked.identity()
-        return {"measure": self.measure, "fraction": self.fraction, "asked": asked}
-
-
-@dataclass(frozen=True)
 class Search:
     """An architecture search on a part of the images, None for all. config: how, with data called as recipes call them;
     its limit is of the images before a part is chosen."""
 
     config: SearchConfig
-    part: Part | None = None
+    part: Choice | None = None
 
     def identity(self) -> dict[str, Any]:
         """All that decides its result but the seed."""
         usual = asdict(SearchConfig())
         config = {k: v for k, v in asdict(self.config).items() if k not in _ELSEWHERE and v != usual[k]}
-        told = "all" if self.part is None else f"{self.part.measure}-{self.part.fraction:g}"
-        part = None if self.part is None else self.part.identity()
+        told = "all" if self.part is None else f"{self.part.measure}-{self.part.share:g}"
+        part = None if self.part is None else self.part.told()
         return {"name": f"search-{self.config.data}-{told}", "search": config, "part": part}
 
     def check(self, where: Where) -> None:
@@ -64,8 +48,8 @@ class Search:
         self.config.check()
         c = self.config
         open_source(where.source(c.data), c.split, size=c.size, limit=1, progress=False)
-        if self.part is not None and self.part.asked is not None:
-            self.part.asked.check(where)
+        if self.part is not None:
+            self.part.check(where)
 
     def kept(self, seed: int, where: Where) -> Path:
         """The folder of this seed's search, made by whoever comes first."""
@@ -89,33 +73,7 @@ class Search:
         )
         if self.part is None:
             return settings
-        return replace(settings, subset=self._subset(settings, home, where), limit=None)
-
-    def _subset(self, settings: SearchConfig, home: Path, where: Where) -> Path:
-        from ..analysis.select_config import SelectConfig
-        from ..analysis.select_run import select_images
-
-        assert self.part is not None
-        asked = self.part.asked
-        config = SelectConfig(
-            data=settings.data,
-            split=settings.split,
-            measure=self.part.measure,
-            fractions=(self.part.fraction,),
-            run=None if asked is None else asked.kept(settings.seed, where),
-            limit=settings.limit,
-            size=settings.size,
-            seed=settings.seed,
-            data_seed=settings.data_seed,
-            cases=0,
-            device=where.device,
-            out=home / "select",
-            quiet=True,
-        )
-        if not config.file(self.part.fraction).exists():
-            with contextlib.redirect_stdout(io.StringIO()):
-                select_images(config)
-        return config.file(self.part.fraction)
+        return replace(settings, subset=self.part.file(where, seed), limit=None)
 
 
 @dataclass(frozen=True)
@@ -123,8 +81,8 @@ class Retrained:
     """Search, then train the network. genotype: a search, or a published genotype's name; training: how it is trained,
     with a model such as ``darts_c8_l5:GENOTYPE``, in which the last word stands for what was found.
 
-    Measured: accuracy; parameters and operations, in millions, of the network for ImageNet; of a search its hours and
-    gpu_days.
+    Measured: what the training does; parameters and operations, in millions, of the network for ImageNet; of a search
+    its search_hours and gpu_days.
     """
 
     genotype: Search | str
@@ -149,7 +107,7 @@ class Retrained:
         if isinstance(name, Search):
             kept = name.kept(seed, where)
             seconds = _seconds(kept)
-            measured = {"hours": seconds / 3600, "gpu_days": seconds / 86400}
+            measured = {"search_hours": seconds / 3600, "gpu_days": seconds / 86400}
             name = str(kept / GENOTYPE)
         size = network_size(genotype(name), *SHAPE)
         measured["parameters"] = size["parameters"] / 1e6
