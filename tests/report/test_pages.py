@@ -76,10 +76,11 @@ def test_several_results_make_one_page(folders, browser, tmp_path):
     page = aw.report(*folders.values(), out=tmp_path / "all.html", title="All & everything")
     found, text = sections(browser, page)
     assert found == [
-        "Training: Cutout", "Evaluation: toys, test split", "Toys & <things>", "Evaluation: toys, test split",
+        "Training: Cutout", "Evaluation: toys, test split", "Re-identification: people & <others>, test split",
+        "Toys & <things>", "Evaluation: toys, test split",
         "An audit", "Without a model", "Importance maps: own.maps",
     ]  # fmt: skip
-    assert "All & everything\n\n7 results" in text
+    assert "All & everything\n\n8 results" in text
     check_page(browser, page)
 
 
