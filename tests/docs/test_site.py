@@ -157,7 +157,7 @@ def test_every_public_name_is_documented():
 
     documented = set(api.names())
     modules = {"data", "importance", "losses", "mixing", "models", "randomness", "regions", "training", "transforms"}
-    modules |= {"adversarial", "selection"}
+    modules |= {"adversarial", "reid", "selection"}
     assert {f"augwise.{name}" for name in aw.__all__} - documented == {
         f"augwise.{m}" for m in modules | {"__version__"}
     }

@@ -112,7 +112,8 @@ def test_what_recipes_ask_for_can_be_made():
     assert len(made) > 50
 
 
-def test_what_the_tiny_scale_asks_for_is_there(tmp_path):
+def test_what_the_tiny_scale_asks_for_is_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUGWISE_DATA", str(tmp_path))  # people of digits are written there
     where = Where(tmp_path, device="cpu", threads=1)
     for name in RECIPES:
         for job in find_recipe(name).places(find_recipe(name).scales["tiny"]).values():

@@ -101,6 +101,25 @@ def evaluate_results(classes: list[str] = CLASSES) -> dict[str, Any]:
     }
 
 
+def retrieval_results(identities: int = 40) -> dict[str, Any]:
+    rng = np.random.default_rng(2)
+    measured = {"map": 0.4321, "rank_1": 0.6, "rank_5": 0.75, "rank_10": 0.9}
+    counts = {"queries": 2 * identities, "left_out": 3, "gallery": 500}
+    by = [{"identity": f"{i:04d}", "queries": 2, "map": float(rng.random()), "rank_1": 0.5} for i in range(identities)]
+    return {
+        "kind": "evaluate",
+        "augwise": "0.1.0",
+        "run": "run",
+        "model": "reid_small",
+        "checkpoint": "run/weights.safetensors",
+        "data": {"name": "people & <others>", "split": "test", "limit": None, "left_out": []},
+        "retrieval": measured | counts,
+        "reranked": measured | counts | {"map": 0.5432, "how": {"k1": 20, "k2": 6, "weight": 0.3}},
+        "identities": by,
+        "environment": ENVIRONMENT,
+    }
+
+
 def compare_config(methods: tuple[str, ...] = ("cutout", "cutmix"), seeds: int = 4, out: str = "c") -> CompareConfig:
     train = TrainConfig(data="digits", epochs=6, val_share=0.1, out=Path(out))
     return CompareConfig(train, methods, strengths=(8, 16), windows=("inside",), estimators=("occlusion",), seeds=seeds)

@@ -7,7 +7,15 @@ import pytest
 
 import augwise as aw
 from report.browser import check_page, opened
-from report.samples import audited, compare_config, compare_results, evaluate_results, train_results, written
+from report.samples import (
+    audited,
+    compare_config,
+    compare_results,
+    evaluate_results,
+    retrieval_results,
+    train_results,
+    written,
+)
 
 MANY = [f"class {i}" for i in range(60)]
 
@@ -22,6 +30,7 @@ def folders(tmp_path_factory):
     made = {
         "train": written(root / "train", train_results()),
         "evaluate": written(root / "evaluate", evaluate_results()),
+        "retrieval": written(root / "retrieval", retrieval_results()),
         "compare": written(root / "compare", compare_results()),
         "many": written(root / "many", evaluate_results(MANY)),
     }
@@ -45,6 +54,7 @@ WANTED = {
     "evaluate": [
         "In short", "Class by class", "What is taken for what", "Can its confidence be believed?", "What was run",
     ],
+    "retrieval": ["In short", "Ranked in two ways", "Who is found, and who is not", "What was run"],
     "compare": [
         "In short", "Differences", "Accuracy", "Each arm at its own best strength", "Curves", "Class by class",
         "What the augmentation overwrote", "Side by side", "The maps", "What was run",
@@ -66,10 +76,11 @@ def test_several_results_make_one_page(folders, browser, tmp_path):
     page = aw.report(*folders.values(), out=tmp_path / "all.html", title="All & everything")
     found, text = sections(browser, page)
     assert found == [
-        "Training: Cutout", "Evaluation: toys, test split", "Toys & <things>", "Evaluation: toys, test split",
+        "Training: Cutout", "Evaluation: toys, test split", "Re-identification: people & <others>, test split",
+        "Toys & <things>", "Evaluation: toys, test split",
         "An audit", "Without a model", "Importance maps: own.maps",
     ]  # fmt: skip
-    assert "All & everything\n\n7 results" in text
+    assert "All & everything\n\n8 results" in text
     check_page(browser, page)
 
 
@@ -121,6 +132,10 @@ def test_the_page_says_the_numbers(folders, browser):
     assert "torch 2.15.0, torchvision 0.29.2, python 3.11.7" in text
     _, text = sections(browser, folders["evaluate"] / "report.html")
     assert "too confident" in text
+    _, text = sections(browser, folders["retrieval"] / "report.html")
+    assert "For 60.00 % of 80 queries the nearest of 500 gallery images is of the same identity" in text
+    assert "3 queries without a match by another camera left out." in text
+    assert "54.32" in text
 
 
 def test_older_results_make_a_page_without_what_they_lack(browser, tmp_path):

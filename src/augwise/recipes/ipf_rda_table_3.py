@@ -50,11 +50,11 @@ def settings(scale: Scale, data: str) -> TrainConfig:
     return replace(train, **w.get("stand_in", {}))
 
 
-def maps(scale: Scale, **attack: Any) -> Maps:
-    """CDIEA's, of a network that tells the same people apart; attack: further options of CDIEA."""
+def maps(scale: Scale) -> Maps:
+    """CDIEA's, of a network that tells the same people apart."""
     w = scale.words
-    options = {"epsilon": w["epsilon"], "steps": w["attack_steps"], **attack}
-    found = Maps("cdiea", tuple(sorted(options.items())), base=(("model", w.get("base", "reid_resnet50")),))
+    options = (("epsilon", w["epsilon"]), ("steps", w["attack_steps"]))
+    found = Maps("cdiea", options, base=(("model", w.get("base", "reid_resnet50")),))
     return ipf_rda.of_larger(scale, found, **ipf_rda.LARGER)
 
 

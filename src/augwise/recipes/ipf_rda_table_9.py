@@ -32,8 +32,7 @@ def job(scale: Scale, place: Place) -> Job | None:
     if place.row in ipf_rda_table_3.DATA:
         of_people = replace(scale, words=w["people"])
         train = ipf_rda_table_3.settings(of_people, ipf_rda_table_3.DATA[place.row])
-        assert isinstance(train.size, tuple)
-        return Attack(Prepared(train, ipf_rda_table_3.maps(of_people, grid=train.size)))  # pixel by pixel
+        return Attack(Prepared(train, ipf_rda_table_3.maps(of_people)))
     data = ipf_rda.DATA[place.row]
     train, maps = ipf_rda.settings(scale, data, "ResNet-18"), ipf_rda.maps(scale)
     if data == "tiny-imagenet":
