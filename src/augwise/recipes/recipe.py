@@ -88,8 +88,9 @@ class Recipe:
     name: ``PAPER/table-N``; source: as one cites it; tables: ids in `published`, the first with the names of the rows
     that this project adds (controls), see ``more_rows``. job(scale, place): what fills it, None for what stands as
     published alone. measured: which of a job's numbers the table is of. drawn: two of the tables, of a cost and of what
-    it buys, that the page draws against each other, a line for each row; of the first no places are compared. against(row, column): the place in the same
-    table that it is compared with, seed by seed. claim: what the paper says of these pairs. wary: what to keep in mind.
+    it buys, that the page draws against each other, a line for each row; of the first no places are compared.
+    against(row, column): the place in the same table that it is compared with, seed by seed. claim: what the paper says
+    of these pairs. wary: what to keep in mind.
     """
 
     name: str
