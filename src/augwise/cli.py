@@ -291,7 +291,7 @@ VERBS = {
     "stores": Verb("what a store holds and whether it is sound; pack it into one small file, and back", _stores),
     "select": Verb("choose training images by how a classifier sees them: files for --subset, page", _select, True),
     "train": Verb("train a classifier with a plain or guarded augmentation", _train, True),
-    "search": Verb("search an architecture on a subset of the images: genotype for train, page", _search, True),
+    "search": Verb("search an architecture by PC-DARTS, on all images or few: genotype for train", _search, True),
     "evaluate": Verb("accuracy per class, confusion matrix and calibration of a trained classifier", _evaluate),
     "analyse": Verb(
         "what trained classifiers are like: landscape, curvature, robustness, calibration ...", _analyse, True

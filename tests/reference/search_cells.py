@@ -43,7 +43,8 @@ def operate(operation, x, weights, stride):
         return x
     if operation == "skip_connect":
         here = functional.conv2d(x.relu(), weights[0], stride=2)
-        behind = functional.conv2d(x.relu()[:, :, 1:, 1:], weights[1], stride=2)
+        beyond = functional.pad(x.relu(), (0, 2, 0, 2))[:, :, 1:, 1:]  # zeros where the map has ended
+        behind = functional.conv2d(beyond, weights[1], stride=2)[:, :, : here.shape[2], : here.shape[3]]
         return normalised(torch.cat([here, behind], 1))
     size, dilation = int(operation[-1]), 2 if operation.startswith("dil") else 1
     for deep, point in zip(weights[::2], weights[1::2], strict=True):
@@ -74,7 +75,7 @@ def cell_output(cell, before, last, alpha, beta):
             )
             both = mixed
             if q < x.shape[1]:
-                passed = x[:, q:] if stride == 1 else functional.max_pool2d(x[:, q:], 2)
+                passed = x[:, q:] if stride == 1 else functional.max_pool2d(x[:, q:], 2, ceil_mode=True)
                 both = torch.cat([mixed, passed], 1)
             shuffled = torch.empty_like(both)
             for channel in range(both.shape[1]):

@@ -94,7 +94,7 @@ RECIPE = Recipe(
         "tiny": Scale(
             "handwritten digits at 16 px, 400 of them, for CIFAR-100 and ImageNet; a quarter for a tenth; 3 narrow "
             "cells, 10 epochs of search, 12 of training",
-            "about 4 minutes on two cores", 2,
+            "about 3 minutes on two cores", 2,
             rows=("PC-DARTS (CIFAR-100)", _CV, _RANDOM, "PC-DARTS (ImageNet)"),
             columns=("top-1", "million parameters", "million FLOPs", "GPU days"),
             words={"share": 0.25, "stand_in": True},

@@ -503,6 +503,7 @@ def _set_apart(model: nn.Module, config: TrainConfig) -> None:
     if isinstance(model, models.CellNetwork):
         usual = 0.4 if config.learn.objective == "supervised" else 0.0
         model.auxiliary_weight = usual if config.auxiliary is None else config.auxiliary
+        model.auxiliary.requires_grad_(model.auxiliary_weight > 0)  # several processes wait for every gradient
         model.drop_path = (0.0 if model.large else 0.3) if config.drop_path is None else config.drop_path
 
 
