@@ -461,7 +461,8 @@ def test_compared_and_looked_at(name):
 
 def test_the_page_names_all_with_their_sizes():
     page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
-    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
+    lines = [line for line in page.splitlines() if line.startswith("| `") and not line.startswith("| `darts")]
+    rows = [line.split("|")[1:3] for line in lines]  # searched networks have a table of their own
     assert [name.strip().strip("`") for name, _ in rows] == list(OWN)
     for name, printed in rows:
         assert f"{millions(build, name.strip().strip('`'), 10):.2f}" == printed.strip()
