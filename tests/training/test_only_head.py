@@ -19,7 +19,7 @@ from reference.training_toys import source
 IMAGES = 48
 SETTINGS = TrainConfig(
     epochs=4, batch_size=IMAGES, lr=0.2, crop_padding=0, flip=False, precision="fp32", device="cpu", quiet=True,
-    tensorboard=False, only_head=True, mean=(0.4,) * 3, std=(0.2,) * 3, threads=1,
+    tensorboard=False, out=None, only_head=True, mean=(0.4,) * 3, std=(0.2,) * 3, threads=1,
 )  # fmt: skip
 
 

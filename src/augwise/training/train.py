@@ -20,9 +20,7 @@ from torch import nn
 from .. import __version__, models
 from ..data import (
     Normalize,
-    Resident,
     Source,
-    WithImportance,
     as_source,
     left_out,
     who_is_who,
@@ -34,20 +32,19 @@ from ..fingerprints import hash_bytes
 from ..models.genotype import GENOTYPE
 from ..reid import Ranking
 from ..sample import Batch
-from ..transforms import RandomCrop, RandomHorizontalFlip
 from . import optimizers
-from .batches import Batches, LoaderReader, Observe, Reader, ResidentReader, channel_statistics, evaluation_batches
+from .batches import Batches, Observe, Reader, evaluation_batches
 from .checkpoint import Checkpoint, plain, refuse_other, save_weights
 from .config import TrainConfig
 from .devices import accelerator_for, emulation_note, threads
-from .evaluate import accuracy, check_output, per_class, read_run
+from .evaluate import accuracy, per_class, read_run
 from .few_labels import labelled_rows, strong_view
 from .identity_batches import IdentityOrder
 from .learners import Learner
 from .loop import fit
 from .objectives.base import Objective
 from .objectives.supervised import Forward
-from .rank_people import check_network, embeddings, in_numbers, rank_people, row_of_curve
+from .rank_people import embeddings, in_numbers, rank_people, row_of_curve
 from .results import (
     CHECKPOINT,
     LABELLED,
@@ -69,7 +66,9 @@ from .run_data import (
     save_labels,
     source_fingerprint,
 )
-from .views import CropStretched, evaluation_view, resolved, statistics, training_crop
+from .run_images import RunImages
+from .run_network import check_apart, network_of
+from .views import resolved, statistics
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -78,7 +77,6 @@ OnEpoch = Callable[[dict[str, float]], None]
 # What may differ between two calls of one run: where and how it is watched, and what changes speed alone.
 _FREE = ("out", "quiet", "tensorboard", "checkpoint_steps", "checkpoint_seconds", "device", "threads", "num_workers")
 _FREE += ("broken",)  # which files are left out shows in the data itself
-_LOOKED_AT = 1_000  # photographs whose pixels are measured where nothing else gives mean and deviation
 # A setting that a later version adds had this value in an older run, which it thus does not disown.
 _DEFAULTS = {"config": {k: v for k, v in plain(asdict(TrainConfig())).items() if k not in _FREE}}
 
@@ -148,7 +146,7 @@ def training_batches(config: TrainConfig, source: Any, maps: Any = None, steps: 
         accelerator = accelerator_for(config.device, config.precision)
         source = as_source(source)
         run = _Run(config, accelerator, RunData(source, source, "", maps), flatten_steps(steps), None, None)
-        return run.batches(run._training_reader(), [])
+        return run.batches(run.images.training(), [])
 
 
 class _Run:
@@ -172,7 +170,7 @@ class _Run:
             "give maps= (--maps FOLDER), or put aw.LiveSaliency() before it (--maps live)",
         )
         shape = models.cell_shape(config.model) if model is None else None
-        _check_apart(config, shape is not None or isinstance(model, models.CellNetwork))
+        check_apart(config, shape is not None or isinstance(model, models.CellNetwork))
         self.config, self.accelerator, self.data = config, accelerator, data
         self.labelled: np.ndarray | None = None
         if config.learn.objective != "supervised":
@@ -185,7 +183,7 @@ class _Run:
         self.steps, self.transform, self.given, self.forward = steps, transform, model, forward
         self.live: list[Any] = [step for step in steps if gives_importance(step)]
         _check_live(self.live, flatten_steps(transform))
-        self.readers: list[Reader] = []
+        self.images = RunImages(config, data, transform, accelerator)
         self.out = None if config.out is None else Path(config.out)
         self.settings = plain(asdict(config))
         self.identity = {
@@ -193,7 +191,7 @@ class _Run:
             "steps": [_describe(step) for step in [*flatten_steps(transform), *steps]],
             "model": None if model is None else models.fingerprint(model),
             "data": source_fingerprint(data.train),
-            "test": source_fingerprint(self._seen(data.test)),
+            "test": source_fingerprint(self.images.seen(data.test)),
             "maps": maps_fingerprint(data.maps, data.train),
         }
         if forward is not None:
@@ -218,8 +216,7 @@ class _Run:
         try:
             return self._go(observe, also, on_epoch)
         finally:
-            for reader in self.readers:
-                reader.close()
+            self.images.close()
             for step in self.live:
                 step.watch(None)
 
@@ -228,13 +225,13 @@ class _Run:
         checkpoint = self._checkpoint()
         if checkpoint is not None:
             checkpoint.load()  # refuse a foreign one before the images are read
-        train = self._training_reader()
-        shape = self._shape(train)
-        model = self._model(shape)
-        mean, std = statistics(config, shape[0]) or self._measured(train)
+        train = self.images.training()
+        shape = self.images.shape(train)
+        model = network_of(config, self.given, len(self.data.train.class_names), shape, self.accelerator)
+        mean, std = statistics(config, shape[0]) or self.images.measured(train)
         for step in self.live:
             step.watch(model, mean, std)
-        test = self._reader(self._seen(self.data.test))
+        test = self.images.reader(self.images.seen(self.data.test))
         objective = self._objective(model, train, Normalize(mean, std), observe)
 
         def batches(reader: Reader) -> Iterator[Batch]:
@@ -277,16 +274,16 @@ class _Run:
                 quiet=config.quiet,
             )
         results = self._results(fitted.curve, mean, std)
-        others = {name: as_source(given) for name, given in also.items()}
+        others = {name: self.images.seen(as_source(given)) for name, given in also.items()}
         if people:
             results["retrieval"] = in_numbers(ranked(fitted.model))
             results["also"] = {
-                name: ranked(fitted.model, self._reader(self._seen(d)), d).cmc[1] for name, d in others.items()
+                name: ranked(fitted.model, self.images.reader(d), d).cmc[1] for name, d in others.items()
             }
         else:
             classes = list(self.data.train.class_names)
             results["per_class"] = per_class(fitted.model, batches(test), classes, self.accelerator)
-            results["also"] = {name: measure(fitted.model, self._reader(self._seen(d))) for name, d in others.items()}
+            results["also"] = {name: measure(fitted.model, self.images.reader(d)) for name, d in others.items()}
         self._write(results, fitted.model, checkpoint)
         return results
 
@@ -295,8 +292,8 @@ class _Run:
             self.config,
             model,
             reader,
-            lambda: reader if self.config.loader == "resident" else self._training_reader(),
-            self._shared(reader),
+            lambda: reader if self.config.loader == "resident" else self.images.training(),
+            self.images.shared(reader),
             self.steps,
             normalize,
             self._ways(),
@@ -310,7 +307,7 @@ class _Run:
         """What is trained on: shared steps, the method's, then ``last``."""
         return Batches(
             reader,
-            self._shared(reader),
+            self.images.shared(reader),
             self.steps,
             last,
             seed=self.config.seed,
@@ -340,79 +337,6 @@ class _Run:
         """This process's share of a batch, and the layout of images in memory."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         return {"rank": rank, "processes": processes, "channels_last": self.config.channels_last}
-
-    def _training_reader(self) -> Reader:
-        """Images and maps as they come to the shared steps."""
-        config, data = self.config, self.data
-        if config.crop == "resized" and config.loader == "workers":
-            return self._reader(data.train, data.maps, [training_crop(config), *flatten_steps(self.transform)])
-        return self._reader(data.train, data.maps, self.transform, config.resident_size)
-
-    def _reader(self, source: Source, maps: Any = None, transform: Any = None, size: int | None = None) -> Reader:
-        config, device = self.config, self.accelerator.device
-        if config.loader == "resident":
-            return ResidentReader(Resident.load(source, maps, device, progress=not self._quiet, size=size))
-        dataset = WithImportance(source, maps, transform=transform, seed=config.seed, epochs=config.epochs)
-        return self._loaded(dataset)
-
-    def _loaded(self, dataset: WithImportance) -> Reader:
-        reader = LoaderReader(dataset, self.accelerator.device, self.config.num_workers)
-        self.readers.append(reader)
-        return reader
-
-    @property
-    def _quiet(self) -> bool:
-        return self.config.quiet or not self.accelerator.is_main_process
-
-    def _seen(self, source: Source) -> Source:
-        return evaluation_view(source, self.settings)
-
-    def _shape(self, reader: Reader) -> tuple[int, int, int]:
-        """Channels, height and width of what the model sees."""
-        channels, height, width = next(reader.read(0, [np.arange(1)])).images.shape[1:]
-        if self.config.crop == "resized":
-            assert isinstance(self.config.size, int)
-            return channels, self.config.size, self.config.size
-        return channels, height, width
-
-    def _measured(self, reader: Reader) -> tuple[Sequence[float], Sequence[float]]:
-        """Mean and deviation of the training images; of random crops they would depend on the seed."""
-        if self.config.crop != "resized":
-            return channel_statistics(reader)
-        dataset = WithImportance(self._seen(self.data.train))
-        looked = self._loaded(dataset)
-        return channel_statistics(looked, _LOOKED_AT, progress=not self._quiet)
-
-    def _shared(self, reader: Reader) -> list[nn.Module]:
-        config = self.config
-        flip = self.data.train.flip if config.flip is None else config.flip
-        crop: nn.Module = nn.Identity()
-        if config.crop == "resized":
-            if isinstance(reader, ResidentReader):
-                assert reader.resident.stretch is not None
-                crop = CropStretched(training_crop(config), reader.resident.stretch)
-        elif config.crop_padding:
-            crop = RandomCrop(self._shape(reader)[1:], padding=config.crop_padding)
-        # A step that is left out keeps its place, so that the draws of the others stay the same.
-        return [crop, RandomHorizontalFlip() if flip else nn.Identity()]
-
-    def _model(self, shape: tuple[int, int, int]) -> nn.Module:
-        config, classes = self.config, len(self.data.train.class_names)
-        model = self.given or models.build(
-            config.model, classes, shape[0], pretrained=config.pretrained, seed=config.seed
-        )
-        _set_apart(model, config)
-        if config.checkpoint is not None:
-            models.load_weights(model, config.checkpoint, new_head=True)
-        if config.only_head:
-            models.freeze_all_but_head(model)
-        model = model.to(self.accelerator.device)
-        if config.channels_last:
-            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        if config.learn.of_people:
-            check_network(model, config.model if self.given is None else type(self.given).__name__)
-        check_output(model, torch.zeros(2, *shape, device=self.accelerator.device), classes)
-        return model
 
     def _checkpoint(self) -> Checkpoint | None:
         if self.out is None:
@@ -487,24 +411,6 @@ class _Run:
             write_results(results, self.out)
             checkpoint.remove()
         self.accelerator.wait_for_everyone()
-
-
-def _check_apart(config: TrainConfig, searched: bool) -> None:
-    """`UserError` for settings of searched networks where there is none, or no loss that they could join."""
-    for name in ("auxiliary", "drop_path"):
-        if getattr(config, name) is not None and not searched:
-            raise UserError(f"{name} is for searched networks (model=darts:GENOTYPE): leave it out")
-    if config.auxiliary and config.learn.objective != "supervised":
-        raise UserError(f"auxiliary goes with objective=supervised, not with {config.learn.objective}: leave it out")
-
-
-def _set_apart(model: nn.Module, config: TrainConfig) -> None:
-    """Give a searched network what it does in training alone."""
-    if isinstance(model, models.CellNetwork):
-        usual = 0.4 if config.learn.objective == "supervised" else 0.0
-        model.auxiliary_weight = usual if config.auxiliary is None else config.auxiliary
-        model.auxiliary.requires_grad_(model.auxiliary_weight > 0)  # several processes wait for every gradient
-        model.drop_path = (0.0 if model.large else 0.3) if config.drop_path is None else config.drop_path
 
 
 def _check_live(live: Sequence[Any], transform: Sequence[Any]) -> None:
