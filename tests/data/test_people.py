@@ -9,11 +9,15 @@ import pytest
 import torch
 from PIL import Image
 from scipy.io import savemat
+from torch import nn
 
 import augwise as aw
 from augwise.data import Relabelled, Resized, Subset, left_out, who_is_who
+from augwise.data.digit_people import _Digits
+from augwise.data.digits import open_digits
 from augwise.errors import UserError
 from augwise.importance_map import ImportanceMap
+from augwise.randomness import generator
 from reference.published_toys import digits, jpeg
 
 
@@ -208,6 +212,24 @@ def test_digit_people_are_written_once_and_the_same(tmp_path):
     other.mkdir()
     again = aw.open_source(f"digit-people:{other}")
     assert [again.fingerprint(i) for i in (0, 77, 799)] == before
+
+
+def test_digit_people_are_pairs_of_digits_of_their_own_split():
+    order = torch.randperm(100, generator=generator("digit people", "identities")).tolist()
+    for split, first, number in (("train", 0, 1), ("test", 50, 2)):
+        source, known = aw.open_source("digit-people", split), open_digits("train")
+        who = who_is_who(source)
+        means = torch.stack([known.images[known.labels == c, 0].float().mean(0).flatten() for c in range(10)])
+        means = nn.functional.normalize(means - means.mean(1, keepdim=True))
+        right = np.zeros(2)
+        for i in range(30):
+            for row in np.flatnonzero(who.identities == number + 2 * i)[:4]:
+                halves = source[int(row)][0].float().mean(0).reshape(2, -1)
+                said = ((halves - halves.mean(1, keepdim=True)) @ means.T).argmax(1).tolist()
+                right += np.equal(said, divmod(order[first + i], 10))
+        assert (right > 0.5 * 120).all()  # by chance a tenth; the upper digit is the first of the pair
+        row = int(np.flatnonzero((who.identities == number) & (who.cameras == 2))[0])
+        assert torch.equal(source[row][0], _Digits(split).picture(order[first], 2, 0, 0))
 
 
 @pytest.mark.usefixtures("market")

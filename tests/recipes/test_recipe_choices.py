@@ -86,6 +86,7 @@ def test_both_ends_of_the_scores_are_shown(tmp_path, where):
     (home,) = [p.parent for p in (where.home / "prepared").glob("scorer-*/cv-*/scores.npz")][:1]
     with np.load(home / "scores.npz") as given:
         scores = sorted(given["scores"])
+    assert np.mean(scores[:8]) in (pytest.approx(found["lowest"]), pytest.approx(other["lowest"]))
     assert np.mean(scores[-8:]) in (pytest.approx(found["highest"]), pytest.approx(other["highest"]))
     highest, lowest = read_gallery(tmp_path / "a")["groups"]
     assert highest["title"].startswith("Highest")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import augwise as aw
+from augwise.analysis.touched import touched
 from augwise.catalogue import find, methods
 from augwise.randomness import stream
 from augwise.recipes.contents import find_recipe
@@ -87,6 +88,20 @@ def test_what_methods_overwrite_is_measured_on_the_images_of_the_training(tmp_pa
     assert [tile["name"] for tile in group["examples"][0]["tiles"]] == [
         "image", "importance", "plain", "guarded", "control",
     ]  # fmt: skip
+
+
+def test_control_is_guided_by_another_image_s_map(tmp_path):
+    ways = [(arm, training(SMALL, "cutout", arm, Maps("corners"), length=8)) for arm in ("plain", "guarded", "control")]
+    where = Where(tmp_path / "home", device="cpu", threads=1)
+    found = Augmented("Cutout", tuple(ways)).run(1, tmp_path / "job", where).measured
+    source = aw.data.limited(aw.open_source("digits", "train", size=16, limit=60), 60, 1)
+    maps = aw.ImportanceStore(next((tmp_path / "home" / "prepared").iterdir()) / "maps").attach(source)
+    own, foreign = (part.read(np.arange(60)).as_subclass(torch.Tensor).float() for part in (maps, maps.deranged(1)))
+    for (arm, way), guide in zip(ways, (own, own, foreign), strict=True):
+        step = find("cutout", methods()).load()(**dict(way.steps[-1][1]))
+        expected = touched(step, own, guide, key=("pictures", 1)).means()
+        assert found[f"{arm} evidence"] == pytest.approx(expected["importance_touched"])
+    assert found["control evidence"] > found["guarded evidence"] + 0.01
 
 
 def test_mixtures_of_the_same_images_stand_beside_each_other(tmp_path):

@@ -213,6 +213,18 @@ def test_a_job_trains_what_augwise_train_does(tmp_path):
         assert found.curve == [row["test_accuracy"] for row in by_hand["curve"]]
 
 
+def test_every_seed_lends_other_images_maps(tmp_path):
+    job = training(SMALL, "cutout", "control", Maps("corners"), length=8)
+    where = Where(tmp_path / "home", device="cpu", threads=1)
+    job.run(3, tmp_path / "job", where)
+    source, test = (aw.open_source("digits", split, size=16, limit=n) for split, n in (("train", 60), ("test", 40)))
+    maps = aw.ImportanceStore(next((tmp_path / "home" / "prepared").iterdir()) / "maps").attach(source)
+    config = replace(SMALL, seed=3, out=tmp_path / "hand", quiet=True, device="cpu")
+    by_hand = aw.train(config, source=source, test=test, maps=maps.deranged(3), steps=[aw.Cutout(8, quantile=0.6)])
+    told = json.loads((tmp_path / "job" / "results.json").read_text())
+    assert [row["train_loss"] for row in told["curve"]] == [row["train_loss"] for row in by_hand["curve"]]
+
+
 def test_maps_of_the_model_in_training_are_those_of_train(tmp_path):
     """Guarded and control, the live maps right before the method that they guide; the same bytes as by hand."""
     source = aw.open_source("digits", "train", size=16, limit=60)
@@ -278,11 +290,11 @@ def test_attacks_and_times_are_measured(tmp_path):
     where = Where(tmp_path / "home", device="cpu", threads=1)
     maps = Maps("cdiea", (("epsilon", 0.3), ("steps", 20)), base=(("epochs", 4),))
     attack = Attack(Prepared(SMALL, maps))
-    found = attack.run(0, tmp_path / "attack", where)
+    found = attack.run(2, tmp_path / "attack", where)
     (home,) = (tmp_path / "home" / "prepared").iterdir()
     source = aw.open_source("digits", "train", size=16, limit=60)
     base = trained(home / "base")
-    assert base.run["config"]["seed"] == 1_000
+    assert base.run["config"]["seed"] == 1_002  # every seed attacks a network of its own
     store = aw.estimate(base.model, source, tmp_path / "own", aw.CDIEA(epsilon=0.3, steps=20), progress=False)
     told = store.summary()
     assert found.measured["success_rate"] == told["success_rate"]

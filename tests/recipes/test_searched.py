@@ -57,6 +57,8 @@ def test_a_job_searches_and_trains_as_the_verbs_do(tmp_path):
     told = json.loads((kept / "results.json").read_text())
     assert found.measured["search_hours"] == pytest.approx(told["seconds"] / 3600)
     assert found.measured["gpu_days"] == pytest.approx(told["seconds"] / 86400)
+    again = json.loads((tmp_path / "job" / "retrained" / "results.json").read_text())
+    assert found.seconds == pytest.approx(told["seconds"] + again["seconds"])
     size = told["networks"][1]
     assert size["model"] == "darts_imagenet"
     assert found.measured["parameters"] == pytest.approx(size["parameters"] / 1e6)

@@ -21,6 +21,7 @@ from augwise.report.figures import picture
 from augwise.report.gallery import write_gallery
 from augwise.report.landscape_page import page
 from augwise.report.robustness_page import warnings
+from augwise.report.strips import strips
 from augwise.report.surfaces import Heights, contours, surface
 from augwise.training.results import write_json
 from report.browser import check_page
@@ -386,3 +387,25 @@ def test_numbers_of_any_size():
         "−0.000123",
         "12.3",
     ]
+
+
+def test_under_a_tile_stands_what_it_shows():
+    taken = {"guess": "cat", "right": False, "sure": 0.6}
+    right = {"guess": "owl", "right": True, "sure": 0.71}
+    tiles = [
+        {"name": "original", "image": 0}, {"name": "guarded", "image": 1, "caption": "12 % of it"},
+        {"name": "map", "image": 2, **taken}, {"name": "map", "image": 3, **right},
+        {"name": "cut", "image": 4, "cam": 6, **taken}, {"name": "cut", "image": 5, "cam": 7, **right},
+    ]  # fmt: skip
+    assert strips([{"label": "owl", "tiles": tiles}]) == [
+        ("owl", [
+            (0, "original of owl", "original"),
+            (1, "guarded of owl", "guarded: 12 % of it"),
+            (2, "where map sees owl", "map: taken for cat, 60 %"),  # a map drawn over the image
+            (3, "where map sees owl", "map: right, 71 %"),
+            (4, "cut of owl", "cut: taken for cat, 60 %"),
+            (5, "cut of owl", "cut: 71 %"),
+            (6, "where the classifier looks in the cut", "cut: Grad-CAM"),
+            (7, "where the classifier looks in the cut", "cut: Grad-CAM"),
+        ])
+    ]  # fmt: skip

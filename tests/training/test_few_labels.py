@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import asdict, replace
@@ -244,7 +245,115 @@ def test_flexmatch_counts_nobody_yet_as_unsure():
             assert objective.target(logits, torch.tensor([6])).weight.tolist() == [weight]
 
 
+def test_what_flexmatch_has_learned_of_every_image_goes_with_its_state():
+    model = Fixed(torch.zeros(28, 3))
+    one, other = (FlexMatch(model, torch.optim.SGD(model.parameters(), 0.1), batches(), 0.9) for _ in range(2))
+    one.last.copy_(torch.tensor([0] * 40 + [1] * 8 + [-1] * 22))
+    said, rows = torch.tensor([[2.0, 0.5, 0], [0, 1.0, 0]]), torch.tensor([5, 6])
+    assert other.target(said, rows).weight.tolist() == [1.0, 1.0]  # as if nobody were known
+    other.load_state_dict(one.state_dict())
+    assert other.target(said, rows).weight.tolist() == [0.0, 1.0]
+
+
+def test_labelled_images_alone_are_smoothed():
+    torch.manual_seed(6)
+    logits = torch.randn(28, 3)
+    model, given = Fixed(logits), batches()
+    views = next(given.epoch(0))
+    step = FixMatch(model, torch.optim.SGD(model.parameters(), 0.1), given, 0.1, 0.5, 0.2).loss(model, views)
+    labelled, weak, strong = logits.split([4, 12, 12])
+    few = nn.functional.cross_entropy(labelled, views.labelled.labels, label_smoothing=0.2)
+    torch.testing.assert_close(step.loss, few + 0.5 * nn.functional.cross_entropy(strong, weak.argmax(1)))
+
+
 # LP-A3
+
+
+def test_lpa3_moves_the_weak_view_of_those_that_are_sure_after_the_warm_up():
+    model, normalize, given = network(dropout=0).eval(), Normalize([0.5] * 3, [0.25] * 3), batches()
+    views = next(given.epoch(0))
+    views = Views(*(part._replace(images=part.images.clamp(-2, 2)) for part in views))
+    with torch.no_grad():
+        sure, predicted = model(views.weak.images.as_subclass(Tensor)).softmax(1).max(1)
+    needed = float(sure.median())
+    config = LearnConfig(
+        lpa3=True, lpa3_weight=0.7, lpa3_margin=0.1, lpa3_auxiliary=False, lpa3_confidence=needed, lpa3_warmup_epochs=1
+    )
+    for confidence in (0.1, 0.99):  # of the strong view, which is another matter
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        plain = FixMatch(model, optimizer, given, confidence, 0.5)
+        farther = Farther(model, config, 70, 3, normalize)
+        objective = FixMatch(model, optimizer, given, confidence, 0.5, 0.0, farther)
+        list(objective.phases(0))
+        warm = objective.loss(model, views)
+        torch.testing.assert_close(warm.loss, plain.loss(model, views).loss)
+        assert "lpa3_loss" not in warm.measures
+        list(objective.phases(1))
+        torch.manual_seed(3)
+        step = objective.loss(model, views)
+        torch.manual_seed(3)
+        moved = farther.attack.augment(views.weak.images.as_subclass(Tensor), predicted).images
+        each = nn.functional.cross_entropy(model(moved), predicted, reduction="none")
+        assert 0 < int((sure >= needed).sum()) < 12
+        torch.testing.assert_close(step.loss - warm.loss, 0.7 * (each * (sure >= needed)).mean(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["tangent", "lagrangian"])
+def test_strides_caps_and_noise_are_of_the_pixels_whatever_normalises_them(form):
+    """x' of normalised images is that of the pixels as they are, where the model begins with normalising."""
+    torch.manual_seed(0)
+    model, pixels = network(dropout=0).eval(), torch.rand(6, 3, 8, 8)
+    labels, normalize = torch.arange(6) % 3, Normalize([0.4] * 3, [0.2] * 3)
+    config = LearnConfig(
+        lpa3=True, lpa3_form=form, lpa3_margin=0.5, lpa3_auxiliary=False, lpa3_layers=("2", "4"), lpa3_iterations=2,
+        lpa3_stride=0.05, lpa3_cap=0.03 if form == "lagrangian" else None,
+    )  # fmt: skip
+    farther = Farther(model, config, 70, 3, normalize)
+
+    class Scaled(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return (images - 0.4) / 0.2
+
+    ways = {"form": form, "margin": 0.5, "iterations": 2, "stride": 0.05, "cap": config.lpa3_cap}
+    whole = aw.LPA3(nn.Sequential(Scaled(), model), ("1.2", "1.4"), **ways)
+    torch.manual_seed(3)
+    moved, _ = farther.move((pixels - 0.4) / 0.2, labels)
+    torch.manual_seed(3)
+    expected = whole.augment(pixels, labels).images
+    assert float((expected - pixels).abs().max()) > 0.02
+    torch.testing.assert_close(moved * 0.2 + 0.4, expected, atol=2e-4, rtol=0)
+
+
+def test_what_was_moved_is_seen_through_the_second_set_of_norms_alone():
+    torch.manual_seed(0)
+    model, normalize = network(dropout=0), Normalize([0.5] * 3, [0.25] * 3)
+    model[1].running_mean.normal_()
+    images, labels = torch.rand(6, 3, 8, 8), torch.arange(6) % 3
+    batch = aw.Batch.of(normalize(images), labels, None, torch.arange(6))
+    config = LearnConfig(lpa3=True, lpa3_margin=0.1)
+    farther = Farther(model, config, 70, 3, normalize)
+    assert farther.auxiliary is not None
+    (second,) = farther.auxiliary.layers
+    assert all(torch.equal(second.state_dict()[k], v) for k, v in model[1].state_dict().items())  # it begins as that
+    assert {id(p) for p in farther.parameters()} == {id(p) for p in second.parameters()}
+    with torch.no_grad():
+        for value in (second.weight, second.bias, second.running_mean):
+            value.add_(torch.randn(6) / 2)
+    twin = copy.deepcopy(model)
+    twin[1].load_state_dict(second.state_dict())
+    before = copy.deepcopy(model[1].state_dict())
+    alone = Farther(twin, replace(config, lpa3_auxiliary=False), 70, 3, normalize)
+    given, added = aw.MixedLabels.of(labels), []
+    for net, part in ((model, farther), (twin, alone)):
+        torch.manual_seed(3)
+        added.append(part.add(net, batch, torch.zeros(6, 3), given, 0))
+        added[-1].loss.backward()
+    torch.testing.assert_close(added[0].loss, added[1].loss)
+    torch.testing.assert_close(added[0].measures["lpa3_distance"], added[1].measures["lpa3_distance"])
+    torch.testing.assert_close(second.weight.grad, twin[1].weight.grad)
+    assert all(torch.equal(second.state_dict()[k], v) for k, v in twin[1].state_dict().items())
+    assert all(torch.equal(model[1].state_dict()[k], v) for k, v in before.items())
+    assert model[1].weight.grad is None
 
 
 def test_lpa3_adds_the_loss_of_what_it_makes():
@@ -273,6 +382,17 @@ def test_lpa3_adds_the_loss_of_what_it_makes():
     some = farther.add(model, batch, model(batch.images).detach(), labels, 0, counts)
     each = nn.functional.cross_entropy(model(moved.images), batch.labels, reduction="none")
     torch.testing.assert_close(some.loss, 0.5 * (each * counts).mean())
+    # Of those that are chosen, each by its own place.
+    chosen = torch.tensor([1, 3])
+    farther.scores.update(batch.indices, torch.zeros(6, 3))
+    farther.scores.update(batch.indices, torch.eye(3)[[0] * 6] * 9 * torch.isin(torch.arange(6), chosen)[:, None])
+    farther.config = replace(config, lpa3_ratio=0.3)
+    torch.manual_seed(3)
+    few = farther.add(model, batch, model(batch.images).detach(), labels, 0, counts)
+    torch.manual_seed(3)
+    moved = farther.attack.augment(batch.images.as_subclass(Tensor)[chosen], batch.labels[chosen])
+    each = nn.functional.cross_entropy(model(moved.images), batch.labels[chosen], reduction="none")
+    torch.testing.assert_close(few.loss, 0.5 * each[1] / 2)
 
 
 def test_lpa3_chooses_the_least_consistent_and_waits(monkeypatch):
@@ -285,10 +405,14 @@ def test_lpa3_chooses_the_least_consistent_and_waits(monkeypatch):
         farther.attack, "augment", lambda images, *rest: chosen.append(images) or augment(images, *rest)
     )
     labels = aw.MixedLabels.of(batch.labels)
-    steady = torch.randn(6, 3)
+    before = steady = torch.randn(6, 3)
     for visit in range(3):
         logits = steady.clone()
         logits[[1, 4]] = torch.randn(2, 3) * 3 + 5 * visit * torch.eye(3)[visit % 3]
+        if visit == 2:  # what is said now counts from the next time on
+            logits[[0, 2]] = -9 * steady[[0, 2]]
+            logits[[1, 4]] = before[[1, 4]]
+        before = logits
         added = farther.add(model, batch, logits, labels, epoch=visit)
         if visit < 2:
             assert float(added.loss) == 0

@@ -167,6 +167,15 @@ def test_its_three_stages_begin_when_they_should():
             torch.testing.assert_close(step.loss, pencil_loss(logits, torch.eye(3)[images.labels], y).kl / 3)
 
 
+def test_its_first_stage_smooths_as_it_is_told():
+    model, images = Linear(), batch()
+    settings = PCorrectionSettings(early=1, correct=1)
+    objective = PCorrection(model, torch.optim.SGD(model.parameters(), 0.1), doubtful(), settings, 3, 0.2)
+    (phase,) = objective.phases(0)
+    expected = nn.functional.cross_entropy(model(images.images), images.labels, label_smoothing=0.2)
+    torch.testing.assert_close(phase.loss(model, images).loss, expected)
+
+
 def test_labels_that_the_network_denies_are_changed():
     objective = p_correction(PCorrectionSettings(early=0, correct=9, rate=60.0, compatibility=0.0))
     images = batch()

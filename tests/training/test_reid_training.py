@@ -9,22 +9,27 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 import augwise as aw
 from augwise.analysis.estimate_maps import EstimateConfig, estimate_maps
 from augwise.analysis.train_run import TrainRun, train_run
 from augwise.data import ArraySource, Subset, who_is_who
+from augwise.data.people import Who
 from augwise.errors import UserError
+from augwise.models.reid import Identified, IdentityNetwork
 from augwise.reid import evaluate_ranking
 from augwise.training.batches import Batches, ResidentReader
 from augwise.training.config import EvaluateConfig, TrainConfig
 from augwise.training.evaluate import describe, evaluate
 from augwise.training.identity_batches import IdentityOrder
 from augwise.training.learn_config import LearnConfig
-from augwise.training.objectives.identity import metric_loss
+from augwise.training.objectives.identity import Identity, metric_loss
 from augwise.training.optimizers import Schedule
+from augwise.training.rank_people import by_identity, rank_people
 from augwise.training.train import train
 from augwise.training.trained import trained
+from reference.ranked import batch_hard
 
 SMALL = TrainConfig(
     data="digit-people", size=(32, 16), model="reid_small", limit=200, epochs=2, batch_size=16, optimizer="adam",
@@ -117,6 +122,54 @@ def test_warm_up_begins_where_it_is_told():
 
 
 # Training
+
+
+class TwoHeads(IdentityNetwork):
+    """Linear: two heads, features and an embedding that has nothing to do with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.heads = nn.ModuleList([nn.Linear(96, 6) for _ in range(2)])
+        self.features, self.embedding = nn.Linear(96, 5), nn.Linear(96, 5)
+
+    def identify(self, images: Tensor) -> Identified:
+        seen = images.as_subclass(Tensor).flatten(1)
+        return Identified(tuple(head(seen) for head in self.heads), self.features(seen), self.embedding(seen))
+
+
+def test_the_loss_is_that_of_every_head_and_of_the_features():
+    source = aw.open_source("digit-people", size=(32, 16), limit=160)
+    resident = aw.Resident.load(source, progress=False)
+    model, labels = TwoHeads(), torch.arange(4).repeat_interleave(4) + 1
+    batch = aw.Batch.of(torch.rand(16, 3, 8, 4), labels)
+    batches = Batches(ResidentReader(resident), batch_size=16)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    objective = Identity(model, optimizer, batches, metric_loss("batch_hard", 0.8), 0.3, 0.1)
+    step = next(objective.phases(0)).loss(model, batch)
+    found = model(batch.images, everything=True)
+    heads = [nn.functional.cross_entropy(logits, labels, label_smoothing=0.1) for logits in found.logits]
+    metric = batch_hard(found.features.detach().numpy(), labels.tolist(), 0.8)
+    assert 0.1 < metric != pytest.approx(batch_hard(found.features.detach().numpy(), labels.tolist(), 0.3))
+    assert float(step.loss.detach()) == pytest.approx(float(sum(heads).detach()) / 2 + 0.3 * metric, rel=1e-5)
+    assert float(step.measures["identity_loss"]) == pytest.approx(float(sum(heads).detach()) / 2, rel=1e-5)
+    assert float(step.measures["metric_loss"]) == pytest.approx(metric, rel=1e-5)
+    assert not any(p.grad is not None for p in model.embedding.parameters())
+
+
+def test_an_identity_s_numbers_are_those_of_its_queries_asked_alone():
+    torch.manual_seed(0)
+    found, rng = torch.randn(60, 4), np.random.default_rng(0)
+    who = Who(np.arange(60) % 5, rng.integers(1, 3, 60), rng.random(60) < 0.4)
+    rows = by_identity(rank_people(found, who), who, {number: f"no. {number}" for number in range(5)})
+    assert [row["identity"] for row in rows] == [f"no. {number}" for number in range(5)]
+    for number, row in enumerate(rows):
+        kept = ~who.asked | (who.identities == number)
+        alone = rank_people(found[torch.from_numpy(kept)], Who(*(part[kept] for part in who)))
+        assert (row["queries"], row["map"], row["rank_1"]) == (
+            alone.queries, pytest.approx(alone.map), pytest.approx(alone.cmc[1]),
+        )  # fmt: skip
+    assert len({row["rank_1"] for row in rows}) > 1
 
 
 def test_it_learns_people_that_it_has_never_seen(run):

@@ -8,15 +8,17 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
-from augwise.data import Resident, open_source
+from augwise.data import Normalize, Resident, open_source
 from augwise.data.sources import Subset
 from augwise.errors import UserError
 from augwise.models import Genotype
 from augwise.models.supernet import Supernet
+from augwise.randomness import stream
 from augwise.subset_file import SubsetFile, labels_hash
-from augwise.training.batches import ResidentReader
+from augwise.training.batches import ResidentReader, channel_statistics
 from augwise.training.devices import accelerator_for
 from augwise.training.halves import Halves, halves_of
 from augwise.training.loop import fit
@@ -24,6 +26,7 @@ from augwise.training.objectives.search import ArchitectureSearch
 from augwise.training.optimizers import Schedule
 from augwise.training.search import search
 from augwise.training.search_config import SearchConfig
+from augwise.transforms import RandomCrop
 
 SMALL = {"size": 8, "limit": 60, "batch_size": 12, "channels": 8, "layers": 3, "device": "cpu", "quiet": True}
 
@@ -90,6 +93,11 @@ def test_every_step_of_every_epoch_keeps_the_halves_apart(digits):
             seen[1].extend([] if pair.second is None else pair.second.indices.tolist())
         late = next(iter(halves.epoch(epoch, 2)))
         assert torch.equal(late.first.images, pairs[2].first.images)
+        if epoch:  # and each half has an order of its own
+            places = [
+                np.searchsorted(rows, found[-36:]).tolist() for rows, found in zip((first, second), seen, strict=True)
+            ]
+            assert places[0] != places[1]
     for rows, found, places in ((first, seen[0], 5 * 36), (second, seen[1], 4 * 36)):
         counts = np.bincount(found, minlength=60)
         assert len(found) == places
@@ -179,6 +187,7 @@ def test_interrupted_it_ends_with_the_same_bytes(tmp_path):
     assert json.loads((tmp_path / "whole" / "results.json").read_text()) == whole
     assert Genotype.load(tmp_path / "whole" / "genotype.json").plain == whole["genotype"]
     assert whole["curve"][0]["alpha_entropy_normal"] == pytest.approx(np.log(8), abs=1e-5)  # warm-up
+    assert whole["curve"][0]["beta_entropy_normal"] == pytest.approx(np.mean(np.log([2, 3, 4, 5])), abs=1e-5)
     assert whole["curve"][-1]["alpha_entropy_normal"] < np.log(8) - 1e-3
 
     assert search(config, on_epoch=lambda _: pytest.fail("searched again")) == whole
@@ -186,6 +195,29 @@ def test_interrupted_it_ends_with_the_same_bytes(tmp_path):
         search(SearchConfig(**SMALL, epochs=4, architecture_lr=0.05, seed=1, out=tmp_path / "whole"))
     with pytest.raises(UserError, match=r"config\.epochs: 4 there, 5 now"):
         search(SearchConfig(**SMALL, epochs=5, architecture_lr=0.05, out=tmp_path / "whole"))
+
+
+def test_a_search_learns_as_its_settings_say(tmp_path, digits):
+    """Crop, momentum, clipping, and Adam with the betas of the paper and a decay of its own, over four steps."""
+    told = SMALL | {"batch_size": 15, "crop_padding": 2, "lr": 0.2, "clip": 0.3, "momentum": 0.8, "weight_decay": 0.02}
+    told |= {"architecture_lr": 0.05, "architecture_weight_decay": 0.5, "channels_last": False, "warmup_epochs": 0}
+    found = search(SearchConfig(**told, epochs=2, seed=3, out=tmp_path / "s"))
+    reader = ResidentReader(Resident.load(digits, None, "cpu", progress=False))
+    steps = [RandomCrop((8, 8), padding=2), nn.Identity(), Normalize(*channel_statistics(reader))]
+    halves = Halves(reader, reader, halves_of(digits, 0, 15, "the data"), steps, seed=3, batch_size=15, epochs=2,
+                    warmup=0, channels_last=False)  # fmt: skip
+    with stream("supernet", 3):
+        network = Supernet(10, 3, channels=8, layers=3, seed=3)
+    weights = torch.optim.SGD(network.weights(), 0.2, momentum=0.8, weight_decay=0.02)
+    adam = torch.optim.Adam(network.architecture(), 0.05, betas=(0.5, 0.999), weight_decay=0.5)
+    objective = ArchitectureSearch(network, weights, adam, halves)
+    fitted = fit(objective, accelerator_for("cpu"), Schedule(2), seed=3, clip=0.3, quiet=True)
+    for row, expected in zip(found["curve"], fitted.curve, strict=True):
+        assert row["train_loss"] == pytest.approx(expected["train_loss"], rel=1e-5)
+        assert row["architecture_loss"] == pytest.approx(expected["architecture_loss"], rel=1e-5)
+    for kind in ("normal", "reduction"):
+        for name, part in network.mixture(kind)._asdict().items():
+            torch.testing.assert_close(torch.tensor(found["mixtures"][kind][name]), part.detach(), rtol=1e-4, atol=1e-6)
 
 
 # Bad input

@@ -19,6 +19,7 @@ from augwise.training.doubtful import Doubtful, trusted_rows
 from augwise.training.learn_config import LearnConfig
 from augwise.training.learners import another
 from augwise.training.objectives.dividemix import DivideMix, DivideMixSettings, clean_posterior
+from augwise.training.objectives.farther import Farther
 from augwise.training.objectives.mixmatch import Pairs, draw_mix, guess, mix, mixmatch_loss, ramp, sharpen
 from augwise.training.objectives.pes import PES, PESSettings
 from augwise.training.train import train
@@ -253,6 +254,19 @@ def test_lpa3_takes_the_places_of_the_doubtful_in_the_same_mixture():
     assert parts.measures == {"lpa3_distance": torch.tensor(1.0)}
 
 
+def test_what_lpa3_moves_leaves_no_trace_in_the_statistics_of_the_mixture():
+    normalize, pairs = aw.Normalize([0.5] * 3, [0.25] * 3), some_pairs()
+    trusted, guessed = torch.rand(4, 3).softmax(1), torch.rand(4, 3).softmax(1)
+    nets = [network(dropout=0) for _ in range(2)]
+    farther = Farther(nets[0], LearnConfig(lpa3=True), 70, 3, normalize)
+    for net, part in zip(nets, (farther, None), strict=True):
+        torch.manual_seed(8)
+        mixmatch_loss(net, pairs, trusted, guessed, 4.0, None, part)
+    assert all(torch.equal(a, b) for a, b in zip(*(net.state_dict().values() for net in nets), strict=True))
+    assert farther.auxiliary is not None
+    assert int(farther.auxiliary.layers[0].num_batches_tracked) == 1
+
+
 def doubtful(labels: np.ndarray | None = None) -> Doubtful:
     inner = DATA["source"]
     given = inner if labels is None else Relabelled(inner, labels)
@@ -261,18 +275,32 @@ def doubtful(labels: np.ndarray | None = None) -> Doubtful:
     return Doubtful(reader, reader, [aw.RandomCrop((8, 8), padding=1)], [], last, seed=0, batch_size=8)
 
 
-def test_dividemix_loss_is_a_slow_loop():
+def lpa3_error(head: nn.Module, images: Tensor, targets: list[list[float]], partner: Tensor, lam: float) -> float:
+    """What `Brighter` adds: the last half of the mixture once more, u and u2 brighter."""
+    brighter, error, half = images.clone(), 0.0, len(images) // 2
+    brighter[half:] += 0.25
+    for i in range(half, 2 * half):
+        j = int(partner[i])
+        p = softmax(head((lam * brighter[i] + (1 - lam) * brighter[j]).flatten()).tolist())
+        wanted = [lam * t + (1 - lam) * o for t, o in zip(targets[i], targets[j], strict=True)]
+        error += sum((q - t) ** 2 for q, t in zip(p, wanted, strict=True)) / (half * len(p))
+    return error
+
+
+@pytest.mark.parametrize("farther", [False, True])
+def test_dividemix_loss_is_a_slow_loop(farther: bool):
     torch.manual_seed(2)
     nets = {"a": Seen(), "b": Seen()}
     optimizers = {name: torch.optim.SGD(net.parameters(), 0.1) for name, net in nets.items()}
     settings = DivideMixSettings(warmup=1, weight=3.0, ramp=4, temperature=0.5, alpha=4.0)
-    objective = DivideMix(nets, optimizers, doubtful(), settings)
-    objective.epoch = 3  # half way up the ramp
+    moves: dict = {"a": Brighter()} if farther else {}  # b has none of its own, and a's loss asks for none of b's
+    objective = DivideMix(nets, optimizers, doubtful(), settings, 0.0, moves)
+    next(objective.phases(3))  # half way up the ramp
     objective.posterior = {name: torch.rand(70).double() for name in nets}
     pairs = some_pairs()
     torch.manual_seed(8)
     step = objective._learn("a", "b")(nets["a"], pairs)
-    shown = nets["a"].shown[-1]
+    shown = nets["a"].shown[-2 if farther else -1]
     torch.manual_seed(8)
     share, partner = draw_mix(16, 4.0, torch.zeros(1))
 
@@ -300,7 +328,55 @@ def test_dividemix_loss_is_a_slow_loop():
             error += (p[c] - t) ** 2 / 24 if i >= 8 else 0
             mean[c] += p[c] / 16
     regular = sum(math.log(1 / 3 / m) / 3 for m in mean)
+    if farther:
+        images = torch.cat([part.images for part in pairs])
+        error += lpa3_error(nets["a"].head, images, targets, partner, lam)
     assert float(step.loss.detach()) == pytest.approx(entropy + 3.0 * 0.5 * error + regular, rel=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.7])
+def test_dividemix_warms_up_by_cross_entropy_less_entropy(penalty: float):
+    nets = {"a": Seen(), "b": Seen()}
+    optimizers = {name: torch.optim.SGD(net.parameters(), 0.1) for name, net in nets.items()}
+    objective = DivideMix(nets, optimizers, doubtful(), DivideMixSettings(warmup=1, penalty=penalty), 0.2)
+    batch = some_pairs().x
+    step = next(objective.phases(0)).loss(nets["a"], batch)  # pyright: ignore[reportArgumentType]
+    logits = nets["a"].head(batch.images.flatten(1))
+    entropy = torch.distributions.Categorical(logits=logits).entropy().mean()
+    expected = nn.functional.cross_entropy(logits, torch.arange(4) % 3, label_smoothing=0.2)
+    torch.testing.assert_close(step.loss, expected - penalty * entropy)
+
+
+def test_dividemix_leaves_the_other_network_as_it_is():
+    nets = {"a": network(seed=0).train(), "b": network(seed=1).train()}
+    optimizers = {name: torch.optim.SGD(net.parameters(), 0.1) for name, net in nets.items()}
+    objective = DivideMix(nets, optimizers, doubtful(), DivideMixSettings(warmup=1))
+    before = {name: value.clone() for name, value in nets["b"].state_dict().items()}
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(8)
+        nets["a"].load_state_dict(network(seed=0).state_dict())
+        nets["b"].train()
+        torch.manual_seed(8)
+        step = objective._learn("a", "b")(nets["a"], some_pairs())
+        step.loss.backward()
+        losses.append(float(step.loss.detach()))
+    assert losses[0] == losses[1]
+    assert all(torch.equal(nets["b"].state_dict()[name], value) for name, value in before.items())
+    assert all(p.grad is None for p in nets["b"].parameters())
+
+
+def test_where_too_few_are_trusted_the_other_network_says_who_comes_nearest():
+    nets = {"a": Seen(), "b": Seen()}
+    optimizers = {name: torch.optim.SGD(net.parameters(), 0.1) for name, net in nets.items()}
+    objective = DivideMix(nets, optimizers, doubtful(), DivideMixSettings(warmup=1, clean=0.999))
+    torch.manual_seed(1)
+    objective.posterior = {name: torch.rand(70).double() * 0.9 for name in nets}
+    objective.divided = 1  # as after a resume
+    for phase, other in zip(objective.phases(1), ("b", "a"), strict=True):
+        (pairs,) = phase.batches(0)
+        best = objective.posterior[other].argsort(descending=True)[:8]
+        assert sorted(pairs.x.indices.tolist()) == sorted(best.tolist())
 
 
 def test_dividemix_trains_each_by_what_the_other_trusts():
@@ -347,6 +423,7 @@ def test_pes_renews_the_last_layer_and_trusts_what_it_agrees_with():
     probabilities, labels = objective.data.predictions(model, 1)
     agrees = probabilities.argmax(1) == labels
     assert torch.equal(objective.agrees, agrees)
+    assert torch.equal(objective.score, probabilities[torch.arange(70), labels])
     assert 8 <= int(agrees.sum()) < 62
     seen = {int(i) for pairs in learn.batches(0) for i in pairs.x.indices}
     assert seen <= set(agrees.nonzero()[:, 0].tolist())
@@ -355,6 +432,45 @@ def test_pes_renews_the_last_layer_and_trusts_what_it_agrees_with():
     assert objective.class_weights.tolist() == pytest.approx([average / c if c else 0.0 for c in counts])
     list(objective.phases(1))
     assert torch.equal(model[6].weight, renewed)  # once
+
+
+@pytest.mark.parametrize("farther", [False, True])
+def test_pes_loss_is_a_slow_loop(farther: bool):
+    torch.manual_seed(2)
+    model, pairs, moves = Seen(), some_pairs(), Brighter() if farther else None
+    settings = PESSettings(stop=1, weight=3.0, ramp=4)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    objective = PES(model, optimizer, doubtful(), settings, 0.2, moves)  # pyright: ignore[reportArgumentType]
+    batch = pairs.x
+    plain = next(objective.phases(0)).loss(model, batch)
+    logits = model.head(batch.images.flatten(1))
+    torch.testing.assert_close(plain.loss, nn.functional.cross_entropy(logits, batch.labels, label_smoothing=0.2))
+    learn = next(objective.phases(3))  # half way up the ramp
+    weights = [0.5, 1.0, 2.0]
+    objective.class_weights = torch.tensor(weights)
+    torch.manual_seed(8)
+    step = learn.loss(model, pairs)  # pyright: ignore[reportArgumentType]
+    torch.manual_seed(8)
+    share, partner = draw_mix(16, 4.0, torch.zeros(1))
+    lam, images = float(share), torch.cat([part.images for part in pairs])
+    targets = [[float(c == int(label)) for c in range(3)] for label in batch.labels]  # labels that are trusted stay
+    for i in range(4):
+        own = [softmax(model.head(part.images[i].flatten()).tolist()) for part in pairs[2:]]
+        mean = [(p + q) / 2 for p, q in zip(*own, strict=True)]
+        targets.append([m**2 / sum(v**2 for v in mean) for m in mean])
+    targets = [*targets[:4], *targets[:4], *targets[4:], *targets[4:]]
+    entropy = error = 0.0
+    for i in range(16):
+        j = int(partner[i])
+        p = softmax(model.head((lam * images[i] + (1 - lam) * images[j]).flatten()).tolist())
+        for c in range(3):
+            t = lam * targets[i][c] + (1 - lam) * targets[j][c]
+            entropy -= weights[c] * t * math.log(p[c]) / 8 if i < 8 else 0
+            error += (p[c] - t) ** 2 / 24 if i >= 8 else 0
+    if farther:
+        error += lpa3_error(model.head, images, targets, partner, lam)
+    assert float(step.loss.detach()) == pytest.approx(entropy + 3.0 * 0.5 * error, rel=1e-5)
+    assert float(step.measures["trusted_share"]) == pytest.approx(float(objective.agrees.float().mean()))
 
 
 def test_predictions_are_the_mean_of_two_views():
