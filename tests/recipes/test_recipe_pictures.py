@@ -156,7 +156,7 @@ def test_the_page_of_a_figure_shows_what_its_jobs_left(tmp_path):
     page = (tmp_path / "ipf-rda/figure-3/tiny/report.html").read_text()
     for row in asked.rows:
         cells = found["tables"][0]["cells"][row]
-        assert cells["IPF"]["mean"] < cells["original"]["mean"]
+        assert cells["guarded"]["mean"] < cells["plain"]["mean"]
         job = find_recipe(asked.recipe).scales["tiny"]
         assert f'<h2 id="pictures-{asked.rows.index(row)}">{row}</h2>' in page, job
     assert page.count("<figcaption>guarded: ") == 6

@@ -63,6 +63,12 @@ def test_every_recipe_says_what_it_is_and_plans_its_scales():
         assert name in listing()
 
 
+def test_rows_are_found_in_any_case_and_counts_are_told(tmp_path):
+    config = ReproduceConfig(NAME, rows=("resnet-18 / BASELINE",), seeds=3, out=tmp_path)
+    assert {place.row for place in plan_of(config).asked} == {"ResNet-18 / baseline"}
+    assert "ResNet-18 / baseline, DermaMNIST (lp-a3/table-3): 0 of 3 seeds done" in states(plan_of(config))
+
+
 def test_every_printed_table_is_some_recipe_s():
     """Nothing that the papers print is left out; a part of a recipe is found by its own name, too."""
     told = {one.id for name in RECIPES for one in find_recipe(name).published()}
@@ -513,10 +519,11 @@ def test_what_cannot_be_meant(tmp_path):
 
     for config, message in (
         (asked(""), "name a table"),
-        (asked("lp-a3/table-4"), "did you mean 'lp-a3/table-"),
+        (asked("lp-a3/table-4"), "did you mean lp-a3/table-"),
         (asked(scale="huge"), "full, short, tiny"),
         (asked(rows=("ResNet-19",)), "no row 'ResNet-19': use ResNet-18 / baseline"),
-        (asked(columns=("Derma",)), "no column 'Derma': use PathMNIST"),
+        (asked(columns=("Derma",)), "no column 'Derma': use DermaMNIST"),
+        (asked("table-3"), "did you mean ipf-rda/table-3 or advmask/table-3 or dcutmix/table-3"),
         (asked(rows=("ResNet-50 / LP-A3",)), "does not run the row 'ResNet-50 / LP-A3': use ResNet-18 / baseline"),
         (asked(columns=("BloodMNIST",)), "does not run the column 'BloodMNIST': use DermaMNIST"),
         (asked(seeds=0), "--seeds 0"),

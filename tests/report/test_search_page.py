@@ -10,6 +10,7 @@ import pytest
 from augwise.cli import main
 from augwise.models import genotype
 from augwise.report.cells import cell_drawing
+from augwise.report.search_page import undecided
 from report.browser import check_page
 
 
@@ -18,7 +19,10 @@ def test_the_page_of_search(tmp_path, browser, capsys, epochs):
     small = "--size 8 --limit 40 --batch-size 20 --channels 8 --layers 3 --device cpu --threads 1 --quiet"
     main(["search", "--data", "digits", *small.split(), "--epochs", str(epochs), "--out", str(tmp_path / "s")])
     said = capsys.readouterr().out
+    assert f"--size 8 --model darts_c8_l3:{tmp_path}/s/genotype.json --drop-path 0" in said
     assert f"--model darts:{tmp_path}/s/genotype.json" in said
+    assert "The mixture has hardly moved" in said  # four steps of 0.0006
+    assert "The mixture has hardly moved" in (tmp_path / "s" / "report.html").read_text()
     check_page(browser, tmp_path / "s" / "report.html", largest=1e5)
     page, found = (
         (tmp_path / "s" / "report.html").read_text(),
@@ -29,6 +33,13 @@ def test_the_page_of_search(tmp_path, browser, capsys, epochs):
     for kind in ("normal", "reduction"):
         for strengths in found["strengths"][kind]:
             assert all(f">{value:.3f}</text>" in page for value in strengths)
+
+
+def test_a_search_has_decided_where_one_kind_of_cell_has():
+    first = {"alpha_entropy_normal": 2.079, "alpha_entropy_reduction": 2.079}
+    assert undecided({"curve": [first]})
+    assert not undecided({"curve": [first, first | {"alpha_entropy_reduction": 2.06}]})
+    assert undecided({"curve": [first | {"alpha_entropy_normal": 1.5}, first]})  # the last counts
 
 
 @pytest.mark.parametrize("kind", ["normal", "reduction"])

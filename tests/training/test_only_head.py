@@ -68,6 +68,11 @@ def test_a_network_without_frozen_parts_trains_whole():
     assert all(part.training for part in in_training(network.eval()).modules())
 
 
+def test_random_weights_are_not_probed():
+    with pytest.raises(UserError, match="which here is random: give checkpoint"):
+        train(SETTINGS, source=source(IMAGES, seed=1), test=source(12, seed=2))
+
+
 def test_other_objectives_are_refused():
     with pytest.raises(UserError, match="only_head goes with objective=supervised, not with fixmatch"):
         replace(SETTINGS, learn=LearnConfig(objective="fixmatch", labelled=6)).check()

@@ -16,13 +16,19 @@ def search_architecture(config: SearchConfig, command: str = "") -> dict[str, An
     from ..data.image_files import describe_left_out
     from ..models.genotype import GENOTYPE
     from ..report.build import report
+    from ..report.search_page import UNDECIDED, as_searched, undecided
     from ..training.search import search
 
     result = search(config, command=command)
     print(as_text(result))
     print(describe_left_out(result["data"]["left_out"]), end="")
     print(f"\n{config.out / GENOTYPE}  {report(config.out)}")
-    print(f"train the network: augwise train --data {config.data} --model darts:{config.out / GENOTYPE}")
+    if undecided(result):
+        print(UNDECIDED)
+    print(
+        f"train its network as large as the supernet: augwise train --data {config.data} {as_searched(result)}\n"
+        f"or of 36 channels and 20 cells, for a GPU: --model darts:{config.out / GENOTYPE}"
+    )
     return result
 
 

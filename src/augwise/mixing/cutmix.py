@@ -79,7 +79,8 @@ class CutMix(Mixer):
         super().__init__()
         if (alpha is None) == (length is None):
             raise UserError(
-                f"alpha={alpha} and length={length}: give exactly one, CutMix(alpha=1.0) or CutMix(length=16)"
+                f"alpha={alpha} and length={length}: give exactly one, CutMix(alpha=1.0) or CutMix(length=16), on the "
+                "command line --alpha 1 or --length 16"
             )
         if alpha is not None and not alpha > 0:
             raise UserError(f"alpha={alpha} is no parameter of a beta distribution: give a number above 0")

@@ -60,7 +60,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a file, see `load_weights`; on the CPU."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} is {'a folder' if path.is_dir() else 'not there'}: give a file of weights")
+        inside = path / "weights.safetensors"
+        what = f"such as {inside}" if inside.is_file() else "of weights"
+        raise UserError(f"{path} is {'a folder' if path.is_dir() else 'not there'}: give a file {what}")
     found = _unnest(_read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path))
     if not isinstance(found, dict) or not found or not all(isinstance(v, Tensor) for v in found.values()):
         raise UserError(f"{path} holds no state dict: save model.state_dict() with torch.save or safetensors")

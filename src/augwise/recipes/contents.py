@@ -75,9 +75,13 @@ def find_recipe(name: str) -> Recipe:
     """The recipe of this name, or that it is a part of; `UserError` lists what there is."""
     name = WITHIN.get(name, name)
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UserError(f"recipe {name!r} is unknown: {hint}use one of {', '.join(RECIPES)}")
+        known = [*RECIPES, *WITHIN]
+        paper, _, part = name.rpartition("/")
+        own = [k for k in known if k.partition("/")[0] == paper]
+        near = [] if own else [k for k in known if k.rpartition("/")[2] == part]
+        near = near or difflib.get_close_matches(name, own or known, n=3, cutoff=0.0 if own else 0.6)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UserError(f"recipe {name!r} is unknown: {hint}augwise reproduce --list shows all")
     return importlib.import_module(f".{RECIPES[name]}", __package__).RECIPE
 
 

@@ -16,7 +16,6 @@ from .pictured import Augmented
 from .recipe import Job, Place, Recipe, Scale
 
 _PREFIX = {"plain": "", "guarded": "IPF-", "control": "control "}
-_ARMS = {"original": "plain", "IPF": "guarded", "control": "control"}
 
 
 def job(scale: Scale, place: Place) -> Job | None:
@@ -33,8 +32,8 @@ RECIPE = Recipe(
     tables=("ipf-rda/figure-3",),
     job=job,
     hardware="one current data-centre GPU",
-    against=lambda row, column: None if column == "original" else (row, "original"),
-    measured=lambda place: f"{_ARMS[place.column]} evidence",
+    against=lambda row, column: None if column == "plain" else (row, "plain"),
+    measured=lambda place: f"{place.column} evidence",
     more_columns=("control",),
     claim="The guard keeps critical information from being removed, or restores it.",
     wary=(

@@ -130,17 +130,8 @@ class Recipe:
         """What is run at a scale, or of it the rows and columns that are asked for. `UserError` for names unknown, or
         that the scale does not run."""
         tables = self.published()
-        for what, asked, known in (
-            ("row", rows, dict.fromkeys(r for t in tables for r in self.rows(t))),
-            ("column", columns, dict.fromkeys(c for t in tables for c in self.columns(t))),
-        ):
-            for name in asked:
-                if name not in known:
-                    raise UserError(f"{self.name} has no {what} {name!r}: use {'; '.join(known)}")
-        for what, asked, run in (("row", rows, scale.rows), ("column", columns, scale.columns)):
-            for name in asked:
-                if run and name not in run:
-                    raise UserError(f"this scale does not run the {what} {name!r}: use {'; '.join(run)}, or a larger")
+        rows = self._named("row", rows, [r for t in tables for r in self.rows(t)], scale.rows)
+        columns = self._named("column", columns, [c for t in tables for c in self.columns(t)], scale.columns)
         rows, columns = rows or scale.rows, columns or scale.columns
         found = {}
         for one in tables:
@@ -151,6 +142,21 @@ class Recipe:
                     job = self.job(scale, place) if wanted else None
                     if job is not None:
                         found[place] = job
+        return found
+
+    def _named(self, what: str, asked: Sequence[str], known: Sequence[str], run: Sequence[str]) -> list[str]:
+        """What is asked for by its own name, whatever its case; `UserError` lists what the scale runs."""
+        there = {name.casefold(): name for name in known}
+        found = []
+        for given in asked:
+            name = there.get(given.casefold())
+            if name is None:
+                raise UserError(f"{self.name} has no {what} {given!r}: use {'; '.join(run or dict.fromkeys(known))}")
+            if run and name not in run:
+                raise UserError(
+                    f"this scale does not run the {what} {name!r}: use {'; '.join(run)}, or a larger --scale"
+                )
+            found.append(name)
         return found
 
 

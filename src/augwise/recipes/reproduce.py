@@ -165,7 +165,9 @@ def states(plan: Plan) -> str:
     lines = [f"{plan.recipe.name}, {plan.scale}: {', '.join(f'{n} {state}' for state, n in counts.items())}"]
     for place, job in plan.asked.items():
         own = [plan.unit(job, seed).state for seed in range(plan.seeds)]
-        lines.append(f"  {place.row}, {place.column} ({place.table}): {' '.join(own)}")
+        running = f", {own.count('running')} running" if "running" in own else ""
+        told = f"{own.count('done')} of {plan.seeds} seeds done{running}"
+        lines.append(f"  {place.row}, {place.column} ({place.table}): {told}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from .analyse_page import Section, Table, lines
 from .charts import Chart, Estimate, forest, line_chart
 from .page import Facts, Page, environment_facts
-from .reproduce_text import POINTS, cell_text, unit_of
+from .reproduce_text import POINTS, cell_text, prints_any, unit_of
 from .strips import strips
 from .text import counted, number, short, signed
 
@@ -43,6 +43,8 @@ def _headline(results: dict[str, Any]) -> str:
         return f"{counted(results['done'], 'run')} at the scale “{results['scale']}”."
     if not told:
         return "Too few seeds to tell differences from chance."
+    if len(told) == 1:
+        return f"The one difference that is asked about: {told[0]['verdict']}."
     better = sum(pair["gain"]["low"] > 0 for pair in told)
     worse = sum(pair["gain"]["high"] < 0 for pair in told)
     return (
@@ -57,6 +59,8 @@ def _points(results: dict[str, Any]) -> list[str]:
         points.append(
             "At this scale numbers cannot equal the paper’s, which stand beside them in brackets; only directions of "
             "differences can be set against it."
+            if prints_any(results)
+            else "The paper prints no numbers here; at this scale only directions could be set against it."
         )
     if results["claim"]:
         points.append(f"The paper: {results['claim']}")
@@ -79,7 +83,9 @@ def _table(table: dict[str, Any], number: int) -> Section:
             rows.append(texts)
         elif any(cell is not None for cell in cells):
             others.append(texts)
-    caption = f"{table['metric']}, {table['better']} is better: mean ± standard deviation over seeds (the paper’s)."
+    theirs = any(cell["published"] is not None for row in table["cells"].values() for cell in row.values())
+    brackets = " (the paper’s)" if theirs else ""
+    caption = f"{table['metric']}, {table['better']} is better: mean ± standard deviation over seeds{brackets}."
     tables = [Table(caption, ["", *columns], rows)]
     if others:
         tables.append(Table("Rows of the paper that are not run at this scale.", ["", *columns], others))
@@ -193,7 +199,18 @@ def _curves(results: dict[str, Any]) -> list[Section]:
 
 def _facts(results: dict[str, Any]) -> Facts:
     facts = [("command", results["command"]), ("meant for", results["hardware"])]
-    facts += [(f"job {key}", short(json.dumps(job["train"]))) for key, job in results["jobs"].items() if "train" in job]
+    done = {
+        cell["job"]
+        for table in results["tables"]
+        for row in table["cells"].values()
+        for cell in row.values()
+        if cell["n"]
+    }
+    alike: dict[str, list[str]] = {}
+    for key, job in results["jobs"].items():
+        if key in done and "train" in job:
+            alike.setdefault(short(json.dumps(job["train"])), []).append(key)
+    facts += [("trained as", f"{settings}: {', '.join(keys)}") for settings, keys in alike.items()]
     for environment in results["environments"]:
         facts += environment_facts(environment)
     return facts

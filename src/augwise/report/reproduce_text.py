@@ -34,8 +34,15 @@ def as_text(results: Mapping[str, Any]) -> str:
             "corrected by Holm"
         )
     total = results["done"] + results["running"] + results["left"]
-    lines += ["", f"{results['done']} of {total} runs are done; numbers in brackets are the paper's"]
+    brackets = "; numbers in brackets are the paper's" if prints_any(results) else "; the paper prints no numbers here"
+    lines += ["", f"{results['done']} of {total} runs are done{brackets}"]
     return "\n".join(lines) + "\n"
+
+
+def prints_any(results: Mapping[str, Any]) -> bool:
+    """Whether the paper has a number in any of these tables."""
+    rows = [row for table in results["tables"] for row in table["cells"].values()]
+    return any(cell["published"] is not None for row in rows for cell in row.values())
 
 
 POINTS = "points"

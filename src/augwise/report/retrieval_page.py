@@ -56,7 +56,10 @@ def left_out(found: Mapping[str, Any]) -> str:
 
 def tiles(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """mAP and ranks."""
-    ranks = [(f"rank {k}", f"{percent(found[f'rank_{k}'], 2)} %", "of queries, first match no later") for k in RANKS]
+    ranks = [
+        (f"rank {k}", f"{percent(found[f'rank_{k}'], 2)} %", f"of queries with a match among the first {k}")
+        for k in RANKS
+    ]
     return [("mAP", f"{percent(found['map'], 2)} %", "mean average precision"), *ranks]
 
 

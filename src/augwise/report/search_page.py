@@ -33,6 +33,7 @@ def page(results: dict[str, Any], gallery: dict[str, Any]) -> Page:  # noqa: ARG
             "networks": results["networks"],
             "skips": _skips(results["genotype"]["normal"]),
             "equal": _equal(config),
+            "undecided": UNDECIDED if undecided(results) else "",
         },
     )
 
@@ -103,10 +104,29 @@ def _charts(results: dict[str, Any]) -> list[Chart]:
     ]
 
 
+def as_searched(results: dict[str, Any]) -> str:
+    """The options that make ``augwise train`` train a network as large as the supernet, on images of its size."""
+    config = results["config"]
+    size = "" if config["size"] is None else f"--size {config['size']} "
+    return f"{size}--model darts_c{config['channels']}_l{config['layers']}:{config['out']}/genotype.json --drop-path 0"
+
+
 def _equal(config: dict[str, Any]) -> str:
     """What the entropies are where nothing is preferred."""
     beside = f", and {_MOST_EDGES:.2f} for edges" if config["edge_normalisation"] else ""
     return f"{_MOST:.2f} for operations{beside}"
+
+
+UNDECIDED = (
+    "The mixture has hardly moved: these cells are mostly what chance began with. Give more epochs, smaller batches or "
+    "a larger --architecture-lr."
+)
+
+
+def undecided(results: dict[str, Any]) -> bool:
+    """Whether the entropies of the operations are still within a hundredth of a nat of the largest."""
+    last = results["curve"][-1]
+    return min(last[f"alpha_entropy_{kind}"] for kind in ("normal", "reduction")) > _MOST - 0.01
 
 
 def _skips(cell: list[list[list[Any]]]) -> int:
@@ -134,5 +154,5 @@ def _facts(results: dict[str, Any]) -> Facts:
         ("seed", f"{config['seed']}; of the halves {config['data_seed']}"),
         ("precision", "fp32" if results["precision"] == "no" else results["precision"]),
     ]
-    facts.insert(1, ("train its network", f"augwise train --model darts:{config['out']}/genotype.json"))
+    facts.insert(1, ("train its network", f"augwise train --data {config['data']} {as_searched(results)}"))
     return [*facts, *environment_facts(results["environment"])]

@@ -137,7 +137,10 @@ def _charts(curve: list[dict[str, float]]) -> list[Chart]:
         charts.append(
             line_chart("Importance erased by the method", [erased], "epoch", "% of an image’s", integers=True)
         )
-    others = [name for name in curve[-1] if name not in _KNOWN]
+    if people:
+        found = _series(curve, "test_map", "mAP", "plain", 100)
+        charts.insert(1, line_chart("mAP on people unknown", [found], "epoch", "%", integers=True, y_span=(0, 100)))
+    others = [name for name in curve[-1] if name not in _KNOWN and name != "test_map"]
     charts += [
         line_chart(name.replace("_", " "), [_series(curve, name, name)], "epoch", "", integers=True) for name in others
     ]

@@ -21,6 +21,11 @@ def network_of(
     config: TrainConfig, given: nn.Module | None, classes: int, shape: tuple[int, int, int], accelerator: Accelerator
 ) -> nn.Module:
     """The network to train on images of ``shape`` (C, H, W). given: in place of ``config.model``."""
+    if config.only_head and given is None and config.checkpoint is None and not config.pretrained:
+        raise UserError(
+            "only_head leaves all but the last layer as it is, which here is random: give checkpoint, a file of "
+            "weights, or pretrained"
+        )
     model = given or models.build(config.model, classes, shape[0], pretrained=config.pretrained, seed=config.seed)
     _set_apart(model, config)
     if config.checkpoint is not None:
