@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..report.cells import called, state_name
+
 if TYPE_CHECKING:
     from ..training.search_config import SearchConfig
-
-_SHORT = {"skip_connect": "skip", "max_pool_3x3": "max pool 3×3", "avg_pool_3x3": "average pool 3×3"}
 
 
 def search_architecture(config: SearchConfig, command: str = "") -> dict[str, Any]:
@@ -30,16 +30,6 @@ def search_architecture(config: SearchConfig, command: str = "") -> dict[str, An
         f"or of 36 channels and 20 cells, for a GPU: --model darts:{config.out / GENOTYPE}"
     )
     return result
-
-
-def called(operation: str) -> str:
-    """An operation's name in words: ``sep conv 5×5``."""
-    return _SHORT.get(operation, operation.replace("_", " ").replace("3x3", "3×3").replace("5x5", "5×5"))
-
-
-def state_name(state: int) -> str:
-    """What a cell's state is called: its two inputs, then its nodes from 1."""
-    return ("before last", "last")[state] if state < 2 else f"node {state - 1}"
 
 
 def as_text(result: dict[str, Any]) -> str:

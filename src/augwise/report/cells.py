@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..analysis.search_run import called, state_name
 from .charts import WIDTH, Chart, _chart, _text
 
 _LANE, _FIRST = 21, 14  # between two lines, and the x of the first
@@ -18,6 +17,17 @@ _JOIN = 300  # x of the line that joins the two operations of a node
 _TOP, _STEP = 44, 30  # y of the first operation, and from one to the next
 # Kinds of operations by the page's colours; their names stand in the boxes, so that colour is not needed.
 _STYLES = {"sep": "plain", "dil": "guarded", "max": "control", "avg": "control", "skip": "smoothing"}
+_SHORT = {"skip_connect": "skip", "max_pool_3x3": "max pool 3×3", "avg_pool_3x3": "average pool 3×3"}
+
+
+def called(operation: str) -> str:
+    """An operation's name in words: ``sep conv 5×5``."""
+    return _SHORT.get(operation, operation.replace("_", " ").replace("3x3", "3×3").replace("5x5", "5×5"))
+
+
+def state_name(state: int) -> str:
+    """What a cell's state is called: its two inputs, then its nodes from 1."""
+    return ("before last", "last")[state] if state < 2 else f"node {state - 1}"
 
 
 def cell_drawing(
