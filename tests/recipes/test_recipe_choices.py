@@ -66,6 +66,18 @@ def test_scores_are_made_once_and_chance_is_drawn_by_every_seed(where):
     assert SubsetFile.load(chance.file(where, 0)).rows.tolist() == drawn[0]
 
 
+def test_a_choice_that_was_killed_before_its_end_is_made_again(tmp_path, where):
+    """The subset's file is there before the scores are."""
+    job = Scored(Choice(SMALL, "cv", 0.1, more=(("mixes", 4),)))
+    whole = job.run(0, tmp_path / "whole", where)
+    home = job.choice.file(where, 0).parent
+    for name in ("scores.npz", "gallery.json", "results.json"):
+        (home / name).unlink()
+    again = job.run(0, tmp_path / "again", where)
+    assert again.measured == whole.measured
+    assert (tmp_path / "again" / "gallery.json").read_bytes() == (tmp_path / "whole" / "gallery.json").read_bytes()
+
+
 def test_a_choice_names_its_job():
     choice = Choice(SMALL, "cv", 0.2)
     jobs = [Chosen(training(SMALL), c) for c in (

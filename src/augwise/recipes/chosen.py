@@ -67,12 +67,13 @@ class Choice:
     def file(self, where: Where, seed: int) -> Path:
         """The subset file, made by whoever comes first."""
         from ..analysis.select_run import select_images
+        from ..training.results import RESULTS
 
         home = self.home(where, seed)
         with waited(home / "claim.json"):
             config = self._config(where, seed)
             file = config.file(self.share)
-            if not file.exists():
+            if not (config.out / RESULTS).exists():  # written last: scores and pictures are there as well
                 if config.run is not None:
                     self._train(config.run, where, seed)
                 config.out.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ class ArchitectureSearch(Objective):
 
     def phases(self, epoch: int) -> Iterator[Phase]:
         # The loop asks for nothing of a batch but its images, which a `Pair` has too.
-        batches: Any = lambda start: self.halves.epoch(epoch, start)  # noqa: E731
+        batches: Any = partial(self.halves.epoch, epoch)
         loss: Any = self.loss
         yield Phase("supernet", "weights", len(self.halves), batches, loss)
 
