@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .prepared import measured_here
 from .recipe import Outcome, Where
 from .training import Training
 
@@ -53,19 +54,13 @@ class Analysed:
             _check_known(where, given["known"])
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
-        import torch
-
-        from ..training.devices import device_name
-        from ..training.results import environment
-
         began = time.monotonic()
         runs = [self.network.kept(seed, where)]
         if self.other is not None:
             runs.append(self.other.kept(seed + OTHER_SEED, where))
         with contextlib.redirect_stdout(io.StringIO()):
             measured = _ASKED[self.ask](runs, dict(self.settings), folder, where)
-        device = torch.device(device_name(where.device))
-        return Outcome(measured, [], time.monotonic() - began, environment(device))
+        return measured_here(measured, time.monotonic() - began, where)
 
 
 def _check_foreign(where: Where, spec: str) -> None:

@@ -19,7 +19,7 @@ from ..analysis.select_config import MIXED, Measure, SelectConfig
 from ..analysis.select_run import NAMES
 from ..training.config import TrainConfig
 from .claims import waited
-from .prepared import BASE_SEED, device_of, settings_of, sources_of
+from .prepared import BASE_SEED, measured_here, settings_of, sources_of
 from .recipe import Outcome, Where
 from .training import Training
 
@@ -146,10 +146,8 @@ class Scored:
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
         import numpy as np
-        import torch
 
         from ..report.gallery import read_gallery, write_gallery
-        from ..training.results import environment
 
         began = time.monotonic()
         home = self.choice.file(where, seed).parent
@@ -162,8 +160,7 @@ class Scored:
             "highest": float(scores[-count:].mean()),
             "lowest": float(scores[:count].mean()),
         }
-        device = torch.device(device_of(where))
-        return Outcome(measured, [], time.monotonic() - began, environment(device))
+        return measured_here(measured, time.monotonic() - began, where)
 
 
 def _ends(groups: list[dict[str, Any]], measure: str) -> list[dict[str, Any]]:

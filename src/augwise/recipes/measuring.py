@@ -15,7 +15,7 @@ from typing import Any
 
 from ..training.config import TrainConfig
 from .pictured import leave_maps
-from .prepared import BASE_SEED, Prepared, device_of, sources_of
+from .prepared import BASE_SEED, Prepared, device_of, measured_here, sources_of
 from .recipe import Outcome, Where
 from .training import Training
 
@@ -40,10 +40,7 @@ class Attack:
         sources_of(self.maps.train, where)
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:
-        import torch
-
         from ..importance.estimate import estimate
-        from ..training.results import environment
         from .claims import waited
 
         base = (*self.maps.maps.base, ("seed", BASE_SEED + seed))
@@ -58,7 +55,7 @@ class Attack:
         seconds = time.perf_counter() - start
         found = store.summary()
         points = found["mean_key_points"]
-        measured = {
+        measured: dict[str, float | None] = {
             "success_rate": found["success_rate"],
             "key_points": points,
             "pixel_share": points / (store.height * store.width),
@@ -67,7 +64,7 @@ class Attack:
         if self.shown:
             leave_maps(folder, store, source, self.shown)
         shutil.rmtree(folder / "maps")  # what is asked is counted
-        return Outcome(measured, [], seconds, environment(torch.device(device_of(where))))
+        return measured_here(measured, seconds, where)
 
 
 @dataclass(frozen=True)
@@ -136,10 +133,7 @@ class Size:
         """Needs nothing."""
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:  # noqa: ARG002 - there is nothing to draw or write
-        import torch
-
         from .. import models
-        from ..training.results import environment
 
         began = time.perf_counter()
         found = models.counted(models.build(self.model, self.classes, self.image[0], seed=0), self.image)
@@ -147,4 +141,4 @@ class Size:
         measured: dict[str, float | None] = {
             "giga": operations / 1e9, "mega": operations / 1e6, "parameters": found.parameters / 1e6,
         }  # fmt: skip
-        return Outcome(measured, [], time.perf_counter() - began, environment(torch.device("cpu")))
+        return measured_here(measured, time.perf_counter() - began, where)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..catalogue import find, methods
-from .prepared import Prepared, device_of, sources_of
+from .prepared import Prepared, measured_here, sources_of
 from .recipe import Outcome, Where
 from .training import Training
 
@@ -68,7 +68,7 @@ class Augmented:
         few = slice(_CANDIDATES)
         found = examples(images[few], own[few], foreign[few], names[few], arms, ("pictures", seed), moves=moves)
         _write(folder, self.method, "", [_as_tiles(e) for e in telling(found, _SHOWN)])
-        return _outcome(measured, began, where)
+        return measured_here(measured, time.monotonic() - began, where)
 
     @property
     def _guarded(self) -> Training:
@@ -117,7 +117,7 @@ class Mixed:
                 tiles.append({"name": name, "image": picture(pixels(_plain(batch.images[i]))), "caption": told})
             examples.append({"label": names[i], "tiles": tiles})
         _write(folder, "Mixtures", "Under each mixture its label.", examples)
-        return _outcome(measured, began, where)
+        return measured_here(measured, time.monotonic() - began, where)
 
 
 def in_view(mixer: nn.Module, importance: Tensor, seed: int) -> Tensor:
@@ -183,7 +183,7 @@ class Beside:
                     tile | {"name": called.get(tile["name"], tile["name"])} for tile in example["tiles"]
                 ]
         write_gallery(folder, groups)
-        return _outcome(measured, began, where)
+        return measured_here(measured, time.monotonic() - began, where)
 
 
 def leave_maps(folder: Path, store: ImportanceStore, source: Source, count: int) -> None:
@@ -268,11 +268,3 @@ def _write(folder: Path, title: str, text: str, examples: Sequence[Mapping[str, 
 
     folder.mkdir(parents=True, exist_ok=True)
     write_gallery(folder, [{"title": title, "text": text, "examples": list(examples)}])
-
-
-def _outcome(measured: dict[str, float | None], began: float, where: Where) -> Outcome:
-    import torch
-
-    from ..training.results import environment
-
-    return Outcome(measured, [], time.monotonic() - began, environment(torch.device(device_of(where))))

@@ -15,7 +15,7 @@ from ..analysis.compare_config import LIVE
 from ..catalogue import estimators, find
 from ..training.config import TrainConfig
 from .claims import waited
-from .recipe import Where
+from .recipe import Outcome, Where
 
 if TYPE_CHECKING:
     from ..analysis.compare_runs import Sources
@@ -151,6 +151,15 @@ def _open(settings: TrainConfig) -> Sources:
 
 
 _OPENED: dict[str, Sources] = {}
+
+
+def measured_here(measured: dict[str, float | None], seconds: float, where: Where) -> Outcome:
+    """The outcome of a job that has no curve: what it measured, and on what."""
+    import torch
+
+    from ..training.results import environment
+
+    return Outcome(measured, [], seconds, environment(torch.device(device_of(where))))
 
 
 def device_of(where: Where) -> str:

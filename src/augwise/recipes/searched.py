@@ -16,7 +16,7 @@ from ..training.config import TrainConfig
 from ..training.search_config import SearchConfig
 from .chosen import Choice
 from .claims import waited
-from .prepared import device_of
+from .prepared import measured_here
 from .recipe import Outcome, Where, key_of
 from .training import Training
 
@@ -133,12 +133,8 @@ class Faster:
         self.than.check(where)
 
     def run(self, seed: int, folder: Path, where: Where) -> Outcome:  # noqa: ARG002 - both lie below HOME/prepared
-        import torch
-
-        from ..training.results import environment
-
         one, other = (_seconds(search.kept(seed, where)) for search in (self.search, self.than))
-        return Outcome({"times": other / one}, [], one + other, environment(torch.device(device_of(where))))
+        return measured_here({"times": other / one}, one + other, where)
 
 
 def _seconds(folder: Path) -> float:
